@@ -1,0 +1,232 @@
+//! The words of change: what is managed, what would happen to it, and why not.
+//!
+//! Nothing here knows a particular kind; `kinds` is the register of those.
+
+use std::fmt;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+
+/// One type of managed resource. Each room of `resource` declares its own; `kinds` lists them in order.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Kind {
+    /// As in an address: `session` in `session/215`.
+    pub name: &'static str,
+    /// As a top-level key of a state file: `sessions`.
+    pub plural: &'static str,
+}
+
+impl fmt::Debug for Kind {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(self.name)
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(self.name)
+    }
+}
+
+/// The address of one resource, written `kind/name`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ResourceId {
+    pub kind: Kind,
+    pub name: String,
+}
+
+impl ResourceId {
+    pub fn new(kind: Kind, name: impl fmt::Display) -> Self {
+        Self { kind, name: name.to_string() }
+    }
+}
+
+impl fmt::Display for ResourceId {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}/{}", self.kind.name, self.name)
+    }
+}
+
+/// What would be done to a resource.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Action {
+    Create,
+    Update,
+    Rotate,
+    Resume,
+}
+
+impl Action {
+    /// The mark that stands before it in a plan.
+    pub fn sign(self) -> char {
+        match self {
+            Action::Create => '+',
+            Action::Update => '~',
+            Action::Rotate => '±',
+            Action::Resume => '>',
+        }
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Action::Create => "create",
+            Action::Update => "update",
+            Action::Rotate => "rotate",
+            Action::Resume => "resume",
+        }
+    }
+}
+
+/// Who moved: the files since they were last applied, or the database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    Intended,
+    Drift,
+}
+
+impl Origin {
+    pub fn name(self) -> &'static str {
+        match self {
+            Origin::Intended => "intended",
+            Origin::Drift => "drift",
+        }
+    }
+}
+
+/// A value as a plan shows it. Never a secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Value {
+    /// Not there: shown as `(none)`.
+    None,
+    Flag(bool),
+    Int(i64),
+    /// Free text: shown in quotes, control characters escaped.
+    Text(String),
+    /// One of a closed set of words, or a name of ours: shown bare.
+    Word(String),
+    Time(DateTime<Utc>),
+}
+
+impl Value {
+    pub fn text(text: impl Into<String>) -> Self {
+        Value::Text(text.into())
+    }
+
+    pub fn word(word: impl Into<String>) -> Self {
+        Value::Word(word.into())
+    }
+
+    pub fn time(time: Option<DateTime<Utc>>) -> Self {
+        time.map_or(Value::None, Value::Time)
+    }
+
+    pub fn json(&self) -> serde_json::Value {
+        match self {
+            Value::None => serde_json::Value::Null,
+            Value::Flag(flag) => (*flag).into(),
+            Value::Int(int) => (*int).into(),
+            Value::Text(text) | Value::Word(text) => text.as_str().into(),
+            Value::Time(time) => rfc3339(*time).into(),
+        }
+    }
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Value::None => out.write_str("(none)"),
+            Value::Flag(flag) => write!(out, "{flag}"),
+            Value::Int(int) => write!(out, "{int}"),
+            Value::Text(text) => write!(out, "\"{}\"", printable(text)),
+            Value::Word(word) => out.write_str(&printable(word)),
+            Value::Time(time) => out.write_str(&rfc3339(*time)),
+        }
+    }
+}
+
+/// RFC 3339 in UTC, with as many fractional digits as the time has.
+pub fn rfc3339(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::AutoSi, true)
+}
+
+/// `text` with everything that could move a terminal's cursor, or turn the direction of writing, made visible.
+pub fn printable(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for letter in text.chars() {
+        let turns = matches!(letter, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
+        if letter.is_control() || turns || letter == '"' || letter == '\\' {
+            shown.extend(letter.escape_default());
+        } else {
+            shown.push(letter);
+        }
+    }
+    shown
+}
+
+/// One field's way, before and after.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FieldDiff {
+    pub field: &'static str,
+    pub before: Value,
+    pub after: Value,
+}
+
+/// One resource's way. `S` is the step that applying performs.
+#[derive(Clone, Debug)]
+pub struct Change<S> {
+    pub id: ResourceId,
+    pub action: Action,
+    pub origin: Origin,
+    pub fields: Vec<FieldDiff>,
+    /// Values that only applying knows, such as a GUID's hash.
+    pub unknown: Vec<&'static str>,
+    /// Whom the change is done for, where that is not the turn's own actor.
+    pub actor: Option<String>,
+    pub reason: Option<String>,
+    /// Lines below the change: consequences that a reader should know.
+    pub notes: Vec<String>,
+    pub step: S,
+}
+
+/// A difference that cannot be closed yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Blocked {
+    pub id: ResourceId,
+    /// What it waits for.
+    pub reason: String,
+    /// The way out.
+    pub hint: String,
+}
+
+/// Where the desired state came from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Revision {
+    /// Full commit id; `None` outside a Git repository or before its first commit.
+    pub commit: Option<String>,
+    /// The commit's author, as `Name`.
+    pub author: Option<String>,
+    /// The working tree below the state directory differs from the commit.
+    pub dirty: bool,
+    /// The user that runs the process, as the operating system names it.
+    pub user: String,
+}
+
+impl Revision {
+    /// Whom the files' changes are attributed to.
+    pub fn actor(&self) -> String {
+        match (&self.author, self.dirty) {
+            (Some(author), false) => author.clone(),
+            _ => format!("uncommitted ({})", self.user),
+        }
+    }
+
+    /// `4f1c2ab (clean)`, `4f1c2ab (dirty)` or `no commit`.
+    pub fn label(&self) -> String {
+        match &self.commit {
+            Some(commit) => {
+                let short: String = commit.chars().take(7).collect();
+                format!("{short} ({})", if self.dirty { "dirty" } else { "clean" })
+            }
+            None => "no commit".to_owned(),
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! `reconcile`: what Git says should exist, made so, once, safely.
+//!
+//! ```text
+//! files ──► desired ─┐
+//!                    ├─► plan (pure) ─► approve ─► apply: perform, then record ─► journal
+//! database ► observed┘
+//! ```
+
+pub mod apply;
+pub mod change;
+pub mod cli;
+pub mod config;
+pub mod daemon;
+pub mod desired;
+pub mod failure;
+pub mod guard;
+pub mod kinds;
+pub mod plan;
+pub mod port;
+pub mod resource;
+pub mod secret;
+pub mod store;
+pub mod turn;
+pub mod yaml;

@@ -1,0 +1,3 @@
+//! Our database: connecting, reading a snapshot, writing in guarded transactions.
+
+pub mod sql;

@@ -1,0 +1,135 @@
+//! One SQL text for both databases.
+//!
+//! A statement is written once, with `$1` placeholders, and runs on either driver: [`fetch!`] and [`execute!`] hand
+//! it to whichever connection stands behind [`Conn`], and [`Row`] reads the answer. `sqlx::Any` cannot carry
+//! timestamps and UUIDs; two implementations of a trait would double every statement.
+
+use std::fmt;
+
+use chrono::{DateTime, SubsecRound, Utc};
+use sqlx::encode::IsNull;
+use sqlx::error::BoxDynError;
+use sqlx::{Column, Decode, Encode, Postgres, Row as _, Sqlite, Type};
+use uuid::Uuid;
+
+/// An open connection that the guard has admitted. Only `connect` makes one.
+pub enum Conn {
+    Sqlite(Box<sqlx::SqliteConnection>),
+    Postgres(Box<sqlx::PgConnection>),
+}
+
+/// One row of an answer.
+pub enum Row {
+    Sqlite(sqlx::sqlite::SqliteRow),
+    Postgres(sqlx::postgres::PgRow),
+}
+
+/// What both drivers can read out of a column.
+pub trait Field<'r>: Decode<'r, Sqlite> + Type<Sqlite> + Decode<'r, Postgres> + Type<Postgres> {}
+impl<'r, T> Field<'r> for T where T: Decode<'r, Sqlite> + Type<Sqlite> + Decode<'r, Postgres> + Type<Postgres> {}
+
+impl Row {
+    /// The value of the named column.
+    ///
+    /// Errors: the column is missing, or holds something else than `T`.
+    pub fn get<'r, T: Field<'r>>(&'r self, column: &str) -> Result<T, sqlx::Error> {
+        match self {
+            Row::Sqlite(row) => row.try_get(column),
+            Row::Postgres(row) => row.try_get(column),
+        }
+    }
+
+    /// The columns' names, in the order of the statement.
+    pub fn columns(&self) -> Vec<String> {
+        match self {
+            Row::Sqlite(row) => row.columns().iter().map(|column| column.name().to_owned()).collect(),
+            Row::Postgres(row) => row.columns().iter().map(|column| column.name().to_owned()).collect(),
+        }
+    }
+}
+
+/// `fetch!(conn, "SELECT … WHERE a = $1", a)` gives `Result<Vec<Row>, sqlx::Error>`.
+macro_rules! fetch {
+    ($conn:expr, $sql:expr $(, $arg:expr)* $(,)?) => {
+        match $conn {
+            $crate::store::sql::Conn::Sqlite(conn) => sqlx::query($sql)$(.bind($arg))*.fetch_all(&mut **conn).await
+                .map(|rows| rows.into_iter().map($crate::store::sql::Row::Sqlite).collect::<Vec<_>>()),
+            $crate::store::sql::Conn::Postgres(conn) => sqlx::query($sql)$(.bind($arg))*.fetch_all(&mut **conn).await
+                .map(|rows| rows.into_iter().map($crate::store::sql::Row::Postgres).collect::<Vec<_>>()),
+        }
+    };
+}
+
+/// `execute!(conn, "UPDATE … WHERE a = $1", a)` gives the number of rows touched.
+macro_rules! execute {
+    ($conn:expr, $sql:expr $(, $arg:expr)* $(,)?) => {
+        match $conn {
+            $crate::store::sql::Conn::Sqlite(conn) => sqlx::query($sql)$(.bind($arg))*.execute(&mut **conn).await
+                .map(|done| done.rows_affected()),
+            $crate::store::sql::Conn::Postgres(conn) => sqlx::query($sql)$(.bind($arg))*.execute(&mut **conn).await
+                .map(|done| done.rows_affected()),
+        }
+    };
+}
+
+pub(crate) use {execute, fetch};
+
+/// A UUID column: `UUID` on PostgreSQL, its hyphenated text on SQLite, where a person can read it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Id(pub Uuid);
+
+impl fmt::Display for Id {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(out)
+    }
+}
+
+impl Type<Postgres> for Id {
+    fn type_info() -> sqlx::postgres::PgTypeInfo {
+        <Uuid as Type<Postgres>>::type_info()
+    }
+}
+
+impl<'q> Encode<'q, Postgres> for Id {
+    fn encode_by_ref(&self, buffer: &mut sqlx::postgres::PgArgumentBuffer) -> Result<IsNull, BoxDynError> {
+        <Uuid as Encode<Postgres>>::encode_by_ref(&self.0, buffer)
+    }
+}
+
+impl<'r> Decode<'r, Postgres> for Id {
+    fn decode(value: sqlx::postgres::PgValueRef<'r>) -> Result<Self, BoxDynError> {
+        Ok(Self(<Uuid as Decode<Postgres>>::decode(value)?))
+    }
+}
+
+impl Type<Sqlite> for Id {
+    fn type_info() -> sqlx::sqlite::SqliteTypeInfo {
+        <String as Type<Sqlite>>::type_info()
+    }
+
+    fn compatible(ty: &sqlx::sqlite::SqliteTypeInfo) -> bool {
+        <String as Type<Sqlite>>::compatible(ty)
+    }
+}
+
+impl<'q> Encode<'q, Sqlite> for Id {
+    fn encode_by_ref(&self, buffer: &mut sqlx::sqlite::SqliteArgumentsBuffer) -> Result<IsNull, BoxDynError> {
+        <String as Encode<Sqlite>>::encode(self.0.to_string(), buffer)
+    }
+}
+
+impl<'r> Decode<'r, Sqlite> for Id {
+    fn decode(value: sqlx::sqlite::SqliteValueRef<'r>) -> Result<Self, BoxDynError> {
+        Ok(Self(Uuid::try_parse(<&str as Decode<Sqlite>>::decode(value)?)?))
+    }
+}
+
+/// The present, cut to microseconds: what both databases keep.
+pub fn now() -> DateTime<Utc> {
+    micros(Utc::now())
+}
+
+/// `time` cut to microseconds, so that what is read back equals what was written.
+pub fn micros(time: DateTime<Utc>) -> DateTime<Utc> {
+    time.trunc_subsecs(6)
+}
