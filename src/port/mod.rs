@@ -4,6 +4,7 @@
 //! preview may use them; whatever changes the world is asked for by the one who applies.
 
 pub mod guid;
+pub mod handoff;
 pub mod keys;
 pub mod private;
 

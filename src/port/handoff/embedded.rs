@@ -1,0 +1,244 @@
+//! The hand-off for one machine: a directory of sealed files, one for each secret.
+//!
+//! ```text
+//! handoff/<SHA-256 of the key>.sealed            waits
+//! handoff/<SHA-256 of the key>.<random>.claimed  taken; nothing ever opens it again
+//! handoff/<random>.tmp                           being written
+//! ```
+//!
+//! A claim is one rename, of which the file system lets exactly one win. It is on the disk before the secret is shown,
+//! so that a power cut cannot give the entry back.
+
+use std::fs;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use sha2::{Digest, Sha256};
+
+use super::seal::{self, OpenError, SealError};
+use super::{Entry, HandOffError};
+use crate::port::keys::KeyRing;
+use crate::port::{hex, private};
+use crate::secret::Secret;
+
+/// The most bytes of one entry: secrets are short.
+const LARGEST: u64 = 1024 * 1024;
+/// A file that is being written is done within this time; what is older was left by a crash.
+const WRITING: Duration = Duration::from_secs(60 * 60);
+
+/// The directory, as whoever has no key sees it.
+#[derive(Clone)]
+pub struct Shelf {
+    directory: Arc<Path>,
+}
+
+impl Shelf {
+    pub(super) fn new(data_dir: &Path) -> Self {
+        Self { directory: data_dir.join("handoff").into() }
+    }
+
+    /// Where the entry `key` waits. The name is of fixed length and harmless, whatever the key holds.
+    pub(super) fn path(&self, key: &str) -> PathBuf {
+        self.directory.join(format!("{}.sealed", hex(&Sha256::digest(key))))
+    }
+
+    /// Until when the entry `key` waits; `None` if there is nothing to take.
+    pub(super) fn until(&self, key: &str) -> Result<Option<DateTime<Utc>>, HandOffError> {
+        let until = read_until(&self.path(key))?;
+        Ok(until.filter(|until| *until > Utc::now()))
+    }
+
+    pub(super) fn discard(&self, key: &str) -> Result<(), HandOffError> {
+        let path = self.path(key);
+        if found(fs::remove_file(&path), "remove", &path)?.is_some() {
+            self.sync()?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn sweep(&self) -> Result<usize, HandOffError> {
+        let Some(files) = found(fs::read_dir(&self.directory), "list", &self.directory)? else { return Ok(0) };
+        let mut removed = 0;
+        for file in files {
+            let path = file.map_err(failed("list", &self.directory))?.path();
+            let gone = match path.extension().and_then(|extension| extension.to_str()) {
+                Some("sealed") => self.sweep_waiting(path)?,
+                Some("claimed") => expired(&path)? && remove(&path)?,
+                Some("tmp") => abandoned(&path) && remove(&path)?,
+                _ => false,
+            };
+            removed += usize::from(gone);
+        }
+        Ok(removed)
+    }
+
+    /// Removes the entry at `path` if its life is over. It is claimed first and judged again: a newer one may have
+    /// taken its name in between.
+    fn sweep_waiting(&self, path: PathBuf) -> Result<bool, HandOffError> {
+        if !expired(&path)? {
+            return Ok(false);
+        }
+        let Some(claim) = self.claim(path)? else { return Ok(false) };
+        if expired(&claim.claimed)? {
+            claim.remove()?;
+            return Ok(true);
+        }
+        claim.restore()?;
+        Ok(false)
+    }
+
+    /// Takes the file at `path` out of everybody's reach; `None` if it is not there, or somebody was faster.
+    fn claim(&self, path: PathBuf) -> Result<Option<Claim>, HandOffError> {
+        let unique = private::unique().map_err(failed("claim", &path))?;
+        let claimed = path.with_extension(format!("{unique}.claimed"));
+        if found(fs::rename(&path, &claimed), "claim", &path)?.is_none() {
+            return Ok(None);
+        }
+        self.sync()?;
+        Ok(Some(Claim { shelf: self.clone(), waiting: path, claimed }))
+    }
+
+    fn sync(&self) -> Result<(), HandOffError> {
+        private::sync(&self.directory).map_err(failed("write", &self.directory))
+    }
+}
+
+/// A file that was taken.
+pub(super) struct Claim {
+    shelf: Shelf,
+    waiting: PathBuf,
+    claimed: PathBuf,
+}
+
+impl Claim {
+    pub(super) fn remove(self) -> Result<(), HandOffError> {
+        remove(&self.claimed)?;
+        self.shelf.sync()
+    }
+
+    /// Puts it back, unless a newer entry has the name by now.
+    pub(super) fn restore(self) -> Result<(), HandOffError> {
+        private::settle(&self.claimed, &self.waiting).map_err(failed("put back", &self.waiting))?;
+        self.shelf.sync()
+    }
+}
+
+/// The directory, with the keys that seal and open.
+#[derive(Clone)]
+pub struct Embedded {
+    shelf: Shelf,
+    ring: Arc<KeyRing>,
+}
+
+impl Embedded {
+    pub(super) fn new(data_dir: &Path, ring: Arc<KeyRing>) -> Self {
+        Self { shelf: Shelf::new(data_dir), ring }
+    }
+
+    pub(super) fn shelf(&self) -> &Shelf {
+        &self.shelf
+    }
+
+    /// Writes each entry, then makes all their names durable at once.
+    pub(super) fn put(&self, entries: &[Entry]) -> Vec<Result<(), HandOffError>> {
+        let directory = &self.shelf.directory;
+        let made = private::directory(directory);
+        let put = |entry: &Entry| match &made {
+            Ok(()) => self.put_one(entry),
+            Err(error) => Err(failed("make", directory)(error.kind().into())),
+        };
+        let mut done: Vec<_> = entries.iter().map(put).collect();
+        if let Err(error) = private::sync(directory) {
+            for one in done.iter_mut().filter(|one| one.is_ok()) {
+                *one = Err(failed("write", directory)(error.kind().into()));
+            }
+        }
+        done
+    }
+
+    fn put_one(&self, Entry { key, secret, life }: &Entry) -> Result<(), HandOffError> {
+        let out_of_range = || HandOffError::Life { life: *life };
+        let life_span = chrono::TimeDelta::from_std(*life).map_err(|_| out_of_range())?;
+        let until = Utc::now().checked_add_signed(life_span).ok_or_else(out_of_range)?;
+        let sealed = seal::seal(&self.ring, key, until, secret).map_err(|error| match error {
+            SealError::Random(source) => HandOffError::Random(source),
+            SealError::Unsealable => HandOffError::Unsealable,
+        })?;
+        let directory = &self.shelf.directory;
+        let aside = private::write_aside(directory, &sealed).map_err(failed("write to", directory))?;
+        let path = self.shelf.path(key);
+        fs::rename(&aside, &path).map_err(|error| {
+            // The first failure is the one to report; a sweep removes what stays aside.
+            let _ = fs::remove_file(&aside);
+            failed("write", &path)(error)
+        })
+    }
+
+    pub(super) fn take(&self, key: &str) -> Result<Option<(Secret, Claim)>, HandOffError> {
+        let Some(claim) = self.shelf.claim(self.shelf.path(key))? else { return Ok(None) };
+        if expired(&claim.claimed)? {
+            claim.remove()?;
+            return Ok(None);
+        }
+        match self.open(key, &claim) {
+            Ok(secret) => Ok(Some((secret, claim))),
+            Err(error) => {
+                claim.restore()?;
+                Err(error)
+            }
+        }
+    }
+
+    fn open(&self, key: &str, claim: &Claim) -> Result<Secret, HandOffError> {
+        let unreadable = |source| HandOffError::Unreadable { path: claim.waiting.clone(), source };
+        let sealed = private::read(&claim.claimed, LARGEST).map_err(unreadable)?;
+        let sealed = sealed.ok_or_else(|| unreadable(io::Error::from(io::ErrorKind::NotFound).into()))?;
+        seal::open(&self.ring, key, &sealed).map_err(|error| match error {
+            OpenError::Damaged => HandOffError::Damaged { path: claim.waiting.clone() },
+            OpenError::UnknownKey(key_id) => HandOffError::UnknownKey { path: claim.waiting.clone(), key_id },
+        })
+    }
+}
+
+/// Until when the file at `path` waits, from its clear head; the sealed part is not read. `None` if there is no such
+/// file, or it is not an entry.
+fn read_until(path: &Path) -> Result<Option<DateTime<Utc>>, HandOffError> {
+    let Some(mut file) = found(private::open(path), "read", path)? else { return Ok(None) };
+    let mut clear = seal::Clear::default();
+    match file.read_exact(&mut clear) {
+        Ok(()) => Ok(seal::until(&clear)),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
+        Err(error) => Err(failed("read", path)(error)),
+    }
+}
+
+fn expired(path: &Path) -> Result<bool, HandOffError> {
+    Ok(read_until(path)?.is_some_and(|until| until <= Utc::now()))
+}
+
+/// Whether the file at `path` was last written so long ago that nobody is at it any more.
+fn abandoned(path: &Path) -> bool {
+    let written = fs::metadata(path).and_then(|about| about.modified());
+    written.is_ok_and(|written| written.elapsed().is_ok_and(|age| age > WRITING))
+}
+
+/// Removes the file at `path`; `false` if it was gone.
+fn remove(path: &Path) -> Result<bool, HandOffError> {
+    Ok(found(fs::remove_file(path), "remove", path)?.is_some())
+}
+
+/// `None` instead of the error that there is nothing.
+fn found<T>(result: io::Result<T>, doing: &'static str, path: &Path) -> Result<Option<T>, HandOffError> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(failed(doing, path)(error)),
+    }
+}
+
+fn failed(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> HandOffError {
+    move |source| HandOffError::Io { doing, path: path.to_owned(), source }
+}

@@ -1,0 +1,208 @@
+//! The hand-off: a secret waiting for its one reader.
+//!
+//! Guarantees: a secret is taken at most once, whoever races and whatever crashes; nothing that only looks leaves a
+//! trace; an entry whose life is over is as good as gone. A life is counted in wall-clock time, so setting the clock
+//! back lengthens it, and setting it forward shortens it.
+
+mod embedded;
+mod seal;
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use super::keys::KeyRing;
+use super::private::ReadError;
+use crate::secret::Secret;
+
+use embedded::Claim;
+pub use embedded::{Embedded, Shelf};
+
+/// A secret, and how long it waits.
+pub struct Entry {
+    /// Its name, such as `host:215:<attempt>`. Putting under a name that is in use replaces what waits there.
+    pub key: String,
+    pub secret: Secret,
+    /// More than zero; cut to microseconds.
+    pub life: Duration,
+}
+
+/// What went wrong with a hand-off. No message holds a secret.
+#[derive(Debug, thiserror::Error)]
+pub enum HandOffError {
+    #[error("the hand-off cannot {doing} {}", path.display())]
+    Io { doing: &'static str, path: PathBuf, source: io::Error },
+    #[error("the hand-off cannot read {}", path.display())]
+    Unreadable { path: PathBuf, source: ReadError },
+    #[error("the hand-off entry {} was changed after it was written, or belongs under another name", path.display())]
+    Damaged { path: PathBuf },
+    #[error("the hand-off entry {} is sealed with host key {key_id}, which is not in the key ring", path.display())]
+    UnknownKey { path: PathBuf, key_id: String },
+    #[error("a secret cannot wait for {} s: the time until then is out of range", life.as_secs())]
+    Life { life: Duration },
+    #[error("the operating system gave no random bytes")]
+    Random(#[source] getrandom::Error),
+    #[error("the secret could not be sealed")]
+    Unsealable,
+    #[error("the hand-off was interrupted")]
+    Interrupted,
+}
+
+impl HandOffError {
+    /// How to mend it, where the operator can.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            HandOffError::Io { path, .. } => {
+                Some(format!("check the space and the rights of this user in {}", path.parent().unwrap_or(path).display()))
+            }
+            HandOffError::Unreadable { path, source } => Some(source.hint(path)),
+            HandOffError::Damaged { .. } => Some(
+                "the secret in it is lost: rotate, so that a new one is made; and find out who can write to the data directory"
+                    .to_owned(),
+            ),
+            HandOffError::UnknownKey { .. } => {
+                Some("put that key back into the ring, below the current one, until its secrets are claimed".to_owned())
+            }
+            HandOffError::Life { .. } | HandOffError::Random(_) | HandOffError::Unsealable | HandOffError::Interrupted => {
+                None
+            }
+        }
+    }
+}
+
+/// The reading half: what waits, and until when. Needs no key, reads no secret, and leaves no trace.
+#[derive(Clone)]
+pub enum Probe {
+    Embedded(Shelf),
+}
+
+impl Probe {
+    /// Looks into the embedded hand-off of this data directory, which need not be there.
+    pub fn embedded(data_dir: &Path) -> Self {
+        Probe::Embedded(Shelf::new(data_dir))
+    }
+
+    /// For each of `keys`, in order: until when its secret waits, or `None` if there is nothing to take.
+    pub async fn waiting(&self, keys: &[String]) -> Result<Vec<Option<DateTime<Utc>>>, HandOffError> {
+        match self {
+            Probe::Embedded(shelf) => {
+                let (shelf, keys) = (shelf.clone(), keys.to_vec());
+                blocking(move || keys.iter().map(|key| shelf.until(key)).collect()).await?
+            }
+        }
+    }
+}
+
+/// Where secrets wait.
+#[derive(Clone)]
+pub enum HandOff {
+    Embedded(Embedded),
+}
+
+impl HandOff {
+    /// A hand-off for one machine: sealed files below the data directory, which is made when something is put there.
+    pub fn embedded(data_dir: &Path, ring: Arc<KeyRing>) -> Self {
+        HandOff::Embedded(Embedded::new(data_dir, ring))
+    }
+
+    pub fn probe(&self) -> Probe {
+        match self {
+            HandOff::Embedded(embedded) => Probe::Embedded(embedded.shelf().clone()),
+        }
+    }
+
+    /// Puts each secret where its reader finds it; the answers are in the order of `entries`. What is answered with
+    /// `Ok` is still there after a power cut.
+    pub async fn put(&self, entries: Vec<Entry>) -> Vec<Result<(), HandOffError>> {
+        match self {
+            HandOff::Embedded(embedded) => {
+                let (embedded, count) = (embedded.clone(), entries.len());
+                match blocking(move || embedded.put(&entries)).await {
+                    Ok(done) => done,
+                    Err(_) => (0..count).map(|_| Err(HandOffError::Interrupted)).collect(),
+                }
+            }
+        }
+    }
+
+    /// As [`Probe::waiting`].
+    pub async fn waiting(&self, keys: &[String]) -> Result<Vec<Option<DateTime<Utc>>>, HandOffError> {
+        self.probe().waiting(keys).await
+    }
+
+    /// Takes the secret under `key`, exactly once whoever races; `None` if there is none, or its life is over.
+    ///
+    /// Errors: it is there, but this key ring or this user cannot read it; then it stays where it was.
+    pub async fn take(&self, key: &str) -> Result<Option<Taken>, HandOffError> {
+        match self {
+            HandOff::Embedded(embedded) => {
+                let (embedded, key) = (embedded.clone(), key.to_owned());
+                let taken = blocking(move || embedded.take(&key)).await??;
+                Ok(taken.map(|(secret, claim)| Taken { secret, place: Place::Embedded(claim) }))
+            }
+        }
+    }
+
+    /// Removes what waits under `key`, if anything does.
+    pub async fn discard(&self, key: &str) -> Result<(), HandOffError> {
+        match self {
+            HandOff::Embedded(embedded) => {
+                let (shelf, key) = (embedded.shelf().clone(), key.to_owned());
+                blocking(move || shelf.discard(&key)).await?
+            }
+        }
+    }
+
+    /// Removes what nobody can take any more, and answers how many entries that were.
+    pub async fn sweep(&self) -> Result<usize, HandOffError> {
+        match self {
+            HandOff::Embedded(embedded) => {
+                let shelf = embedded.shelf().clone();
+                blocking(move || shelf.sweep()).await?
+            }
+        }
+    }
+}
+
+/// A secret that this process alone has taken. Dropped without a word, as by a crash, it is gone: nobody can take it
+/// again.
+#[must_use = "finish it once its use is recorded, or restore it"]
+pub struct Taken {
+    secret: Secret,
+    place: Place,
+}
+
+enum Place {
+    Embedded(Claim),
+}
+
+impl Taken {
+    pub fn secret(&self) -> &Secret {
+        &self.secret
+    }
+
+    /// Deletes it for good. An error leaves something behind that nobody can take, and that a later sweep removes.
+    pub async fn finish(self) -> Result<(), HandOffError> {
+        match self.place {
+            Place::Embedded(claim) => blocking(move || claim.remove()).await?,
+        }
+    }
+
+    /// Puts it back with what remains of its life: its taking could not be recorded. Where a newer secret waits under
+    /// the same name by now, that one stays.
+    pub async fn restore(self) -> Result<(), HandOffError> {
+        match self.place {
+            Place::Embedded(claim) => blocking(move || claim.restore()).await?,
+        }
+    }
+}
+
+/// Runs `work` where waiting for a disk holds up nobody else.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, HandOffError> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| HandOffError::Interrupted)
+}

@@ -1,0 +1,239 @@
+//! One secret, one reader: raced for, killed between, tampered with, looked at by those who may not read it.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Command, Stdio};
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::port::keys::SHORTEST;
+
+const KEY: &str = "host:215:0190c2f4-7f6a-7c1e-9a53-2f6f0f6f4f01";
+const CLEAR: &str = "51179767-693b-49a1-b753-380ca3bb39f7";
+const HOUR: Duration = Duration::from_secs(3600);
+
+fn ring(keys: &[char]) -> Arc<KeyRing> {
+    let keys = keys.iter().map(|key| Secret::new(key.to_string().repeat(SHORTEST))).collect();
+    Arc::new(KeyRing::new(keys).unwrap())
+}
+
+fn store(home: &TempDir) -> HandOff {
+    HandOff::embedded(home.path(), ring(&['a']))
+}
+
+fn entry(key: &str, life: Duration) -> Entry {
+    Entry { key: key.to_owned(), secret: Secret::new(CLEAR.to_owned()), life }
+}
+
+async fn put(store: &HandOff, key: &str, life: Duration) {
+    store.put(vec![entry(key, life)]).await.remove(0).unwrap();
+}
+
+async fn waits(store: &HandOff, key: &str) -> bool {
+    store.waiting(&[key.to_owned()]).await.unwrap()[0].is_some()
+}
+
+fn files(home: &TempDir) -> Vec<PathBuf> {
+    let mut files: Vec<_> =
+        fs::read_dir(home.path().join("handoff")).unwrap().map(|file| file.unwrap().path()).collect();
+    files.sort();
+    files
+}
+
+#[tokio::test]
+async fn a_secret_is_put_seen_and_taken_once() {
+    let home = tempfile::tempdir().unwrap();
+    let store = store(&home);
+    let before = Utc::now();
+    let done = store.put(vec![entry(KEY, HOUR), entry("host:216:x", 2 * HOUR)]).await;
+    assert!(done.len() == 2 && done.iter().all(Result::is_ok));
+    let keys = ["host:216:x".to_owned(), "host:217:y".to_owned(), KEY.to_owned()];
+    let waiting = store.waiting(&keys).await.unwrap();
+    let hours = |place: usize| waiting[place].map(|until: DateTime<Utc>| (until - before).num_minutes());
+    assert_eq!([hours(0), hours(1), hours(2)], [Some(120), None, Some(60)]);
+
+    let taken = store.take(KEY).await.unwrap().unwrap();
+    assert_eq!(taken.secret().expose(), CLEAR);
+    assert!(!waits(&store, KEY).await && store.take(KEY).await.unwrap().is_none());
+    taken.finish().await.unwrap();
+    assert_eq!(files(&home).len(), 1, "only the other one is left");
+}
+
+#[tokio::test]
+async fn a_secret_goes_back_with_the_rest_of_its_life() {
+    let home = tempfile::tempdir().unwrap();
+    let store = store(&home);
+    put(&store, KEY, HOUR).await;
+    let until = store.waiting(&[KEY.to_owned()]).await.unwrap();
+    store.take(KEY).await.unwrap().unwrap().restore().await.unwrap();
+    assert_eq!(store.waiting(&[KEY.to_owned()]).await.unwrap(), until);
+
+    let taken = store.take(KEY).await.unwrap().unwrap();
+    put(&store, KEY, 2 * HOUR).await;
+    taken.restore().await.unwrap();
+    assert!(store.waiting(&[KEY.to_owned()]).await.unwrap() > until, "the newer one stays");
+    assert_eq!(files(&home).len(), 1);
+    store.discard(KEY).await.unwrap();
+    store.discard(KEY).await.unwrap();
+    assert!(files(&home).is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_sixteen_who_race_one_wins() {
+    let home = tempfile::tempdir().unwrap();
+    for round in 0..20 {
+        let key = format!("host:{round}:x");
+        put(&store(&home), &key, HOUR).await;
+        let racers: Vec<_> = (0..16)
+            .map(|_| {
+                let (store, key) = (store(&home), key.clone());
+                tokio::spawn(async move { store.take(&key).await.unwrap().is_some() })
+            })
+            .collect();
+        let mut winners = 0;
+        for racer in racers {
+            winners += usize::from(racer.await.unwrap());
+        }
+        assert_eq!(winners, 1, "round {round}");
+    }
+}
+
+/// Not a test by itself: a process of [`of_processes_that_are_killed_between_one_has_read`].
+#[tokio::test]
+#[ignore = "run by another test, in processes of its own"]
+async fn taker() {
+    let Some(home) = std::env::var_os("RECONCILE_TEST_HANDOFF") else { return };
+    let store = HandOff::embedded(Path::new(&home), ring(&['a']));
+    if store.take(KEY).await.unwrap().is_some() {
+        // As if killed after reading and before deleting.
+        std::process::abort();
+    }
+}
+
+#[tokio::test]
+async fn of_processes_that_are_killed_between_one_has_read() {
+    let home = tempfile::tempdir().unwrap();
+    let store = store(&home);
+    put(&store, KEY, HOUR).await;
+    let spawn = || {
+        Command::new(std::env::current_exe().unwrap())
+            .args(["--ignored", "--exact", "port::handoff::tests::taker"])
+            .env("RECONCILE_TEST_HANDOFF", home.path())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap()
+    };
+    let processes: Vec<_> = (0..8).map(|_| spawn()).collect();
+    let died = processes.into_iter().filter_map(|mut process| process.wait().unwrap().code().is_none().then_some(()));
+    assert_eq!(died.count(), 1, "exactly one has read it");
+    assert!(!waits(&store, KEY).await && store.take(KEY).await.unwrap().is_none(), "and nobody can again");
+    assert_eq!(store.sweep().await.unwrap(), 0, "what was taken goes when its life is over");
+    assert_eq!(files(&home).len(), 1);
+}
+
+#[tokio::test]
+async fn what_has_expired_is_gone_and_swept() {
+    let home = tempfile::tempdir().unwrap();
+    let store = store(&home);
+    let short = Duration::from_millis(40);
+    for key in ["taken", "lost", "left"] {
+        put(&store, key, short).await;
+    }
+    put(&store, KEY, HOUR).await;
+    drop(store.take("lost").await.unwrap().unwrap());
+    tokio::time::sleep(2 * short).await;
+    assert!(!waits(&store, "taken").await);
+    assert!(store.take("taken").await.unwrap().is_none());
+    let stale = home.path().join("handoff/0123456789abcdef.tmp");
+    fs::write(&stale, "cut short").unwrap();
+    fs::File::open(&stale).unwrap().set_modified(std::time::SystemTime::now() - 2 * HOUR).unwrap();
+    fs::write(home.path().join("handoff/fedcba9876543210.tmp"), "being written").unwrap();
+    assert_eq!(store.sweep().await.unwrap(), 3, "the lost claim, the one left, and the one cut short");
+    assert_eq!(files(&home).len(), 2);
+    assert!(waits(&store, KEY).await);
+    let forever = store.put(vec![entry("forever", Duration::MAX)]).await.remove(0);
+    assert!(matches!(forever, Err(HandOffError::Life { .. })));
+}
+
+#[tokio::test]
+async fn every_changed_byte_is_noticed() {
+    let home = tempfile::tempdir().unwrap();
+    let store = store(&home);
+    put(&store, KEY, HOUR).await;
+    let path = files(&home).remove(0);
+    let whole = fs::read(&path).unwrap();
+    for place in 0..whole.len() {
+        let mut changed = whole.clone();
+        changed[place] ^= 1;
+        fs::write(&path, changed).unwrap();
+        let taken = store.take(KEY).await;
+        assert!(matches!(taken, Err(HandOffError::Damaged { .. } | HandOffError::UnknownKey { .. })), "byte {place}");
+    }
+    for length in [0, 8, 27, 28, 52, whole.len() - 1] {
+        fs::write(&path, &whole[..length]).unwrap();
+        assert!(matches!(store.take(KEY).await, Err(HandOffError::Damaged { .. })), "{length} bytes");
+    }
+    fs::write(&path, &whole).unwrap();
+    let elsewhere = store.probe();
+    let Probe::Embedded(shelf) = &elsewhere;
+    fs::copy(&path, shelf.path("host:1:x")).unwrap();
+    assert!(matches!(store.take("host:1:x").await, Err(HandOffError::Damaged { .. })), "the name is bound");
+    assert_eq!(store.take(KEY).await.unwrap().unwrap().secret().expose(), CLEAR, "errors took nothing away");
+}
+
+#[tokio::test]
+async fn only_the_ring_that_sealed_it_opens_it() {
+    let home = tempfile::tempdir().unwrap();
+    put(&store(&home), KEY, HOUR).await;
+    let stranger = HandOff::embedded(home.path(), ring(&['b']));
+    let refused = stranger.take(KEY).await.err().unwrap();
+    assert!(matches!(&refused, HandOffError::UnknownKey { key_id, .. } if key_id == ring(&['a']).current_id()));
+    assert!(refused.hint().unwrap().contains("back into the ring"));
+    let successor = HandOff::embedded(home.path(), ring(&['b', 'a']));
+    assert_eq!(successor.take(KEY).await.unwrap().unwrap().secret().expose(), CLEAR);
+}
+
+#[tokio::test]
+async fn the_clear_text_is_in_no_file_and_the_files_are_private() {
+    let home = tempfile::tempdir().unwrap();
+    let store = store(&home);
+    put(&store, KEY, HOUR).await;
+    put(&store, "claimed", HOUR).await;
+    let _claimed = store.take("claimed").await.unwrap().unwrap();
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&home.path().join("handoff")), 0o700);
+    let files = files(&home);
+    assert_eq!(files.len(), 2);
+    for file in files {
+        assert_eq!(mode(&file), 0o600);
+        let bytes = fs::read(&file).unwrap();
+        for hidden in [CLEAR, &CLEAR.replace('-', ""), KEY] {
+            assert!(!bytes.windows(hidden.len()).any(|window| window == hidden.as_bytes()));
+        }
+    }
+}
+
+#[tokio::test]
+async fn looking_leaves_no_trace() {
+    let home = tempfile::tempdir().unwrap();
+    let data_dir = home.path().join("none");
+    let probe = Probe::embedded(&data_dir);
+    assert_eq!(probe.waiting(&[KEY.to_owned()]).await.unwrap(), [None]);
+    let store = HandOff::embedded(&data_dir, ring(&['a']));
+    assert!(store.take(KEY).await.unwrap().is_none());
+    assert_eq!(store.sweep().await.unwrap(), 0);
+    store.discard(KEY).await.unwrap();
+    assert!(!data_dir.exists());
+
+    put(&store, KEY, HOUR).await;
+    let before = files_with_bytes(&data_dir);
+    assert!(probe.waiting(&[KEY.to_owned()]).await.unwrap()[0].is_some());
+    assert_eq!(files_with_bytes(&data_dir), before);
+}
+
+fn files_with_bytes(data_dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let files = fs::read_dir(data_dir.join("handoff")).unwrap().map(|file| file.unwrap().path());
+    files.map(|path| (path.clone(), fs::read(&path).unwrap())).collect()
+}
