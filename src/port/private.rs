@@ -44,6 +44,16 @@ pub fn directory(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
+/// Makes the data directory, if it is not there. It often lies in the repository of the desired state, so it tells Git
+/// to leave it alone: a `git add .` must not take a key along.
+pub fn data_directory(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    directory(path)?;
+    fs::write(path.join(".gitignore"), "*\n")
+}
+
 /// The bytes of a file that only its owner may read, at most `limit` of them; `None` if there is no such file.
 ///
 /// The open file is judged, not its name, so that nothing can be put in its place in between. A pipe is refused

@@ -145,7 +145,8 @@ impl Embedded {
     /// Writes each entry, then makes all their names durable at once.
     pub(super) fn put(&self, entries: &[Entry]) -> Vec<Result<(), HandOffError>> {
         let directory = &self.shelf.directory;
-        let made = private::directory(directory);
+        let data_dir = directory.parent().unwrap_or(directory);
+        let made = private::data_directory(data_dir).and_then(|()| private::directory(directory));
         let put = |entry: &Entry| match &made {
             Ok(()) => self.put_one(entry),
             Err(error) => Err(failed("make", directory)(error.kind().into())),

@@ -21,7 +21,8 @@ pub enum KeySource {
     File(PathBuf),
     /// Keys given directly, separated by commas or newlines, the first current; `origin` names the variable.
     Given { keys: Secret, origin: String },
-    /// Development with nothing configured: a key of our own in this file, made at the first apply.
+    /// Development with nothing configured: a key of our own in this file of the data directory, made at the first
+    /// apply.
     Made(PathBuf),
     /// Nothing configured where no key may be made by itself.
     Missing { environment: String },
@@ -107,7 +108,7 @@ fn make(path: &Path) -> io::Result<bool> {
         return Ok(false);
     }
     let directory = path.parent().unwrap_or(Path::new("."));
-    private::directory(directory)?;
+    private::data_directory(directory)?;
     let mut key = Zeroizing::new([0u8; SHORTEST]);
     getrandom::fill(key.as_mut()).map_err(io::Error::other)?;
     let mut line = Zeroizing::new(BASE64.encode(key.as_ref()).into_bytes());

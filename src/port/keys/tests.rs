@@ -162,5 +162,6 @@ fn the_first_apply_makes_a_key_once_and_planning_never() {
 
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!((mode(&data), mode(&path)), (0o700, 0o600));
-    assert_eq!(fs::read_dir(&data).unwrap().count(), 1, "nothing is left aside");
+    assert_eq!(fs::read_to_string(data.join(".gitignore")).unwrap(), "*\n");
+    assert_eq!(fs::read_dir(&data).unwrap().count(), 2, "nothing is left aside");
 }
