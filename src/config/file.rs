@@ -1,0 +1,214 @@
+//! `reconcile.toml`: flattened into the table's keys, every unknown one reported with its place.
+//!
+//! No message shows the file's text: a line that does not parse may well hold a secret.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, Read};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::given::{Form, Given, Origin};
+use super::settings::{self, Secrecy, TABLE};
+use super::{Entry, Problem, quoted};
+
+/// The file that is read where none is named.
+const USUAL: &str = "reconcile.toml";
+/// The most bytes of the file.
+const LARGEST: u64 = 1024 * 1024;
+/// The only key whose children the operator names.
+const ENVIRONMENTS: &str = "environments";
+
+/// Another environment, as the file has it.
+pub(super) struct Environment {
+    pub(super) name: String,
+    pub(super) catalogs: Vec<String>,
+    origin: Origin,
+}
+
+impl Environment {
+    pub(super) fn shown(&self) -> Entry {
+        Entry {
+            key: format!("{ENVIRONMENTS}.{}.catalogs", self.name),
+            value: self.catalogs.join(", "),
+            origin: self.origin.shown(),
+            about: "The catalogs that this environment may touch.",
+        }
+    }
+}
+
+/// What the file says; nothing at all where there is none.
+#[derive(Default)]
+pub(super) struct File {
+    /// The file, as it was named.
+    pub(super) path: Option<PathBuf>,
+    pub(super) named: bool,
+    pub(super) given: BTreeMap<&'static str, Given>,
+    pub(super) environments: Vec<Environment>,
+}
+
+impl File {
+    /// Reads the file that was named, or else `reconcile.toml` in `cwd` if there is one.
+    pub(super) fn read(named: Option<&Path>, cwd: &Path, problems: &mut Vec<Problem>) -> Self {
+        let path = named.unwrap_or(Path::new(USUAL));
+        let text = match text(&cwd.join(path)) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound && named.is_none() => return Self::default(),
+            Err(error) => {
+                let what = format!("the configuration file cannot be read: {error}");
+                problems.push(Problem { at: path.display().to_string(), what, order: (0, 0, 0) });
+                return Self::default();
+            }
+        };
+        let base = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let (table, errors) = DeTable::parse_recoverable(&text);
+        let mut reader = Reader { path, base, text: &text, problems, file: Self::default() };
+        for error in &errors {
+            reader.problem(error.span().unwrap_or_default(), &error.message().replace('\n', " "));
+        }
+        // After a syntax error the rest is a guess.
+        if errors.is_empty() {
+            reader.table(table.get_ref(), "");
+        }
+        File { path: Some(path.to_owned()), named: named.is_some(), ..reader.file }
+    }
+}
+
+/// The text of a regular file of bearable size.
+fn text(path: &Path) -> io::Result<String> {
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("it is not a regular file"));
+    }
+    let mut text = String::new();
+    fs::File::open(path)?.take(LARGEST + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > LARGEST {
+        return Err(io::Error::other(format!("it is larger than {LARGEST} bytes")));
+    }
+    Ok(text)
+}
+
+struct Reader<'a> {
+    path: &'a Path,
+    base: Option<&'a Path>,
+    text: &'a str,
+    problems: &'a mut Vec<Problem>,
+    file: File,
+}
+
+impl Reader<'_> {
+    fn table(&mut self, table: &DeTable<'_>, prefix: &str) {
+        for (name, value) in table {
+            let key = format!("{prefix}{}", name.get_ref());
+            let section = format!("{key}.");
+            if key == ENVIRONMENTS {
+                self.environments(value);
+            } else if let Some(setting) = settings::find(&key) {
+                self.setting(setting, value);
+            } else if TABLE.iter().any(|setting| setting.key.starts_with(&section)) {
+                match value.get_ref() {
+                    DeValue::Table(inner) => self.table(inner, &section),
+                    _ => self.problem(value.span(), &format!("{key} must be a section: [{key}]")),
+                }
+            } else {
+                self.unknown(name.span(), &key);
+            }
+        }
+    }
+
+    fn setting(&mut self, setting: &'static settings::Setting, value: &Spanned<DeValue<'_>>) {
+        if let Secrecy::Hidden { instead } = setting.secrecy {
+            let what = format!(
+                "{} is a secret and may not stand in this file: name a file in {instead}, or set {}",
+                setting.key, setting.variable
+            );
+            return self.problem(value.span(), &what);
+        }
+        let (text, form) = match value.get_ref() {
+            DeValue::String(text) => (text.clone().into_owned(), Form::Text),
+            DeValue::Integer(number) => (number.to_string(), Form::Integer),
+            DeValue::Boolean(flag) => (flag.to_string(), Form::Flag),
+            other => (format!("of the type {}", other.type_str()), Form::Other),
+        };
+        let given = Given::typed(text, form, self.origin(value.span()), self.base.map(Path::to_owned));
+        self.file.given.insert(setting.key, given);
+    }
+
+    /// `[environments.NAME]` with `catalogs = ["…"]`.
+    fn environments(&mut self, value: &Spanned<DeValue<'_>>) {
+        let DeValue::Table(environments) = value.get_ref() else {
+            let what = "environments must be sections, such as [environments.staging]";
+            return self.problem(value.span(), what);
+        };
+        for (name, value) in environments {
+            let letters = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_');
+            if name.get_ref().is_empty() || !name.get_ref().chars().all(letters) {
+                let what = format!(
+                    "the environment's name {} must consist of letters, digits, - and _",
+                    quoted(name.get_ref())
+                );
+                self.problem(name.span(), &what);
+            }
+            let key = format!("{ENVIRONMENTS}.{}", name.get_ref());
+            let DeValue::Table(inner) = value.get_ref() else {
+                self.problem(value.span(), &format!("{key} must be a section with catalogs = [\"…\"]"));
+                continue;
+            };
+            for unknown in inner.keys().filter(|inner| inner.get_ref() != "catalogs") {
+                let what = format!("{} is not a key of [{key}]; it has only catalogs", quoted(unknown.get_ref()));
+                self.problem(unknown.span(), &what);
+            }
+            match inner.get("catalogs").map(|value| (value, catalogs(value.get_ref()))) {
+                Some((value, Some(catalogs))) => {
+                    let origin = self.origin(value.span());
+                    self.file.environments.push(Environment { name: name.to_string(), catalogs, origin });
+                }
+                Some((value, None)) => {
+                    self.problem(
+                        value.span(),
+                        &format!("{key}.catalogs must be a list of names, such as [\"A\", \"B\"]"),
+                    );
+                }
+                None => self.problem(name.span(), &format!("{key} has no catalogs: catalogs = [\"…\"]")),
+            }
+        }
+    }
+
+    fn unknown(&mut self, span: Range<usize>, key: &str) {
+        let similar = similar(key).map(|similar| format!("; did you mean {similar}?")).unwrap_or_default();
+        self.problem(span, &format!("there is no setting {}{similar}", quoted(key)));
+    }
+
+    fn problem(&mut self, span: Range<usize>, what: &str) {
+        self.problems.push(Problem::new(&self.origin(span), what));
+    }
+
+    fn origin(&self, span: Range<usize>) -> Origin {
+        let before = self.text.get(..span.start).unwrap_or(self.text);
+        let line = before.matches('\n').count() + 1;
+        let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+        Origin::File { path: self.path.display().to_string(), line, column }
+    }
+}
+
+/// The names in a list of at least one text, none of them empty.
+fn catalogs(value: &DeValue<'_>) -> Option<Vec<String>> {
+    let names = value.as_array().filter(|names| !names.is_empty())?;
+    let name =
+        |name: &Spanned<DeValue<'_>>| name.get_ref().as_str().filter(|name| !name.trim().is_empty()).map(str::to_owned);
+    names.iter().map(name).collect()
+}
+
+/// The setting that was probably meant: one in another section, or one a few letters away.
+fn similar(key: &str) -> Option<&'static str> {
+    const FAR: usize = 3;
+    let keys = || TABLE.iter().map(|setting| setting.key).chain([ENVIRONMENTS]);
+    let last = key.rsplit('.').next().unwrap_or(key);
+    let elsewhere = keys().find(|known| known.rsplit('.').next() == Some(last));
+    elsewhere.or_else(|| {
+        let near = keys().map(|known| (strsim::damerau_levenshtein(known, key), known)).min()?;
+        (near.0 <= FAR.min(key.len() / 2)).then_some(near.1)
+    })
+}

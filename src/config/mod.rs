@@ -1,0 +1,344 @@
+//! Settings: what is in force, and where each value came from.
+//!
+//! `reconcile.toml` gives way to environment variables, and those to flags. One table, in `settings`, is what the
+//! reader, `reconcile config` and the manual are made from. A secret comes from the environment or from a file of its
+//! own, never from `reconcile.toml`, which people commit.
+
+mod file;
+mod given;
+mod settings;
+#[cfg(test)]
+mod tests;
+mod url;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::change::printable;
+use crate::port::keys::KeySource;
+use crate::port::private;
+use crate::secret::Secret;
+
+use file::File;
+use given::{Given, Origin};
+pub use settings::{Fallback, Secrecy, Setting, TABLE, markdown};
+
+/// The environment that is meant where none is named: nothing in it is anybody's work.
+const DEVELOPMENT: &str = "development";
+/// What stands where a secret would.
+const HIDDEN: &str = "********";
+/// The most bytes of a file that holds one URL.
+const LARGEST_URL_FILE: u64 = 16 * 1024;
+
+/// Where the desired state is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The files as they are.
+    Worktree,
+    /// The committed tree of `HEAD`.
+    Head,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+/// What is in force. Paths are absolute, or relative to the working directory that [`load`] was given.
+pub struct Config {
+    pub environment: String,
+    /// The environment was named by someone, and is not the default.
+    pub environment_spelled_out: bool,
+    pub state: PathBuf,
+    pub data_dir: PathBuf,
+    /// `None` for [`Config::embedded_database`].
+    pub database_url: Option<Secret>,
+    /// The schema on PostgreSQL.
+    pub schema: String,
+    pub source: Source,
+    /// Between two turns that nothing else has asked for. 1 s to 1 day.
+    pub interval: Duration,
+    /// How long files must be quiet before a turn, and how long to wait for that at most. Up to 1 min.
+    pub debounce: Duration,
+    pub debounce_max: Duration,
+    /// 100 ms to 5 min.
+    pub connect_timeout: Duration,
+    /// 100 ms to 1 h.
+    pub statement_timeout: Duration,
+    /// After this long without a sign of life the leader is replaced. 1 s to 10 min.
+    pub lease: Duration,
+    /// The share of a kind's managed resources that one turn may update or rotate, 0 to 100, and from how many
+    /// managed resources up that counts.
+    pub budget_percent: u32,
+    pub budget_from: u32,
+    /// Scheduled rotations in one turn, from 1.
+    pub schedule_limit: u32,
+    /// How long a new secret waits for its reader. 1 s to 30 days.
+    pub claim_life: Duration,
+    pub host_keys: KeySource,
+    /// The most bytes of one state file.
+    pub file_limit: u64,
+    /// `None` keeps the journal for ever; otherwise from 1 day.
+    pub journal_retention: Option<Duration>,
+    /// Servers beyond loopback may be spoken to without verified TLS.
+    pub allow_insecure: bool,
+    /// Further environments and the catalogs that each may touch, as the configuration file lists them.
+    pub environments: Vec<(String, Vec<String>)>,
+    pub log_format: LogFormat,
+    pub log_level: tracing::Level,
+    /// The configuration file that was read, and whether it was named or found by default.
+    pub file: Option<PathBuf>,
+    pub file_named: bool,
+    /// What is allowed but unwise, for the operator to be told.
+    pub warnings: Vec<String>,
+    shown: Vec<Entry>,
+}
+
+/// One line of `reconcile config`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    pub key: String,
+    /// As it would be written; a secret is `********`.
+    pub value: String,
+    /// `default`, `reconcile.toml:3`, `RECONCILE_STATE` or `--state`.
+    pub origin: String,
+    pub about: &'static str,
+}
+
+/// What the flags gave.
+#[derive(Default)]
+pub struct Overrides(Vec<(&'static str, Secret, &'static str)>);
+
+impl Overrides {
+    /// Notes that `flag`, such as `--state`, gave the setting `key` this value. The last one counts.
+    pub fn set(&mut self, key: &'static str, value: impl Into<String>, flag: &'static str) {
+        self.0.push((key, Secret::new(value.into()), flag));
+    }
+
+    fn find(&self, key: &str) -> Option<(&Secret, &'static str)> {
+        self.0.iter().rev().find(|(known, ..)| *known == key).map(|(_, value, flag)| (value, *flag))
+    }
+}
+
+/// One thing that is wrong with the settings.
+#[derive(Debug)]
+pub struct Problem {
+    /// `reconcile.toml:3:12`, `RECONCILE_STATE` or `--state`.
+    pub at: String,
+    /// What is wrong, and what is allowed.
+    pub what: String,
+    order: (u8, usize, usize),
+}
+
+impl Problem {
+    fn new(origin: &Origin, what: impl Into<String>) -> Self {
+        Self { at: origin.place(), what: what.into(), order: origin.order() }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}: {}", self.at, self.what)
+    }
+}
+
+/// Everything that is wrong with the settings, at once. No message holds a secret.
+#[derive(Debug, thiserror::Error)]
+pub struct ConfigError(pub Vec<Problem>);
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (place, problem) in self.0.iter().enumerate() {
+            if place > 0 {
+                out.write_str("\n")?;
+            }
+            problem.fmt(out)?;
+        }
+        Ok(())
+    }
+}
+
+/// The settings while they are gathered: those that decide about each other wait here side by side.
+struct Draft {
+    config: Config,
+    source: Option<Source>,
+    url_file: Option<PathBuf>,
+    keys: Option<(Secret, String)>,
+    keys_file: Option<PathBuf>,
+}
+
+/// Gathers the settings.
+///
+/// `named` is the file that `--config` names, which must be there; without it, `reconcile.toml` in `cwd` is read if it
+/// is there. Relative paths in the file are relative to the file's directory, others to `cwd`.
+///
+/// Errors: all unknown keys and wrong values of all sources at once.
+pub fn load(
+    named: Option<&Path>,
+    overrides: &Overrides,
+    env: impl Fn(&str) -> Option<String>,
+    cwd: &Path,
+) -> Result<Config, ConfigError> {
+    let mut problems = Vec::new();
+    for (key, _, flag) in &overrides.0 {
+        if settings::find(key).is_none() {
+            problems.push(Problem::new(&Origin::Flag(flag), format!("there is no setting {key}")));
+        }
+    }
+    let mut file = File::read(named, cwd, &mut problems);
+    let mut given: Vec<Given> = TABLE
+        .iter()
+        .map(|setting| {
+            if let Some((value, flag)) = overrides.find(setting.key) {
+                return Given::text(value.clone(), Origin::Flag(flag));
+            }
+            if let Some(value) = env(setting.variable) {
+                return Given::text(Secret::new(value), Origin::Variable(setting.variable));
+            }
+            file.given.remove(setting.key).unwrap_or_else(|| Given::fallback(setting))
+        })
+        .collect();
+    settle_rivals(&mut given, &mut problems);
+
+    let environments: Vec<Entry> = file.environments.iter().map(file::Environment::shown).collect();
+    let mut draft = Draft::new(file);
+    for (setting, given) in TABLE.iter().zip(&given) {
+        let taken = if given.is_rule() { Ok(()) } else { (setting.take)(&mut draft, given) };
+        if let Err(what) = taken {
+            problems.push(Problem::new(&given.origin, format!("{} {what}", setting.key)));
+        }
+        draft.config.shown.push(given.shown(setting));
+    }
+    draft.config.shown.extend(environments);
+    let config = draft.finish(&given, cwd, &mut problems);
+    problems.sort_by_key(|problem| problem.order);
+    if problems.is_empty() { Ok(config) } else { Err(ConfigError(problems)) }
+}
+
+/// Two ways to give one thing: the one from the stronger source counts, and two from one source are a mistake.
+fn settle_rivals(given: &mut [Given], problems: &mut Vec<Problem>) {
+    for (one, other) in settings::RIVALS {
+        let place = |key| TABLE.iter().position(|setting| setting.key == key);
+        let (Some(first), Some(second)) = (place(one), place(other)) else { continue };
+        let weaker = match given[first].origin.rank().cmp(&given[second].origin.rank()) {
+            std::cmp::Ordering::Less => first,
+            std::cmp::Ordering::Greater => second,
+            std::cmp::Ordering::Equal => {
+                if !given[first].is_rule() {
+                    let what = format!("{one} and {other} are both given; keep one of them");
+                    problems.push(Problem::new(&given[second].origin, what));
+                }
+                continue;
+            }
+        };
+        given[weaker] = Given::fallback(&TABLE[weaker]);
+    }
+}
+
+impl Draft {
+    /// Nothing gathered yet but the file: the table's defaults fill in every other field.
+    fn new(file: File) -> Self {
+        let config = Config {
+            environment: String::new(),
+            environment_spelled_out: false,
+            state: PathBuf::new(),
+            data_dir: PathBuf::new(),
+            database_url: None,
+            schema: String::new(),
+            source: Source::Head,
+            interval: Duration::ZERO,
+            debounce: Duration::ZERO,
+            debounce_max: Duration::ZERO,
+            connect_timeout: Duration::ZERO,
+            statement_timeout: Duration::ZERO,
+            lease: Duration::ZERO,
+            budget_percent: 0,
+            budget_from: 0,
+            schedule_limit: 0,
+            claim_life: Duration::ZERO,
+            host_keys: KeySource::Missing { environment: String::new() },
+            file_limit: 0,
+            journal_retention: None,
+            allow_insecure: false,
+            environments: file.environments.iter().map(|one| (one.name.clone(), one.catalogs.clone())).collect(),
+            log_format: LogFormat::Text,
+            log_level: tracing::Level::INFO,
+            file: file.path,
+            file_named: file.named,
+            warnings: Vec::new(),
+            shown: Vec::new(),
+        };
+        Self { config, source: None, url_file: None, keys: None, keys_file: None }
+    }
+
+    /// Decides what depends on more than one setting.
+    fn finish(self, given: &[Given], cwd: &Path, problems: &mut Vec<Problem>) -> Config {
+        let Draft { mut config, source, url_file, keys, keys_file } = self;
+        let origin = |key: &str| {
+            let found = TABLE.iter().zip(given).find(|(setting, _)| setting.key == key);
+            found.map_or(&Origin::Default, |(_, given)| &given.origin)
+        };
+        let development = config.environment.eq_ignore_ascii_case(DEVELOPMENT);
+        let usual = if development { Source::Worktree } else { Source::Head };
+        config.source = source.unwrap_or(usual);
+        if config.debounce > config.debounce_max {
+            let strongest = std::cmp::max_by_key(origin("debounce"), origin("debounce_max"), |origin| origin.rank());
+            problems.push(Problem::new(strongest, "debounce must not be longer than debounce_max"));
+        }
+        if let Some(path) = url_file {
+            match read_url(&cwd.join(&path)) {
+                Ok(url) => config.database_url = Some(url),
+                Err(what) => {
+                    // Masked, for it may be the URL itself that was put here by mistake.
+                    let path = url::masked(&path.display().to_string());
+                    let what = format!("database.url_file names {path}, which {what}");
+                    problems.push(Problem::new(origin("database.url_file"), what));
+                }
+            }
+        }
+        config.host_keys = match (keys, keys_file) {
+            (Some((keys, origin)), _) => KeySource::Given { keys, origin },
+            (None, Some(path)) => KeySource::File(path),
+            (None, None) if development => KeySource::Made(config.data_dir.join("host.key")),
+            (None, None) => KeySource::Missing { environment: config.environment.clone() },
+        };
+        config
+    }
+}
+
+impl Config {
+    /// The SQLite file that stands in where no database is configured.
+    pub fn embedded_database(&self) -> PathBuf {
+        self.data_dir.join("KSESSIONS_DEV.db")
+    }
+
+    /// What is in force and where it came from, in the table's order, then the further environments.
+    pub fn report(&self) -> &[Entry] {
+        &self.shown
+    }
+}
+
+/// The URL in a file that only its owner may read.
+fn read_url(path: &Path) -> Result<Secret, String> {
+    let unusable = |error: private::ReadError| {
+        let cause = std::error::Error::source(&error).map(|cause| format!(" ({cause})")).unwrap_or_default();
+        let path = url::masked(&path.display().to_string());
+        format!("cannot be used: {error}{cause}; {}", error.hint(Path::new(&path)))
+    };
+    let text = private::read_text(path, LARGEST_URL_FILE).map_err(unusable)?;
+    let text = text.ok_or("does not exist; it should hold the database URL")?;
+    match text.trim() {
+        "" => Err("is empty; it should hold the database URL".to_owned()),
+        url => Ok(Secret::new(url.to_owned())),
+    }
+}
+
+/// `text` in quotes, fit for a terminal, cut where it is long.
+fn quoted(text: &str) -> String {
+    const LONGEST: usize = 60;
+    let cut: String = text.chars().take(LONGEST).collect();
+    let more = if cut.len() < text.len() { "…" } else { "" };
+    format!("\"{}{more}\"", printable(&cut))
+}

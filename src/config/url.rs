@@ -1,0 +1,75 @@
+//! Secrets in a database URL: found, and hidden.
+
+use super::HIDDEN;
+
+/// Parameters of a connection URL that hold a secret.
+const SECRET_PARAMETERS: [&str; 2] = ["password", "sslpassword"];
+
+fn is_secret(parameter: &str) -> bool {
+    SECRET_PARAMETERS.iter().any(|known| parameter.eq_ignore_ascii_case(known))
+}
+
+/// `text` as a URL with its parts in their places; `None` for what only looks like one, such as `noor:hush@db`.
+fn read(text: &str) -> Option<url::Url> {
+    let url = url::Url::parse(text).ok()?;
+    (!url.cannot_be_a_base() || url.scheme() == "sqlite").then_some(url)
+}
+
+/// Whether `text` holds a password. What cannot be read as a URL is taken to, where it has room for one.
+pub(super) fn has_password(text: &str) -> bool {
+    match read(text) {
+        Some(url) => url.password().is_some() || url.query_pairs().any(|(name, _)| is_secret(&name)),
+        None => text.contains('@') || text.to_ascii_lowercase().contains("password"),
+    }
+}
+
+/// `text` with every secret in it hidden.
+pub(super) fn masked(text: &str) -> String {
+    if !has_password(text) {
+        return text.to_owned();
+    }
+    let Some(mut url) = read(text) else { return HIDDEN.to_owned() };
+    if url.password().is_some() && url.set_password(Some(HIDDEN)).is_err() {
+        return HIDDEN.to_owned();
+    }
+    if url.query().is_some() {
+        let pairs: Vec<(String, String)> = url.query_pairs().into_owned().collect();
+        let shown = pairs.iter().map(|(name, value)| (name, if is_secret(name) { HIDDEN } else { value.as_str() }));
+        url.query_pairs_mut().clear().extend_pairs(shown);
+    }
+    // The only thing that a URL would write otherwise, and that is no secret.
+    url.to_string().replace("%2A", "*")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_is_found_wherever_it_may_stand() {
+        for url in [
+            "postgres://noor:hush@db/KQUR_DEV",
+            "postgres://db/KQUR_DEV?user=noor&password=hush",
+            "postgres://db/KQUR_DEV?PassWord=hush",
+            "postgres://db/KQUR_DEV?p%61ssword=hush",
+            "noor:hush@db",
+            "host=db password=hush",
+        ] {
+            assert!(has_password(url), "{url}");
+            assert!(!masked(url).contains("hush"), "{url}");
+        }
+        for url in ["postgres://noor@db:5432/KQUR_DEV?sslmode=verify-full", "sqlite:a.db", "a.db"] {
+            assert!(!has_password(url), "{url}");
+            assert_eq!(masked(url), url);
+        }
+    }
+
+    #[test]
+    fn the_rest_of_the_url_stays_readable() {
+        assert_eq!(masked("postgres://noor:hush@db:5433/KQUR_DEV"), "postgres://noor:********@db:5433/KQUR_DEV");
+        assert_eq!(
+            masked("postgres://db/KQUR_DEV?user=noor&password=hush"),
+            "postgres://db/KQUR_DEV?user=noor&password=********"
+        );
+    }
+}
