@@ -137,13 +137,15 @@ async fn of_processes_that_are_killed_between_one_has_read() {
 async fn what_has_expired_is_gone_and_swept() {
     let home = tempfile::tempdir().unwrap();
     let store = store(&home);
-    let short = Duration::from_millis(40);
-    for key in ["taken", "lost", "left"] {
-        put(&store, key, short).await;
-    }
     put(&store, KEY, HOUR).await;
-    drop(store.take("lost").await.unwrap().unwrap());
-    tokio::time::sleep(2 * short).await;
+    let Probe::Embedded(shelf) = store.probe();
+    let just_now = Utc::now() - chrono::TimeDelta::milliseconds(1);
+    let expired = |key: &str| seal::seal(&ring(&['a']), key, just_now, &entry(key, HOUR).secret).ok().unwrap();
+    for key in ["taken", "left"] {
+        fs::write(shelf.path(key), expired(key)).unwrap();
+        fs::set_permissions(shelf.path(key), fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    fs::write(shelf.path("lost").with_extension("0123456789abcdef.claimed"), expired("lost")).unwrap();
     assert!(!waits(&store, "taken").await);
     assert!(store.take("taken").await.unwrap().is_none());
     let stale = home.path().join("handoff/0123456789abcdef.tmp");
