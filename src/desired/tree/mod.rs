@@ -1,0 +1,184 @@
+//! Where the state files come from: the directory as it lies, or the commit that `HEAD` names.
+//!
+//! Either way the result is one picture: every file whole, in one order, with the revision it belongs to. What cannot
+//! be read is a problem with a name; it is never left out in silence, because an absent file would look like a wish.
+
+mod head;
+pub mod names;
+pub mod walk;
+mod worktree;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+
+use super::git::GitError;
+use super::revision;
+use crate::change::Revision;
+
+/// Which picture of the files counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The files as they lie in the directory.
+    Worktree,
+    /// The files as they were committed.
+    Head,
+}
+
+/// How much is read before the state directory is taken for a mistake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes in one file.
+    pub file: usize,
+    /// State files.
+    pub files: usize,
+    /// Bytes in all state files together.
+    pub total: usize,
+    /// Files and directories of any name that are looked at.
+    pub entries: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { file: 16 << 20, files: 100_000, total: 1 << 30, entries: 1_000_000 }
+    }
+}
+
+/// One state file, read whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceFile {
+    /// As shown to the user: the directory as it was given, joined with the path below it.
+    pub path: Arc<str>,
+    pub bytes: Vec<u8>,
+}
+
+/// A file, link or directory that cannot be read, and what to do about it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FileProblem {
+    /// As shown to the user.
+    pub path: Arc<str>,
+    pub message: String,
+    pub hint: String,
+}
+
+/// All state files of one moment.
+#[derive(Clone, Debug)]
+pub struct Tree {
+    /// Sorted by path.
+    pub files: Vec<SourceFile>,
+    pub revision: Revision,
+    /// Sorted by path.
+    pub problems: Vec<FileProblem>,
+}
+
+/// Why there is no picture at all. Never to be taken for an empty one.
+#[derive(Debug, thiserror::Error)]
+pub enum TreeError {
+    #[error("the state directory `{}` does not exist", .0.display())]
+    Missing(PathBuf),
+    #[error("the state directory `{}` is not a directory", .0.display())]
+    NotADirectory(PathBuf),
+    #[error("the state directory `{}` cannot be read", dir.display())]
+    Unreadable { dir: PathBuf, source: io::Error },
+    #[error("the state directory `{}` holds more than {limit} {what}", dir.display())]
+    TooMuch { dir: PathBuf, what: &'static str, limit: usize },
+    #[error("the state directory `{}` was not read within {} seconds", .0.display(), PATIENCE.as_secs())]
+    TooSlow(PathBuf),
+    #[error("commit {commit} has no directory `{}`", dir.display())]
+    NotCommitted { dir: PathBuf, commit: String },
+    #[error("the committed state of `{}` cannot be read", dir.display())]
+    Git { dir: PathBuf, source: GitError },
+}
+
+impl TreeError {
+    /// The way out.
+    pub fn hint(&self) -> String {
+        match self {
+            TreeError::Missing(_) | TreeError::NotADirectory(_) => {
+                "create the directory, or name another one with --state".to_owned()
+            }
+            TreeError::Unreadable { .. } => "give the user of this process the right to read it".to_owned(),
+            TreeError::TooMuch { .. } => {
+                "point --state at the state files alone, or divide them among several environments".to_owned()
+            }
+            TreeError::TooSlow(_) => "look whether its disk or network file system hangs".to_owned(),
+            TreeError::NotCommitted { .. } => {
+                "commit the state files (`git add`, `git commit`), or choose `source: worktree`".to_owned()
+            }
+            TreeError::Git { source, .. } => source.hint(),
+        }
+    }
+}
+
+/// How long reading may take, in all.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// At most so many readers at work. A network file system that hangs keeps the thread that waits for it even when
+/// nobody waits for the thread any more: the next turns must not add to them without end.
+static READERS: Semaphore = Semaphore::const_new(4);
+
+/// Reads the state files of `dir`, with their revision.
+///
+/// Guarantees: the files are whole, sorted, and each is there once; a directory that is missing is an error, one
+/// that is empty is an empty tree. No link is followed out of the directory, nothing but regular files is opened,
+/// and nothing is written.
+///
+/// Errors: [`TreeError`], each with its hint.
+pub async fn read(source: Source, dir: &Path, limits: &Limits) -> Result<Tree, TreeError> {
+    match tokio::time::timeout(PATIENCE, unbounded(source, dir, limits)).await {
+        Ok(tree) => tree,
+        Err(_) => Err(TreeError::TooSlow(dir.to_path_buf())),
+    }
+}
+
+async fn unbounded(source: Source, dir: &Path, limits: &Limits) -> Result<Tree, TreeError> {
+    let Source::Worktree = source else { return head::read(dir, limits).await };
+    let (asked, limits) = (dir.to_path_buf(), *limits);
+    let picture = blocking(dir, move || worktree::read(&asked, &limits)).await??;
+    // After the files: an edit in between then shows as dirty, and is not put down to the commit's author.
+    let revision = match revision::of_worktree(dir).await {
+        Ok(revision) => revision,
+        Err(error) => {
+            tracing::warn!(
+                "the commit of the state files is unknown, so changes are attributed to the user of this process: \
+                 {error}; {}",
+                error.hint()
+            );
+            Revision { commit: None, author: None, dirty: false, user: revision::user() }
+        }
+    };
+    let worktree::Picture { files, problems } = picture;
+    Ok(Tree { files, revision, problems })
+}
+
+/// Runs work that waits for the disk on a thread where waiting holds up nobody.
+async fn blocking<T: Send + 'static>(dir: &Path, work: impl FnOnce() -> T + Send + 'static) -> Result<T, TreeError> {
+    let failed = |message: String| TreeError::Unreadable { dir: dir.to_path_buf(), source: io::Error::other(message) };
+    let permit = READERS.acquire().await.map_err(|closed| failed(closed.to_string()))?;
+    let reader = tokio::task::spawn_blocking(move || {
+        let done = work();
+        drop(permit);
+        done
+    });
+    reader.await.map_err(|ended| failed(ended.to_string()))
+}
+
+/// The problem of a file that is larger than a state file may be.
+fn too_large(path: Arc<str>, bytes: u64, limit: usize) -> FileProblem {
+    FileProblem {
+        path,
+        message: format!("the file has {bytes} bytes, more than the limit of {limit}"),
+        hint: "divide it into several files".to_owned(),
+    }
+}
+
+/// The problem of a name that cannot be shown, and so cannot be told from another.
+fn unreadable_name(path: Arc<str>) -> FileProblem {
+    FileProblem { path, message: "the name is not valid UTF-8".to_owned(), hint: "rename it".to_owned() }
+}
+
+#[cfg(test)]
+mod tests;
