@@ -1,1 +1,3 @@
-//! (being written)
+//! What wakes the daemon, and what it does then.
+
+pub mod watch;

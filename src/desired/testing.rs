@@ -13,7 +13,7 @@ pub struct Place {
 }
 
 impl Place {
-    pub fn new() -> Self {
+    pub fn temporary() -> Self {
         let dir = TempDir::new().unwrap();
         let root = dir.path().canonicalize().unwrap();
         Self { _dir: dir, root }
@@ -21,7 +21,7 @@ impl Place {
 
     /// With an empty repository in it.
     pub fn repository() -> Self {
-        let place = Self::new();
+        let place = Self::temporary();
         place.git("init -q -b main");
         place
     }

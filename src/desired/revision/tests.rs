@@ -47,7 +47,7 @@ async fn whatever_is_read_and_not_committed_is_dirty() {
 
 #[tokio::test]
 async fn without_a_commit_it_is_the_users() {
-    let place = Place::new();
+    let place = Place::temporary();
     place.dir("state");
     assert_eq!(revision(&place).await, Revision { user: user(), ..Revision::default() });
     place.git("init -q");

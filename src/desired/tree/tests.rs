@@ -29,7 +29,7 @@ fn text<'a>(tree: &'a Tree, end: &str) -> &'a str {
 
 #[tokio::test]
 async fn every_state_file_is_read_and_nothing_else() {
-    let place = Place::new();
+    let place = Place::temporary();
     for name in ["s/b.yaml", "s/week/a.yml", "s/week/deep/er/c.yaml", "s/.hidden.yaml", "s/.git/d.yaml", "s/a.yaml~"] {
         place.write(name, name);
     }
@@ -46,7 +46,7 @@ async fn every_state_file_is_read_and_nothing_else() {
 
 #[tokio::test]
 async fn paths_are_shown_below_the_directory_as_it_was_given() {
-    let place = Place::new();
+    let place = Place::temporary();
     place.write("real/a.yaml", "");
     let link = place.link("state", "real");
     let tree = read_all(Source::Worktree, &link).await;
@@ -55,7 +55,7 @@ async fn paths_are_shown_below_the_directory_as_it_was_given() {
 
 #[tokio::test]
 async fn a_directory_that_is_missing_is_not_an_empty_one() {
-    let place = Place::new();
+    let place = Place::temporary();
     let limits = Limits::default();
     let missing = read(Source::Worktree, &place.path("none"), &limits).await.unwrap_err();
     assert!(matches!(missing, TreeError::Missing(_)) && missing.hint().contains("--state"), "{missing}");
@@ -69,7 +69,7 @@ async fn a_directory_that_is_missing_is_not_an_empty_one() {
 
 #[tokio::test]
 async fn links_that_lead_out_are_refused() {
-    let place = Place::new();
+    let place = Place::temporary();
     let secret = place.write("outside/secret.yaml", "secret");
     // A directory whose name only begins as the state directory's does.
     place.write("state-2/a.yaml", "");
@@ -97,7 +97,7 @@ async fn links_that_lead_out_are_refused() {
 
 #[tokio::test]
 async fn links_inside_are_followed_once() {
-    let place = Place::new();
+    let place = Place::temporary();
     place.write("s/week/a.yaml", "a");
     place.write("s/b.txt", "b");
     place.write("s/.stock/c.yaml", "c");
@@ -116,7 +116,7 @@ async fn links_inside_are_followed_once() {
 
 #[tokio::test]
 async fn a_mounted_volume_is_read_through_its_links() {
-    let place = Place::new();
+    let place = Place::temporary();
     place.write("v/..2026_01/hosts.yaml", "one");
     place.write("v/..2026_02/hosts.yaml", "two");
     place.link("v/..data", "..2026_01");
@@ -130,7 +130,7 @@ async fn a_mounted_volume_is_read_through_its_links() {
 
 #[tokio::test]
 async fn what_is_not_a_file_is_never_opened() {
-    let place = Place::new();
+    let place = Place::temporary();
     place.dir("s/folder.yaml");
     place.sh("mkfifo s/pipe.yaml s/pipe.txt");
     let _socket = UnixListener::bind(place.path("s/socket.yml")).unwrap();
@@ -144,7 +144,7 @@ async fn what_is_not_a_file_is_never_opened() {
 #[tokio::test]
 async fn names_that_cannot_be_shown_are_problems() {
     use std::os::unix::ffi::OsStrExt;
-    let place = Place::new();
+    let place = Place::temporary();
     let dir = place.dir("s");
     fs::write(dir.join(std::ffi::OsStr::from_bytes(b"\xff.yaml")), "").unwrap();
     let (_, problems) = look(Source::Worktree, &dir).await;
@@ -158,9 +158,9 @@ async fn a_file_without_the_right_to_read_is_a_problem() {
         assert_eq!(walk::reason(&io::Error::from_raw_os_error(13)), "permission denied");
         return;
     }
-    let place = Place::new();
+    let place = Place::temporary();
     let file = place.write("s/a.yaml", "");
-    fs::set_permissions(&file, Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&file, Permissions::from_mode(0o000)).unwrap();
     let (_, problems) = look(Source::Worktree, &place.path("s")).await;
     assert_eq!(problems, ["a.yaml: the file cannot be read: permission denied"]);
 }
@@ -194,7 +194,7 @@ async fn limits_hold() {
 
 #[tokio::test]
 async fn a_file_that_is_replaced_all_the_time_is_never_read_half() {
-    let place = Place::new();
+    let place = Place::temporary();
     let file = place.write("s/a.yaml", &"a".repeat(100_000));
     let dir = place.path("s");
     let (stop, stopped) = std::sync::mpsc::channel::<()>();
@@ -285,7 +285,7 @@ mod committed {
 
     #[tokio::test]
     async fn without_anything_committed_it_says_what_to_do() {
-        let place = Place::new();
+        let place = Place::temporary();
         place.write("s/a.yaml", "");
         let dir = place.path("s");
         let error = async |dir: &Path| read(Source::Head, dir, &Limits::default()).await.unwrap_err();

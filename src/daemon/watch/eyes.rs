@@ -1,0 +1,103 @@
+//! The watches themselves: one for each directory, set up anew when something else has taken its place.
+//!
+//! A watch belongs to a directory and not to its path, and goes with it when it moves. `notify` could follow a whole
+//! tree by itself; but it would take in hidden directories such as `.git`, and it lists a new directory only once, so
+//! that what is made in the meantime stays unseen.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use notify::{ErrorKind, RecommendedWatcher, RecursiveMode, Watcher};
+
+use super::notes::{Notes, Stale};
+
+/// Watches directories, each by itself, and lets the notes be taken.
+#[derive(Debug)]
+pub struct Eyes {
+    watcher: RecommendedWatcher,
+    /// What is watched: its path, and the device and inode that were there.
+    open: BTreeMap<PathBuf, (u64, u64)>,
+    /// Not all could be watched.
+    short: bool,
+    /// That has been said.
+    said: bool,
+}
+
+impl Eyes {
+    /// Errors: the system gives no file events, or has no more of them to give.
+    pub fn new(notes: &Arc<Notes>) -> notify::Result<Self> {
+        let notes = Arc::clone(notes);
+        let watcher = RecommendedWatcher::new(move |event| notes.take_down(&event), notify::Config::default())?;
+        Ok(Self { watcher, open: BTreeMap::new(), short: false, said: false })
+    }
+
+    /// Whether some directory has no watch.
+    pub fn short(&self) -> bool {
+        self.short
+    }
+
+    /// Gives up watches that may no longer be where they were.
+    pub fn forget(&mut self, stale: &Stale) {
+        let gone = |path: &Path| stale.all || stale.below.iter().any(|top| path.starts_with(top));
+        let paths: Vec<PathBuf> = self.open.keys().filter(|path| gone(path)).cloned().collect();
+        paths.iter().for_each(|path| self.shut(path));
+    }
+
+    /// Watches exactly these directories; says whether any of them was not watched before.
+    pub fn turn_to(&mut self, wanted: &BTreeSet<PathBuf>) -> bool {
+        let unwanted: Vec<PathBuf> = self.open.keys().filter(|path| !wanted.contains(*path)).cloned().collect();
+        unwanted.iter().for_each(|path| self.shut(path));
+        self.short = false;
+        let mut new = false;
+        for path in wanted {
+            let Ok(meta) = fs::metadata(path) else { continue };
+            let there = (meta.dev(), meta.ino());
+            if self.open.get(path) == Some(&there) {
+                continue;
+            }
+            self.shut(path);
+            match self.watcher.watch(path, RecursiveMode::NonRecursive) {
+                Ok(()) => {
+                    self.open.insert(path.clone(), there);
+                    new = true;
+                }
+                // It has gone again: that is an event of the directory above.
+                Err(error) if matches!(error.kind, ErrorKind::PathNotFound) => {}
+                Err(error) => {
+                    self.short = true;
+                    self.say(path, &error);
+                    if matches!(error.kind, ErrorKind::MaxFilesWatch) {
+                        break;
+                    }
+                }
+            }
+        }
+        new
+    }
+
+    fn shut(&mut self, path: &Path) {
+        if self.open.remove(path).is_some() {
+            // An error only says that the watch has gone with its directory.
+            self.watcher.unwatch(path).ok();
+        }
+    }
+
+    fn say(&mut self, path: &Path, error: &notify::Error) {
+        if self.said {
+            return;
+        }
+        self.said = true;
+        let path = path.display();
+        if matches!(error.kind, ErrorKind::MaxFilesWatch) {
+            tracing::warn!(
+                "`{path}` is not watched, because the limit of the system is reached: changes are looked for every \
+                 second instead; raise fs.inotify.max_user_watches"
+            );
+        } else {
+            tracing::warn!("`{path}` is not watched ({error}): changes are looked for every second instead");
+        }
+    }
+}

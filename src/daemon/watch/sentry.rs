@@ -1,0 +1,157 @@
+//! The one that looks: after every burst of events, and every now and then without any.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc;
+
+use super::Hint;
+use super::eyes::Eyes;
+use super::head::Repository;
+use super::notes::{Interest, Notes, Stale};
+use super::view::{self, View};
+use crate::desired::tree::Source;
+
+/// How long to wait for what.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// Without an event, for a burst to be over.
+    pub quiet: Duration,
+    /// After its first event, for a burst that goes on.
+    pub at_most: Duration,
+    /// Between two looks that no event asked for.
+    pub poll: Duration,
+    /// The same, where events cannot be had.
+    pub blind_poll: Duration,
+}
+
+impl Pace {
+    pub const USUAL: Pace = Pace {
+        quiet: Duration::from_millis(20),
+        at_most: Duration::from_millis(250),
+        poll: Duration::from_secs(5),
+        blind_poll: Duration::from_secs(1),
+    };
+
+    /// A look that takes long is taken less often, so that looking takes no more than a hundredth of one processor.
+    const REST: u32 = 100;
+    const MOST_REST: Duration = Duration::from_secs(60);
+}
+
+/// Directories may appear while the watches of others are set up; one round for each level of them made at that very
+/// moment. The poll finds what is still missed then.
+const MOST_ROUNDS: usize = 16;
+
+/// Knows what it saw last.
+pub struct Sentry {
+    source: Source,
+    /// Absolute.
+    dir: PathBuf,
+    notes: Arc<Notes>,
+    eyes: Option<Eyes>,
+    repository: Option<Repository>,
+    print: u64,
+    /// How long the last look took.
+    cost: Duration,
+}
+
+impl Sentry {
+    pub fn new(source: Source, dir: PathBuf, notes: Arc<Notes>, eyes: Option<Eyes>) -> Self {
+        Self { source, dir, notes, eyes, repository: None, print: 0, cost: Duration::ZERO }
+    }
+
+    /// Stands watch until nobody listens any more.
+    pub async fn stand(mut self, pace: Pace, hints: mpsc::Sender<Hint>) {
+        while !hints.is_closed() {
+            let rest = self.rest(&pace);
+            let noted = tokio::time::timeout(rest, self.notes.settled(pace.quiet, pace.at_most)).await.is_ok();
+            let (hint, sure, stale) = match self.notes.collect() {
+                // What `HEAD` says is compared itself; times and sizes of files may be the same after a change.
+                Some(burst) => (Hint::Event, burst.sure && self.source == Source::Worktree, burst.stale),
+                None => (Hint::Poll, false, Stale::default()),
+            };
+            let changed;
+            (self, changed) = self.look_or_recover(stale).await;
+            if changed && !noted {
+                // No event told of it: the watches look elsewhere, or are of no use here.
+                (self, _) = self.look_or_recover(Stale::ALL).await;
+            }
+            if changed || sure {
+                // A hint that waits already says as much.
+                hints.try_send(hint).ok();
+            }
+        }
+    }
+
+    /// Looks; says whether anything is different. Every directory that is there has its watch afterwards.
+    ///
+    /// Errors: it was cut short by a panic or the end of the runtime.
+    pub async fn look(mut self, stale: Stale) -> io::Result<(Self, bool)> {
+        if self.source == Source::Head && self.repository.is_none() {
+            // The reader will say why there is no repository; here it is only looked for again.
+            self.repository = Repository::locate(&self.dir).await.ok();
+        }
+        let looked = tokio::task::spawn_blocking(move || {
+            let changed = self.look_now(&stale);
+            (self, changed)
+        });
+        looked.await.map_err(io::Error::other)
+    }
+
+    /// As [`Sentry::look`]; after a panic a new sentry, without file events, goes on.
+    async fn look_or_recover(self, stale: Stale) -> (Self, bool) {
+        let heir = Self::new(self.source, self.dir.clone(), Arc::clone(&self.notes), None);
+        match self.look(stale).await {
+            Ok(looked) => looked,
+            Err(error) => {
+                tracing::error!("watching the desired state failed ({error}): looking goes on without file events");
+                (heir, true)
+            }
+        }
+    }
+
+    fn look_now(&mut self, stale: &Stale) -> bool {
+        let begun = Instant::now();
+        if let Some(eyes) = &mut self.eyes {
+            eyes.forget(stale);
+        }
+        let mut view = self.view();
+        if let Some(mut eyes) = self.eyes.take() {
+            for _ in 0..MOST_ROUNDS {
+                let wanted = view.watched();
+                let (dirs, named) = (view.dirs.clone(), view.named.clone());
+                self.notes.mind(Interest { dirs, named, watched: wanted.clone() });
+                if !eyes.turn_to(&wanted) {
+                    break;
+                }
+                // Before its watch was set up, more may have come into a directory.
+                view = self.view();
+            }
+            self.eyes = Some(eyes);
+        }
+        self.cost = begun.elapsed();
+        std::mem::replace(&mut self.print, view.print) != view.print
+    }
+
+    fn view(&mut self) -> View {
+        match self.source {
+            Source::Worktree => view::of_worktree(&self.dir),
+            Source::Head => match self.repository.as_ref().and_then(Repository::view) {
+                Some(view) => view,
+                None => {
+                    self.repository = None;
+                    View { named: view::landmarks(&self.dir), ..View::default() }
+                }
+            },
+        }
+    }
+
+    /// How long to wait for events before looking without one.
+    fn rest(&self, pace: &Pace) -> Duration {
+        let sighted = self.eyes.as_ref().is_some_and(|eyes| !eyes.short());
+        let usual = if sighted { pace.poll } else { pace.blind_poll };
+        usual.max((self.cost * Pace::REST).min(Pace::MOST_REST))
+    }
+}

@@ -1,0 +1,145 @@
+//! What moves `HEAD`, and what does not.
+
+use super::*;
+
+/// A repository with the branches `main`, `other` (a commit further) and `twin` (the same commit as `main`).
+async fn repository(init: &str) -> (Place, Watch) {
+    let place = Place::temporary();
+    place.git(init);
+    place.write("s/a.yaml", "");
+    place.commit("one");
+    place.git("branch twin");
+    place.git("checkout -q -b other");
+    place.write("s/a.yaml", "# other\n");
+    place.commit("two");
+    place.git("checkout -q main");
+    let watch = watch(Source::Head, &place.path("s")).await;
+    (place, watch)
+}
+
+#[tokio::test]
+async fn what_moves_head_wakes() {
+    for init in ["init -q -b main", "init -q -b main --ref-format=reftable"] {
+        let (place, mut watch) = repository(init).await;
+        let commands = [
+            "commit -q --allow-empty -m three",
+            "commit -q --amend --allow-empty -m four",
+            "checkout -q other",
+            "checkout -q --detach main",
+            "checkout -q main",
+            "reset -q --hard HEAD~1",
+            "merge -q other",
+        ];
+        for command in commands {
+            let before = place.git("rev-parse HEAD");
+            place.git(command);
+            if before != place.git("rev-parse HEAD") {
+                hints(&mut watch).await;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_does_not_move_head_does_not_wake() {
+    let (place, mut watch) = repository("init -q -b main").await;
+    place.write("s/a.yaml", "# half saved");
+    place.write("s/b.yaml", "");
+    place.git("add -A");
+    place.git("branch -f twin other");
+    place.git("tag v1");
+    place.git("update-ref refs/remotes/origin/main other");
+    place.git("stash -q");
+    no_hint(&mut watch).await;
+    // The same commit in another file.
+    place.git("pack-refs --all --prune");
+    no_hint(&mut watch).await;
+}
+
+#[tokio::test]
+async fn a_packed_branch_wakes() {
+    let (place, mut watch) = repository("init -q -b main").await;
+    place.git("pack-refs --all --prune");
+    assert!(!place.path(".git/refs/heads/main").exists());
+    no_hint(&mut watch).await;
+    place.git("commit -q --allow-empty -m three");
+    one_hint(&mut watch).await;
+    place.git("pack-refs --all --prune");
+    place.git("checkout -q other");
+    hints(&mut watch).await;
+}
+
+#[tokio::test]
+async fn a_branch_in_folders_wakes() {
+    let (place, mut watch) = repository("init -q -b main").await;
+    place.git("checkout -q -b team/week/one");
+    place.git("pack-refs --all --prune");
+    no_hint(&mut watch).await;
+    assert!(!place.path(".git/refs/heads/team").exists());
+    place.git("commit -q --allow-empty -m three");
+    one_hint(&mut watch).await;
+    place.git("commit -q --allow-empty -m four");
+    one_hint(&mut watch).await;
+}
+
+#[tokio::test]
+async fn a_linked_work_tree_wakes_by_its_own_head() {
+    for init in ["init -q -b main", "init -q -b main --ref-format=reftable"] {
+        let (place, mut main) = repository(init).await;
+        place.git("worktree add -q linked twin");
+        hints_or_none(&mut main).await;
+        let mut linked = watch(Source::Head, &place.path("linked/s")).await;
+        place.git("-C linked commit -q --allow-empty -m three");
+        hints(&mut linked).await;
+        place.git("-C linked checkout -q --detach other");
+        hints(&mut linked).await;
+        if !init.ends_with("reftable") {
+            no_hint(&mut main).await;
+            place.git("commit -q --allow-empty -m four");
+            one_hint(&mut main).await;
+            no_hint(&mut linked).await;
+        }
+    }
+}
+
+/// Where references are tables, any of them that changes is told of.
+async fn hints_or_none(watch: &mut Watch) {
+    while tokio::time::timeout(STILL, watch.changed()).await.is_ok() {}
+}
+
+#[tokio::test]
+async fn a_push_into_a_bare_repository_wakes() {
+    let (place, _) = repository("init -q -b main").await;
+    place.git("clone -q --bare . bare.git");
+    let mut watch = watch(Source::Head, &place.path("bare.git/s")).await;
+    place.git("commit -q --allow-empty -m three");
+    no_hint(&mut watch).await;
+    place.git("push -q bare.git main");
+    one_hint(&mut watch).await;
+}
+
+#[tokio::test]
+async fn the_first_commit_wakes() {
+    let place = Place::repository();
+    place.write("s/a.yaml", "");
+    let mut watch = watch(Source::Head, &place.path("s")).await;
+    place.commit("one");
+    hints(&mut watch).await;
+}
+
+#[tokio::test]
+async fn a_repository_that_is_lost_and_found_wakes() {
+    let (place, mut watch) = repository("init -q -b main").await;
+    place.rename(".git", "away");
+    one_hint(&mut watch).await;
+    place.rename("away", ".git");
+    // Nothing tells where a repository might appear: looking finds it.
+    drop(watch);
+    let pace = Pace { poll: Duration::from_millis(50), ..PACE };
+    let mut watch = Watch::at_pace(Source::Head, &place.path("s"), pace, Eyes::new).await.unwrap();
+    place.rename(".git", "away");
+    tokio::time::timeout(PATIENCE, watch.changed()).await.unwrap();
+    place.rename("away", ".git");
+    tokio::time::timeout(PATIENCE, watch.changed()).await.unwrap();
+    no_hint(&mut watch).await;
+}
