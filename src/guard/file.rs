@@ -1,0 +1,104 @@
+//! Where a SQLite file really is: links decide nothing, the real path does.
+
+use std::fs::{self, Metadata};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Component, Path, PathBuf};
+
+/// What stands at the end of a path, after all links.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Nothing yet; the path that a new file would have.
+    Missing(PathBuf),
+    /// A regular file with one name; its device and inode tell it from another that takes its place.
+    File { path: PathBuf, device: u64, inode: u64 },
+}
+
+impl Place {
+    pub fn path(&self) -> &Path {
+        match self {
+            Place::Missing(path) | Place::File { path, .. } => path,
+        }
+    }
+
+    /// The catalog that the file system reports: the real file's name without `.db`.
+    pub fn reported(&self) -> String {
+        let name = self.path().file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        name.strip_suffix(".db").map_or_else(|| name.clone(), str::to_owned)
+    }
+}
+
+/// Follows `path` to its end.
+///
+/// Errors: what makes it unfit, as a clause for a refusal: a hard link, a link that leads nowhere, something else than
+/// a file, a directory that cannot be read.
+pub fn locate(path: &Path) -> Result<Place, String> {
+    match path.canonicalize() {
+        Ok(real) => {
+            let facts = fs::metadata(&real).map_err(|error| unreadable(&real, &error))?;
+            single(&real, &facts)?;
+            for suffix in ["-wal", "-shm", "-journal"] {
+                beside(&real, suffix)?;
+            }
+            Ok(Place::File { path: real, device: facts.dev(), inode: facts.ino() })
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            if fs::symlink_metadata(path).is_ok() {
+                return Err(format!("{} is a link that leads nowhere", path.display()));
+            }
+            future(path).map(Place::Missing)
+        }
+        Err(error) => Err(unreadable(path, &error)),
+    }
+}
+
+/// The path beside a database file that SQLite uses for its log, index or journal.
+pub fn companion(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+/// The real path of a file that does not exist yet: its nearest existing ancestor, and the plain rest.
+fn future(path: &Path) -> Result<PathBuf, String> {
+    for ancestor in path.ancestors().skip(1) {
+        match ancestor.canonicalize() {
+            Ok(real) => {
+                let rest = path.strip_prefix(ancestor).unwrap_or(path);
+                if rest.components().any(|part| !matches!(part, Component::Normal(_))) {
+                    return Err(format!("{} leads through a directory that does not exist", path.display()));
+                }
+                return Ok(real.join(rest));
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(unreadable(ancestor, &error)),
+        }
+    }
+    Err(format!("{} has no directory that exists", path.display()))
+}
+
+fn single(path: &Path, facts: &Metadata) -> Result<(), String> {
+    if !facts.is_file() {
+        return Err(format!("{} is not a regular file", path.display()));
+    }
+    if facts.nlink() != 1 {
+        return Err(format!("{} has {} names (hard links), and may be another catalog", path.display(), facts.nlink()));
+    }
+    Ok(())
+}
+
+/// SQLite follows links at its companion files too, so that one could lead its writes into another database's log.
+fn beside(path: &Path, suffix: &str) -> Result<(), String> {
+    let companion = companion(path, suffix);
+    match fs::symlink_metadata(&companion) {
+        // A file that its writer has just deleted counts no name any more.
+        Ok(facts) if facts.is_file() && facts.nlink() == 0 => Ok(()),
+        Ok(facts) => single(&companion, &facts),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(unreadable(&companion, &error)),
+    }
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> String {
+    format!("{} cannot be looked at: {error}", path.display())
+}

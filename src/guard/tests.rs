@@ -1,0 +1,1 @@
+//! The guard against everything that could lead it astray.

@@ -1,0 +1,268 @@
+//! The doctor: the way to the database, step by step, each with its time; the first that fails is named with its cause
+//! and its cure.
+
+use std::future::Future;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rustix::fs::{Access as Right, access};
+use tokio::net::{TcpStream, UnixStream};
+
+use super::connect::{Access, Database};
+use super::error::{Cause, Error};
+use super::sql::{Conn, fetch};
+use super::stamp::Stamped;
+use super::{file, session};
+use crate::guard::{Place, PostgresTarget, SqliteTarget, Target};
+
+/// The tables of the kinds; those of our bookkeeping begin with `reconcile_`.
+const MANAGED: &str = "sessions host_sessions db_servers instances";
+
+/// One step of an examination.
+#[derive(Debug)]
+pub struct Step {
+    pub name: &'static str,
+    pub took: Duration,
+    /// What was found, or what is wrong.
+    pub outcome: Result<String, Trouble>,
+}
+
+/// Why a step failed.
+#[derive(Debug)]
+pub struct Trouble {
+    pub cause: Cause,
+    pub what: String,
+    /// What to do about it; empty where nothing can be said.
+    pub mend: String,
+}
+
+impl From<Error> for Trouble {
+    fn from(error: Error) -> Self {
+        Self { cause: error.cause(), what: error.chain(), mend: error.hint().unwrap_or_default() }
+    }
+}
+
+/// Goes the way to the database, up to the first step that fails. Writes nothing. Each step is bounded by the time to
+/// connect.
+pub async fn examine(database: &Database) -> Vec<Step> {
+    let mut steps = Steps { done: Vec::new(), limit: database.options().connect_timeout };
+    match database.target() {
+        Target::Sqlite(target) => {
+            sqlite(database, target, &mut steps).await;
+        }
+        Target::Postgres(target) => {
+            steps.limit = database.patience(target);
+            postgres(database, target, &mut steps).await;
+        }
+    }
+    steps.done
+}
+
+struct Steps {
+    done: Vec<Step>,
+    limit: Duration,
+}
+
+impl Steps {
+    /// Takes one step; `None` when it failed, so that `?` ends the examination.
+    async fn take<T>(
+        &mut self,
+        name: &'static str,
+        work: impl Future<Output = Result<(String, T), Error>>,
+    ) -> Option<T> {
+        let started = Instant::now();
+        let result = tokio::time::timeout(self.limit, work).await;
+        let took = started.elapsed();
+        let (outcome, found) = match result {
+            Ok(Ok((said, found))) => (Ok(said), Some(found)),
+            Ok(Err(error)) => (Err(Trouble::from(error)), None),
+            Err(_) => (Err(silence(self.limit)), None),
+        };
+        self.done.push(Step { name, took, outcome });
+        found
+    }
+}
+
+fn silence(limit: Duration) -> Trouble {
+    Trouble {
+        cause: Cause::Timeout,
+        what: format!("no answer within {} s", limit.as_secs_f32()),
+        mend: Cause::Timeout.mend().unwrap_or_default().to_owned(),
+    }
+}
+
+async fn postgres(database: &Database, target: &PostgresTarget, steps: &mut Steps) -> Option<()> {
+    let addresses = steps
+        .take("resolve name", async {
+            let addresses = session::resolve(target).await?;
+            let said = match addresses.first() {
+                Some(first) => format!("{} is {}", target.host, first.ip()),
+                None => format!("{} is a socket's directory", target.host),
+            };
+            Ok((said, addresses))
+        })
+        .await?;
+    steps
+        .take("connect", async {
+            let tried = match target.socket() {
+                Some(directory) => {
+                    let socket = directory.join(format!(".s.PGSQL.{}", target.port));
+                    UnixStream::connect(socket).await.map(drop)
+                }
+                None => TcpStream::connect(&addresses[..]).await.map(drop),
+            };
+            tried.map_err(|source| database.unreachable(sqlx::Error::Io(source)))?;
+            Ok((target.server(), ()))
+        })
+        .await?;
+    let mut conn = login(database, target, steps).await?;
+    steps
+        .take("catalog", async {
+            database.prove(&mut conn, Access::Read).await?;
+            Ok((database.admitted().catalog().to_string(), ()))
+        })
+        .await?;
+    stamp(database, &mut conn, steps).await?;
+    steps.take("schema", schema(database, &mut conn)).await?;
+    steps.take("rights", rights(database, target, &mut conn)).await?;
+    conn.close().await;
+    Some(())
+}
+
+/// The server says whether a catalog exists only after it has let the user in: two steps, one answer.
+async fn login(database: &Database, target: &PostgresTarget, steps: &mut Steps) -> Option<Conn> {
+    let mut catalog = None;
+    let conn = steps
+        .take("log in", async {
+            let welcome = format!("user {}", target.user);
+            match database.login(target).await {
+                Ok(conn) => Ok((welcome, Some(conn))),
+                Err(error) if matches!(error.cause(), Cause::CatalogMissing | Cause::RightsMissing) => {
+                    catalog = Some(error);
+                    Ok((welcome, None))
+                }
+                Err(error) => Err(error),
+            }
+        })
+        .await?;
+    if let Some(error) = catalog {
+        steps.done.push(Step { name: "catalog", took: Duration::ZERO, outcome: Err(Trouble::from(error)) });
+    }
+    conn
+}
+
+async fn stamp(database: &Database, conn: &mut Conn, steps: &mut Steps) -> Option<Stamped> {
+    steps
+        .take("stamp", async {
+            database.check(conn).await?;
+            let stamped = database.stamped(conn).await?;
+            let environment = database.guard().environment();
+            let said = match &stamped {
+                Stamped::Nothing => format!("none yet: the first migration stamps it {environment}"),
+                Stamped::Foreign { .. } => "none, and tables to be adopted".to_owned(),
+                Stamped::Ours(stamp) => format!("{}, by {}", stamp.environment, stamp.stamped_by),
+            };
+            Ok((said, stamped))
+        })
+        .await
+}
+
+async fn schema(database: &Database, conn: &mut Conn) -> Result<(String, ()), Error> {
+    let schema = &database.options().schema;
+    let rows = fetch!(conn, "SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname = $1", schema.as_str())
+        .map_err(Error::query("look for the schema"))?;
+    if rows.is_empty() { Err(Error::SchemaMissing) } else { Ok((schema.to_string(), ())) }
+}
+
+async fn rights(database: &Database, target: &PostgresTarget, conn: &mut Conn) -> Result<(String, ()), Error> {
+    let failed = || Error::query("ask for the role's rights");
+    let lacks = |what: String| Error::Rights { who: format!("the role {}", target.user), what };
+    let schema = &database.options().schema;
+    let rows = fetch!(
+        conn,
+        "SELECT pg_catalog.has_schema_privilege($1, 'USAGE') AS may_use, pg_catalog.pg_is_in_recovery() AS standby",
+        schema.as_str()
+    )
+    .map_err(failed())?;
+    let row = rows.first().ok_or(sqlx::Error::RowNotFound).map_err(failed())?;
+    if !row.get::<bool>("may_use").map_err(failed())? {
+        return Err(lacks(format!("use the schema {schema}")));
+    }
+    if row.get("standby").map_err(failed())? {
+        return Err(lacks("write here: the server is a standby".to_owned()));
+    }
+    let rows = fetch!(
+        conn,
+        "SELECT c.relname::text AS name,
+                pg_catalog.has_table_privilege(c.oid, 'SELECT') AS may_read,
+                pg_catalog.has_table_privilege(c.oid, 'INSERT')
+                    AND pg_catalog.has_table_privilege(c.oid, 'UPDATE') AS may_write
+         FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+         WHERE n.nspname = $1 AND c.relkind IN ('r', 'p')
+           AND (pg_catalog.left(c.relname::text, 10) = 'reconcile_'
+                OR c.relname::text = ANY (pg_catalog.string_to_array($2, ' ')))
+         ORDER BY 1",
+        schema.as_str(),
+        MANAGED
+    )
+    .map_err(failed())?;
+    for (right, verb) in [("may_read", "read"), ("may_write", "write (INSERT, UPDATE)")] {
+        for row in &rows {
+            if !row.get::<bool>(right).map_err(failed())? {
+                let name: String = row.get("name").map_err(failed())?;
+                return Err(lacks(format!("{verb} {schema}.{name}")));
+            }
+        }
+    }
+    Ok((format!("may read and write {} tables", rows.len()), ()))
+}
+
+async fn sqlite(database: &Database, target: &SqliteTarget, steps: &mut Steps) -> Option<()> {
+    let place = steps
+        .take("file", async {
+            let place = database.locate(target)?;
+            let yet = if matches!(place, Place::Missing(_)) { ": not there yet, the first apply makes it" } else { "" };
+            Ok((format!("{}{yet}", place.path().display()), place))
+        })
+        .await?;
+    if let Place::File { path, .. } = &place {
+        let mut conn = steps
+            .take("open", async {
+                permitted(path, Right::READ_OK, "read")?;
+                let (options, _) = file::reading(path).await?;
+                let mut conn = database.dial_file(&options).await?;
+                fetch!(&mut conn, "SELECT count(*) FROM sqlite_schema").map_err(Error::query("read the file"))?;
+                Ok(("read-only".to_owned(), conn))
+            })
+            .await?;
+        let stamped = stamp(database, &mut conn, steps).await;
+        conn.close().await;
+        let stamped = stamped?;
+        steps
+            .take("schema", async {
+                match stamped {
+                    Stamped::Ours(_) => Ok(("there".to_owned(), ())),
+                    Stamped::Nothing | Stamped::Foreign { .. } => Err(Error::SchemaMissing),
+                }
+            })
+            .await?;
+    }
+    steps.take("rights", async { writable(&place) }).await
+}
+
+/// SQLite writes the file, and its log beside it.
+fn writable(place: &Place) -> Result<(String, ()), Error> {
+    if let Place::File { path, .. } = place {
+        permitted(path, Right::WRITE_OK, "write")?;
+    }
+    let directory = place.path().ancestors().skip(1).find(|directory| directory.exists());
+    if let Some(directory) = directory {
+        permitted(directory, Right::WRITE_OK | Right::EXEC_OK, "write in")?;
+    }
+    Ok(("may read and write".to_owned(), ()))
+}
+
+fn permitted(path: &Path, right: Right, verb: &str) -> Result<(), Error> {
+    access(path, right)
+        .map_err(|_| Error::Rights { who: "this user".to_owned(), what: format!("{verb} {}", path.display()) })
+}

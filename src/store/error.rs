@@ -1,0 +1,226 @@
+//! What can go wrong with our database: `Display` says what could not be done, `source` why, `hint` the way out.
+
+use std::fmt;
+use std::io;
+
+use crate::guard::Refusal;
+
+/// Why a server could not be reached or used, as an operator would name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// The host's name does not resolve.
+    Dns,
+    /// The host answers, and nobody listens on the port, or on the socket.
+    Refused,
+    /// No route leads to the host, or the connection broke.
+    Network,
+    /// Nothing answered in time.
+    Timeout,
+    /// Encryption: not offered, or the certificate does not hold.
+    Tls,
+    /// The server does not take this user, password or address.
+    Login,
+    CatalogMissing,
+    SchemaMissing,
+    RightsMissing,
+    /// No connection slot is left.
+    TooMany,
+    Other,
+}
+
+impl Cause {
+    /// Reads the cause out of a driver's error: the kind of the I/O error, or the SQLSTATE.
+    pub fn of(error: &sqlx::Error) -> Self {
+        match error {
+            sqlx::Error::Io(error) => Self::of_io(error),
+            sqlx::Error::Tls(_) => Cause::Tls,
+            sqlx::Error::Database(error) => error.code().map_or(Cause::Other, |code| Self::of_code(&code)),
+            _ => Cause::Other,
+        }
+    }
+
+    pub fn of_io(error: &io::Error) -> Self {
+        match error.kind() {
+            // A Unix socket's file that is not there is a port on which nobody listens.
+            io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => Cause::Refused,
+            io::ErrorKind::TimedOut => Cause::Timeout,
+            io::ErrorKind::PermissionDenied => Cause::RightsMissing,
+            // What rustls reports of a handshake that came to nothing.
+            io::ErrorKind::InvalidData => Cause::Tls,
+            io::ErrorKind::HostUnreachable
+            | io::ErrorKind::NetworkUnreachable
+            | io::ErrorKind::NetworkDown
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::BrokenPipe
+            | io::ErrorKind::UnexpectedEof => Cause::Network,
+            _ => Cause::Other,
+        }
+    }
+
+    /// SQLSTATE on PostgreSQL, which has five letters; the extended result code on SQLite, which is shorter.
+    fn of_code(code: &str) -> Self {
+        if code.len() < 5 {
+            // The low byte is the primary code.
+            return match code.parse::<u32>().map(|code| code & 0xff) {
+                // PERM, READONLY
+                Ok(3 | 8) => Cause::RightsMissing,
+                // BUSY, LOCKED
+                Ok(5 | 6) => Cause::Timeout,
+                _ => Cause::Other,
+            };
+        }
+        match code {
+            "28P01" | "28000" => Cause::Login,
+            "3D000" => Cause::CatalogMissing,
+            "3F000" | "42P01" => Cause::SchemaMissing,
+            // Insufficient privilege, read-only transaction.
+            "42501" | "25006" => Cause::RightsMissing,
+            "53300" => Cause::TooMany,
+            // Cancelled by a timeout of ours, lock not available.
+            "57014" | "55P03" => Cause::Timeout,
+            _ => Cause::Other,
+        }
+    }
+
+    /// What to do about it, where something can be said without knowing more.
+    pub fn mend(self) -> Option<&'static str> {
+        Some(match self {
+            Cause::Dns => "check the host's name in the database URL",
+            Cause::Refused => "check host and port, and that the server runs",
+            Cause::Network => "check the network between here and the server",
+            Cause::Timeout => "check that the port is PostgreSQL's and no firewall drops packets; see --timeout",
+            Cause::Tls => {
+                "check the server's certificate and its name; a private authority is given with sslrootcert=/PATH"
+            }
+            Cause::Login => "check user and password in the database URL, and the server's pg_hba.conf",
+            Cause::CatalogMissing => "create the database, or name another in the database URL",
+            Cause::SchemaMissing => "run `reconcile migrate`",
+            Cause::RightsMissing => "grant the role what it lacks; `reconcile doctor` names it",
+            Cause::TooMany => "wait, or raise max_connections on the server",
+            Cause::Other => return None,
+        })
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Cause::Dns => "the host's name does not resolve",
+            Cause::Refused => "nobody listens there",
+            Cause::Network => "the network does not lead there",
+            Cause::Timeout => "no answer in time",
+            Cause::Tls => "no verified encryption",
+            Cause::Login => "the login is refused",
+            Cause::CatalogMissing => "the catalog does not exist",
+            Cause::SchemaMissing => "the schema does not exist",
+            Cause::RightsMissing => "rights are missing",
+            Cause::TooMany => "the server has no connection left",
+            Cause::Other => "it failed",
+        })
+    }
+}
+
+/// An error of our database.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The guard said no: nothing was written.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// No connection, or none that can be used.
+    #[error("cannot connect to {server}: {cause}")]
+    Unreachable {
+        server: String,
+        cause: Cause,
+        #[source]
+        source: sqlx::Error,
+    },
+    /// Our tables are not there.
+    #[error("the schema is missing")]
+    SchemaMissing,
+    /// The role, or the user of this process, lacks a right; `what` completes "may not …".
+    #[error("{who} may not {what}")]
+    Rights { who: String, what: String },
+    /// A newer program has upgraded the database.
+    #[error("the schema has version {found}, and this program knows versions up to {known}")]
+    SchemaNewer { found: i64, known: i64 },
+    /// The row changed between plan and write.
+    #[error("{what} changed meanwhile")]
+    Conflict { what: String },
+    /// Another applier has taken over.
+    #[error("the lease was lost to another applier")]
+    LeaseLost,
+    /// A SQLite file whose log has no index beside it can only be read by writing.
+    #[error("{path} was not closed by its last writer, and reading it would write beside it")]
+    Unclean { path: String },
+    /// A name of a schema that is not plain.
+    #[error("`{name}` cannot be the name of a schema")]
+    SchemaName { name: String },
+    /// A file or directory of the database.
+    #[error("cannot {doing}")]
+    File {
+        doing: String,
+        #[source]
+        source: io::Error,
+    },
+    #[error("cannot {doing}")]
+    Query {
+        doing: String,
+        #[source]
+        source: sqlx::Error,
+    },
+}
+
+impl Error {
+    /// For `map_err`: `doing` completes "cannot …".
+    pub fn query(doing: impl Into<String>) -> impl FnOnce(sqlx::Error) -> Self {
+        let doing = doing.into();
+        move |source| Error::Query { doing, source }
+    }
+
+    /// The message with the reason behind it, on one line.
+    pub fn chain(&self) -> String {
+        match std::error::Error::source(self) {
+            Some(source) => format!("{self}: {source}"),
+            None => self.to_string(),
+        }
+    }
+
+    /// Why, as an operator would name it.
+    pub fn cause(&self) -> Cause {
+        match self {
+            Error::Unreachable { cause, .. } => *cause,
+            Error::SchemaMissing => Cause::SchemaMissing,
+            Error::Rights { .. } => Cause::RightsMissing,
+            Error::File { source, .. } => Cause::of_io(source),
+            Error::Query { source, .. } => Cause::of(source),
+            Error::Refused(_)
+            | Error::SchemaNewer { .. }
+            | Error::Conflict { .. }
+            | Error::LeaseLost
+            | Error::Unclean { .. }
+            | Error::SchemaName { .. } => Cause::Other,
+        }
+    }
+
+    /// The way out, where there is one.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Error::Refused(refusal) => Some(refusal.mend.clone()),
+            Error::SchemaNewer { .. } => Some("run the newer reconcile here too".to_owned()),
+            Error::Conflict { .. } => Some("plan again".to_owned()),
+            Error::LeaseLost => Some("nothing to do: the new holder goes on; see `reconcile status`".to_owned()),
+            Error::Unclean { .. } => {
+                Some("let its writer finish, or run `reconcile --once`, which tidies up".to_owned())
+            }
+            Error::SchemaName { .. } => {
+                Some("write 1 to 63 lower-case ASCII letters, digits and _, not beginning with pg_".to_owned())
+            }
+            Error::Unreachable { .. }
+            | Error::SchemaMissing
+            | Error::Rights { .. }
+            | Error::File { .. }
+            | Error::Query { .. } => self.cause().mend().map(str::to_owned),
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! The SQLite file: read without leaving a trace, created for its owner alone.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sqlx::sqlite::{SqliteConnectOptions, SqliteSynchronous};
+
+use super::error::{Cause, Error};
+use super::sql::{Conn, fetch};
+
+/// How long a statement waits for another writer.
+pub(super) const BUSY: Duration = Duration::from_secs(5);
+
+/// A log without its index is a writer about to open or close, for this long at most.
+const BETWEEN: Duration = Duration::from_secs(1);
+const PAUSE: Duration = Duration::from_millis(25);
+
+/// Whether what was read from a connection still is what stands in the database.
+///
+/// Where nobody has the file open, it is read as immutable: without locks, and without the `-wal` and `-shm` files that
+/// SQLite would else leave beside it. A writer that comes meanwhile is noticed only by looking again.
+pub struct Freshness(Option<(PathBuf, Glimpse)>);
+
+impl Freshness {
+    /// For a connection that sees one consistent state by itself.
+    pub(super) fn held() -> Self {
+        Self(None)
+    }
+
+    /// To be called after the last row has been read.
+    ///
+    /// Errors: [`Error::Conflict`] when the file has changed since it was opened: read again.
+    pub fn confirm(&self) -> Result<(), Error> {
+        match &self.0 {
+            Some((path, before)) if Glimpse::of(path)? != *before => {
+                Err(Error::Conflict { what: "the database file".to_owned() })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What tells one state of the file from another.
+#[derive(PartialEq, Eq)]
+struct Glimpse {
+    inode: u64,
+    length: u64,
+    changed: (i64, i64),
+    /// SQLite's header, which counts the changes.
+    header: Vec<u8>,
+    log: bool,
+    journal: bool,
+}
+
+impl Glimpse {
+    fn of(path: &Path) -> Result<Self, Error> {
+        let looked = || -> io::Result<Self> {
+            let file = File::open(path)?;
+            let facts = file.metadata()?;
+            let mut header = Vec::new();
+            file.take(100).read_to_end(&mut header)?;
+            Ok(Self {
+                inode: facts.ino(),
+                length: facts.len(),
+                changed: (facts.mtime(), facts.mtime_nsec()),
+                header,
+                log: beside(path, "-wal").exists(),
+                journal: beside(path, "-journal").exists(),
+            })
+        };
+        looked().map_err(|source| Error::File { doing: format!("read {}", path.display()), source })
+    }
+}
+
+/// How to open `path` for reading so that no file appears beside it.
+///
+/// Errors: the file cannot be read; [`Error::Unclean`] when its log lies there without the index, so that reading would
+/// have to make one.
+pub(super) async fn reading(path: &Path) -> Result<(SqliteConnectOptions, Freshness), Error> {
+    let mut waited = Duration::ZERO;
+    loop {
+        let glimpse = Glimpse::of(path)?;
+        let options = SqliteConnectOptions::new().filename(path).read_only(true).busy_timeout(BUSY);
+        if !glimpse.log && !glimpse.journal {
+            return Ok((options.immutable(true), Freshness(Some((path.to_owned(), glimpse)))));
+        }
+        // A rollback journal leaves nothing behind, and a log with its index is there already.
+        if !glimpse.log || beside(path, "-shm").exists() {
+            return Ok((options, Freshness::held()));
+        }
+        if waited >= BETWEEN {
+            return Err(Error::Unclean { path: path.display().to_string() });
+        }
+        tokio::time::sleep(PAUSE).await;
+        waited += PAUSE;
+    }
+}
+
+/// How to open an existing file for writing. The log is switched on later, by [`use_log`]: that is a write, and the
+/// database must prove first that it is ours.
+pub(super) fn writing(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .busy_timeout(BUSY)
+        .foreign_keys(true)
+        .synchronous(SqliteSynchronous::Full)
+}
+
+/// Makes an empty file that its owner alone may read, and the directories on the way to it.
+///
+/// Errors: a directory or the file cannot be made. That another process has just made it is none.
+pub(super) fn create(path: &Path) -> Result<(), Error> {
+    let made = || -> io::Result<()> {
+        if let Some(directory) = path.parent() {
+            DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+        }
+        match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+            _ => Ok(()),
+        }
+    };
+    made().map_err(|source| Error::File { doing: format!("create {}", path.display()), source })
+}
+
+/// Switches to the write-ahead log, so that readers and the one writer do not wait for each other.
+///
+/// Errors: the mode cannot be changed within [`BUSY`], because others use the file in its old mode.
+pub(super) async fn use_log(conn: &mut Conn) -> Result<(), Error> {
+    let mut waited = Duration::ZERO;
+    loop {
+        // SQLite does not wait by itself for the lock that this change takes.
+        match fetch!(&mut *conn, "PRAGMA journal_mode = WAL") {
+            Ok(_) => return Ok(()),
+            Err(error) if Cause::of(&error) == Cause::Timeout && waited < BUSY => {
+                tokio::time::sleep(PAUSE).await;
+                waited += PAUSE;
+            }
+            Err(error) => return Err(Error::query("switch the database to its write-ahead log")(error)),
+        }
+    }
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}

@@ -1,0 +1,44 @@
+//! The schema that holds our tables on PostgreSQL, as a name that can be quoted without fear.
+
+use std::fmt;
+
+use super::error::Error;
+
+/// 1 to 63 lower-case ASCII letters, digits and `_`, beginning with a letter or `_`. Default: `canvas`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Schema(String);
+
+impl Schema {
+    /// Errors: the name is not plain, or belongs to PostgreSQL itself.
+    pub fn new(name: &str) -> Result<Self, Error> {
+        let first = name.chars().next().is_some_and(|letter| letter.is_ascii_lowercase() || letter == '_');
+        let plain = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '_';
+        let reserved = name.starts_with("pg_") || name == "information_schema";
+        if first && name.len() <= 63 && name.chars().all(plain) && !reserved {
+            Ok(Self(name.to_owned()))
+        } else {
+            Err(Error::SchemaName { name: name.to_owned() })
+        }
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// As an identifier in SQL text. The name holds no quotation mark, so nothing is to be doubled.
+    pub fn quoted(&self) -> String {
+        format!("\"{}\"", self.0)
+    }
+}
+
+impl Default for Schema {
+    fn default() -> Self {
+        Self("canvas".to_owned())
+    }
+}
+
+impl fmt::Display for Schema {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.0)
+    }
+}
