@@ -1,1 +1,30 @@
-//! (being written)
+//! YAML text to checked items: every value with its place, and every problem of every file at once.
+//!
+//! ```text
+//! bytes ─► source ─► events ─► read ─► Item
+//!                                 └──► Problem ─► render
+//! ```
+//!
+//! [`field`] is the one definition of what an item may hold; the reader here and the JSON Schema both follow it.
+//! Values are those of YAML 1.2's core schema, taken strictly: `yes` is text, `0x1F` is no number of ours, and no
+//! text becomes a number, or a number text, without saying so.
+
+mod complaint;
+mod core;
+mod events;
+mod excerpt;
+pub mod field;
+pub mod item;
+pub mod problem;
+mod read;
+mod render;
+mod source;
+mod suspect;
+mod value;
+mod walk;
+
+#[cfg(test)]
+pub(crate) mod tests;
+
+pub use read::{Read, read};
+pub use value::units;

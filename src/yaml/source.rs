@@ -1,0 +1,100 @@
+//! A file's text, and the places in it.
+
+use std::sync::Arc;
+
+use super::excerpt::Excerpt;
+use super::problem::{Place, Problem};
+use super::suspect::Guids;
+
+/// A stretch of a file's text: where it begins, and how long it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Mark {
+    /// In bytes.
+    pub offset: u32,
+    /// In bytes.
+    pub length: u32,
+    /// From 1.
+    pub line: u32,
+    /// From 1, in characters.
+    pub column: u32,
+}
+
+/// A file's text as it is read.
+pub struct Source {
+    pub file: Arc<str>,
+    pub text: String,
+}
+
+impl Source {
+    /// The text of `bytes`, without a byte order mark, and what is wrong with it as text. Bytes that are not UTF-8
+    /// are replaced, so that the rest of the file is still checked; none is read from a file over `limit` bytes.
+    pub fn new(file: Arc<str>, bytes: Vec<u8>, limit: usize) -> (Option<Self>, Option<Problem>) {
+        // Offsets are kept in 32 bits.
+        let limit = limit.min(u32::MAX as usize);
+        let start = Place { file: Arc::clone(&file), line: 1, column: 1 };
+        if bytes.len() > limit {
+            let message = format!("the file has {}, and the limit is {}", size(bytes.len()), size(limit));
+            let problem = Problem::error(start, message).hint("divide it into several files; any number is read");
+            return (None, Some(problem));
+        }
+        if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
+            let problem = Problem::error(start, "the file is UTF-16, not UTF-8").hint("save it as UTF-8");
+            return (None, Some(problem));
+        }
+        let (text, bad) = match String::from_utf8(bytes) {
+            Ok(text) => (text, None),
+            Err(error) => {
+                let bad = error.utf8_error().valid_up_to();
+                (String::from_utf8_lossy(error.as_bytes()).into_owned(), Some((bad, error.as_bytes()[bad])))
+            }
+        };
+        let mark = bad.map(|(offset, byte)| (mark_at(&text, offset), byte));
+        let (text, cut) = match text.strip_prefix('\u{feff}') {
+            Some(rest) => (rest.to_owned(), 3),
+            None => (text, 0),
+        };
+        let source = Self { file, text };
+        let problem = mark.map(|(mark, byte)| {
+            let mark = Mark { offset: mark.offset.saturating_sub(cut), ..mark };
+            let message = format!("the byte 0x{byte:02x} is not UTF-8");
+            source.problem(mark, message, Guids::Secret).hint("save the file as UTF-8")
+        });
+        (Some(source), problem)
+    }
+
+    pub fn place(&self, mark: Mark) -> Place {
+        Place { file: Arc::clone(&self.file), line: mark.line, column: mark.column }
+    }
+
+    /// An error at `mark`, with its line.
+    pub fn problem(&self, mark: Mark, message: impl Into<String>, guids: Guids) -> Problem {
+        let mut problem = Problem::error(self.place(mark), message);
+        problem.excerpt = Some(Excerpt::cut(&self.text, mark.offset as usize, mark.length as usize, guids));
+        problem
+    }
+}
+
+/// The place of a byte of `text`, counted from its beginning; a byte order mark takes no column.
+fn mark_at(text: &str, offset: usize) -> Mark {
+    let before = &text[..text.floor_char_boundary(offset)];
+    let after_break = |(at, letter): (usize, char)| match letter {
+        '\r' => !before[at + 1..].starts_with('\n'),
+        _ => letter == '\n',
+    };
+    let line = 1 + before.char_indices().filter(|found| after_break(*found)).count();
+    let last = before.rfind(['\n', '\r']).map_or(before, |at| &before[at + 1..]);
+    let column = 1 + last.chars().filter(|letter| *letter != '\u{feff}').count();
+    let short = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+    let length = text[before.len()..].chars().next().map_or(0, char::len_utf8);
+    Mark { offset: short(before.len()), length: short(length), line: short(line), column: short(column) }
+}
+
+/// `17.2 MiB`, or bytes where that would say `0.0`.
+fn size(bytes: usize) -> String {
+    const MIB: usize = 1024 * 1024;
+    if bytes < MIB {
+        return format!("{bytes} bytes");
+    }
+    let tenths = (bytes as u128 * 10).div_ceil(MIB as u128);
+    format!("{}.{} MiB", tenths / 10, tenths % 10)
+}

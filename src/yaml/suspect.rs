@@ -1,0 +1,248 @@
+//! What looks like a secret, and which part of a line must then be hidden.
+//!
+//! State files are read by everyone who may read the repository, for ever. A secret in one is reported wherever it
+//! is found, and hidden in everything that shows the line.
+
+use std::ops::Range;
+
+/// Stands for whatever is hidden; of one length, so that it tells nothing.
+pub const MASK: &str = "********";
+
+/// What a GUID is where it was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Guids {
+    /// It may open a session: hidden.
+    Secret,
+    /// It names a resource: shown.
+    Names,
+}
+
+/// Words that say by themselves that a secret follows.
+const ANYWHERE: &[&str] = &["password", "passwd", "passphrase", "pwd", "secret", "token", "guid", "apikey"];
+/// Words that say so where they end a key: `private_key`, but not `key_id`.
+const AT_THE_END: &[&str] = &["key", "auth", "credential"];
+/// Random text is at least this long, in characters.
+const RANDOM: usize = 32;
+
+/// Whether a key of that name announces a secret: `password`, `dbPassword`, `api-key`, `PGPASSWORD`.
+pub fn secret_key(key: &str) -> bool {
+    let mut word = String::new();
+    let mut last_is_key = false;
+    let mut lower_before = false;
+    for letter in key.chars().chain(std::iter::once('_')) {
+        let camel = letter.is_ascii_uppercase() && lower_before;
+        if camel || !letter.is_ascii_alphanumeric() {
+            let single = word.strip_suffix('s').unwrap_or(&word);
+            if ANYWHERE.iter().any(|known| single.ends_with(known)) {
+                return true;
+            }
+            if !word.is_empty() {
+                last_is_key = AT_THE_END.contains(&single);
+            }
+            word.clear();
+        }
+        if letter.is_ascii_alphanumeric() {
+            word.push(letter.to_ascii_lowercase());
+        }
+        lower_before = letter.is_ascii_lowercase();
+    }
+    last_is_key
+}
+
+/// What a value looks like, if it looks like a secret: `a private key`.
+pub fn secret_value(value: &str, guids: Guids) -> Option<&'static str> {
+    let mut found = None;
+    scan(value, guids, &mut |_, what| found = found.or(Some(what)));
+    found
+}
+
+/// The parts of a line of source that must be hidden: byte ranges, in order, apart from each other.
+pub fn hidden(line: &str, guids: Guids) -> Vec<Range<usize>> {
+    let mut ranges = Vec::new();
+    scan(line, guids, &mut |range, _| ranges.push(range));
+    ranges.extend(keyed(line));
+    ranges.sort_by_key(|range| range.start);
+    let mut apart: Vec<Range<usize>> = Vec::with_capacity(ranges.len());
+    for range in ranges {
+        match apart.last_mut() {
+            Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
+            _ => apart.push(range),
+        }
+    }
+    apart
+}
+
+/// From behind the first key that announces a secret to the end of the line: what a secret may hold is not known,
+/// so neither is where it ends.
+fn keyed(line: &str) -> Option<Range<usize>> {
+    let mut words = runs(line, |byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'));
+    let value = words.find_map(|word| {
+        let rest = line[word.end..].trim_start_matches(['"', '\'']).trim_start_matches([' ', '\t']);
+        let value = rest.strip_prefix([':', '='])?;
+        secret_key(&line[word]).then(|| value.trim_start())
+    })?;
+    (!value.is_empty()).then(|| line.len() - value.len()..line.trim_end().len().max(line.len() - value.len()))
+}
+
+/// Hands over every part of `text` that looks like a secret by itself.
+fn scan(text: &str, guids: Guids, found: &mut dyn FnMut(Range<usize>, &'static str)) {
+    if text.len() < 8 {
+        return;
+    }
+    if let Some(start) = text.find("-----BEGIN").filter(|start| text[*start..].contains("PRIVATE KEY")) {
+        found(start..text.len(), "a private key");
+    }
+    for (separator, _) in text.match_indices("://") {
+        let from = separator + 3;
+        let authority = text[from..].split([' ', '\t', '/', '"', '\'', '?', '#']).next().unwrap_or_default();
+        let Some((user_and_password, _)) = authority.rsplit_once('@') else { continue };
+        let Some((user, password)) = user_and_password.split_once(':') else { continue };
+        if !password.is_empty() {
+            let start = from + user.len() + 1;
+            found(start..start + password.len(), "a URL with a password");
+        }
+    }
+    for (equals, _) in text.match_indices('=') {
+        let key = text[..equals].rsplit(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_').next();
+        let value = text[equals + 1..].split([' ', ';', '&', ',']).next().unwrap_or_default();
+        if !value.is_empty() && key.is_some_and(secret_key) {
+            found(equals + 1..equals + 1 + value.len(), "a password");
+        }
+    }
+    for run in runs(text, |byte| byte.is_ascii_hexdigit() || byte == b'-') {
+        if guids == Guids::Secret && has_guid(&text[run.clone()]) {
+            found(run, "a GUID");
+        }
+    }
+    for run in runs(text, |byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=')) {
+        if is_random(&text[run.clone()], guids) {
+            found(run, "a long random text");
+        }
+    }
+}
+
+/// The longest stretches of `text` whose bytes, all ASCII, are `wanted`.
+fn runs(text: &str, wanted: impl Fn(u8) -> bool) -> impl Iterator<Item = Range<usize>> {
+    let bytes = text.as_bytes();
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        let start = at + bytes[at..].iter().position(|byte| wanted(*byte))?;
+        let length = bytes[start..].iter().position(|byte| !wanted(*byte)).unwrap_or(bytes.len() - start);
+        at = start + length;
+        Some(start..at)
+    })
+}
+
+/// Whether 8-4-4-4-12 hexadecimal digits stand in `run`, which holds nothing but digits and hyphens.
+fn has_guid(run: &str) -> bool {
+    run.as_bytes()
+        .windows(36)
+        .any(|window| window.iter().enumerate().all(|(at, byte)| (*byte == b'-') == matches!(at, 8 | 13 | 18 | 23)))
+}
+
+/// Whether `run` was rather drawn than written: long hexadecimal, or long base64 that keeps changing between lower
+/// case, upper case and digits, as no word does.
+fn is_random(run: &str, guids: Guids) -> bool {
+    if run.len() < RANDOM {
+        return false;
+    }
+    let has = |class: fn(&u8) -> bool| run.bytes().any(|byte| class(&byte));
+    if run.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        let unhyphenated_name = guids == Guids::Names && run.len() == 32;
+        return !unhyphenated_name && has(u8::is_ascii_digit) && has(u8::is_ascii_alphabetic);
+    }
+    let class = |byte: u8| match byte {
+        b'a'..=b'z' => 0,
+        b'A'..=b'Z' => 1,
+        b'0'..=b'9' => 2,
+        _ => 3,
+    };
+    let turns = run.bytes().zip(run.bytes().skip(1)).filter(|(left, right)| class(*left) != class(*right)).count();
+    has(u8::is_ascii_lowercase) && has(u8::is_ascii_uppercase) && has(u8::is_ascii_digit) && turns * 9 >= run.len() * 4
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_that_announce_a_secret() {
+        for key in [
+            "password",
+            "db_password",
+            "dbPassword",
+            "PGPASSWORD",
+            "Passwords",
+            "api-key",
+            "apiKey",
+            "private_key",
+            "key",
+            "token",
+            "access_tokens",
+            "host_guid",
+            "client_secret",
+            "credentials",
+            "auth",
+        ] {
+            assert!(secret_key(key), "{key}");
+        }
+        for key in [
+            "title",
+            "key_id",
+            "credentials_rotation",
+            "keyboard",
+            "author",
+            "monkey",
+            "rotated_by",
+            "guide",
+            "subscription",
+            "",
+        ] {
+            assert!(!secret_key(key), "{key}");
+        }
+    }
+
+    #[test]
+    fn values_that_look_like_a_secret() {
+        for (value, what) in [
+            ("-----BEGIN RSA PRIVATE KEY-----", "a private key"),
+            ("postgres://admin:hunter2@10.0.0.1/postgres", "a URL with a password"),
+            ("Server=db;Password=abc;Timeout=5", "a password"),
+            ("51179767-693b-49a1-b753-380ca3bb39f7", "a GUID"),
+            ("{51179767-693B-49A1-B753-380CA3BB39F7}", "a GUID"),
+            ("rp6aIQGJs+3BWW864Cbz52TtR83KkuL0jXJkYAxqXvs=", "a long random text"),
+            ("d425c7f257b1439fd425c7f257b1439f", "a long random text"),
+        ] {
+            assert_eq!(secret_value(value, Guids::Secret), Some(what), "{value}");
+        }
+        for value in [
+            "Surah Al-Fatiha",
+            "https://example.org:8080/a@b",
+            "postgres://admin@10.0.0.1/postgres",
+            "Auto-Generated-Session-For-Surah-Al-Baqara-215-And-More",
+            "/Users/Noor/Documents/SessionsOf2025/RecordingNumber12",
+            "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+            "00000000000000000000000000000000000000000",
+            "the secret of patience",
+            "سورة الفاتحة سورة الفاتحة سورة الفاتحة",
+        ] {
+            assert_eq!(secret_value(value, Guids::Secret), None, "{value}");
+        }
+        assert_eq!(secret_value("51179767-693b-49a1-b753-380ca3bb39f7", Guids::Names), None);
+    }
+
+    #[test]
+    fn hidden_parts_of_a_line() {
+        let masked = |line: &str| {
+            let mut shown = line.to_owned();
+            hidden(line, Guids::Secret).into_iter().rev().for_each(|range| shown.replace_range(range, MASK));
+            shown
+        };
+        assert_eq!(masked("    password: hunter2  "), "    password: ********  ");
+        assert_eq!(masked("  - {name: a, \"token\": 'x, y', port: 1}"), "  - {name: a, \"token\": ********");
+        assert_eq!(masked("admin: postgres://a:b@c/d, e"), "admin: postgres://a:********@c/d, e");
+        assert_eq!(masked("password:"), "password:");
+        assert_eq!(masked("title: Surah Al-Fatiha"), "title: Surah Al-Fatiha");
+        assert_eq!(masked("reason: é 51179767-693b-49a1-b753-380ca3bb39f7 é"), "reason: é ******** é");
+    }
+}
