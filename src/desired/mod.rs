@@ -1,7 +1,9 @@
-//! What should exist: the state files, from where they lie to the text that is read.
+//! What should exist: the state files, from where they lie to typed resources, and what their editors should know.
 
 pub mod git;
+pub mod load;
 pub mod revision;
+pub mod schema;
 pub mod tree;
 
 #[cfg(test)]
