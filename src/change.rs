@@ -3,6 +3,7 @@
 //! Nothing here knows a particular kind; `kinds` is the register of those.
 
 use std::fmt;
+use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 
@@ -136,7 +137,7 @@ impl fmt::Display for Value {
             Value::None => out.write_str("(none)"),
             Value::Flag(flag) => write!(out, "{flag}"),
             Value::Int(int) => write!(out, "{int}"),
-            Value::Text(text) => write!(out, "\"{}\"", printable(text)),
+            Value::Text(text) => out.write_str(&quoted(text)),
             Value::Word(word) => out.write_str(&printable(word)),
             Value::Time(time) => out.write_str(&rfc3339(*time)),
         }
@@ -154,13 +155,31 @@ pub fn printable(text: &str) -> String {
     for letter in text.chars() {
         let turns =
             matches!(letter, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
-        if letter.is_control() || turns || letter == '"' || letter == '\\' {
+        if letter.is_control() || turns {
             shown.extend(letter.escape_default());
         } else {
             shown.push(letter);
         }
     }
     shown
+}
+
+/// `text` between quotation marks, printable, with those that are part of it escaped.
+pub fn quoted(text: &str) -> String {
+    format!("\"{}\"", printable(&text.replace('\\', "\\\\").replace('"', "\\\"")))
+}
+
+/// A length of time as a file would say it: `90d`, `1h 30m`. Less than a millisecond is not shown.
+pub fn span(duration: Duration) -> String {
+    let mut rest = duration.as_millis();
+    let mut parts = Vec::new();
+    for (unit, length) in [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)] {
+        if rest >= length {
+            parts.push(format!("{}{unit}", rest / length));
+            rest %= length;
+        }
+    }
+    if parts.is_empty() { "0s".to_owned() } else { parts.join(" ") }
 }
 
 /// One field's way, before and after.
@@ -185,7 +204,17 @@ pub struct Change<S> {
     pub reason: Option<String>,
     /// Lines below the change: consequences that a reader should know.
     pub notes: Vec<String>,
+    /// The schedule asked for it, not a person: it has a limit of its own and is not counted against the budget.
+    pub is_scheduled: bool,
     pub step: S,
+}
+
+impl<S> Change<S> {
+    /// The same change with its step wrapped.
+    pub fn map_step<T>(self, wrap: impl FnOnce(S) -> T) -> Change<T> {
+        let Change { id, action, origin, fields, unknown, actor, reason, notes, is_scheduled, step } = self;
+        Change { id, action, origin, fields, unknown, actor, reason, notes, is_scheduled, step: wrap(step) }
+    }
 }
 
 /// A difference that cannot be closed yet.
@@ -196,6 +225,15 @@ pub struct Blocked {
     pub reason: String,
     /// The way out.
     pub hint: String,
+}
+
+/// Which picture of the state files counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The files as they lie in the directory.
+    Worktree,
+    /// The files as they were committed: the tree of `HEAD`.
+    Head,
 }
 
 /// Where the desired state came from.

@@ -1,1 +1,176 @@
-//! (being written)
+//! What could not be done, why, and the way out: the edge where every error becomes a message and an exit code.
+
+use std::error::Error as StdError;
+
+use crate::change::printable;
+use crate::config::ConfigError;
+use crate::desired::tree::TreeError;
+use crate::guard::Refusal;
+use crate::port;
+use crate::port::handoff::HandOffError;
+use crate::store;
+use crate::yaml::Problems;
+
+/// A result whose error a person will read.
+pub type Result<T> = std::result::Result<T, Failure>;
+
+/// How the process ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// Exit code 1.
+    Error,
+    /// Refused by the guard: exit code 3.
+    Refused,
+    /// A question that was answered with no, of which nothing more is said: exit code 1.
+    Silent,
+}
+
+/// A failure, ready to be shown.
+#[derive(Debug)]
+pub struct Failure {
+    pub class: Class,
+    /// What could not be done.
+    pub message: String,
+    /// Why, the nearest cause first.
+    pub causes: Vec<String>,
+    pub hints: Vec<String>,
+    body: Body,
+}
+
+/// What is shown in place of the one-line message.
+#[derive(Debug)]
+enum Body {
+    Line,
+    Files(Problems),
+    Boxed(Refusal),
+}
+
+impl Failure {
+    pub fn error(message: impl Into<String>) -> Self {
+        Self { class: Class::Error, message: message.into(), causes: Vec::new(), hints: Vec::new(), body: Body::Line }
+    }
+
+    /// Refused: another environment, another target.
+    pub fn refused(message: impl Into<String>) -> Self {
+        Self { class: Class::Refused, ..Self::error(message) }
+    }
+
+    /// A no that gives no reason.
+    pub fn silent() -> Self {
+        Self { class: Class::Silent, ..Self::error("") }
+    }
+
+    /// All problems of all files.
+    pub fn files(problems: Problems) -> Self {
+        let message = format!("the state files have {} problems; nothing was applied", problems.len());
+        Self { body: Body::Files(problems), ..Self::error(message) }
+    }
+
+    /// An error with everything that stands behind it.
+    pub fn caused(error: &dyn StdError) -> Self {
+        let mut causes = Vec::new();
+        let mut source = error.source();
+        while let Some(cause) = source {
+            causes.push(cause.to_string());
+            source = cause.source();
+        }
+        // Drivers repeat their source in their own text.
+        causes.dedup();
+        Self { causes, ..Self::error(error.to_string()) }
+    }
+
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
+    }
+
+    #[must_use]
+    pub fn hints(mut self, hints: impl IntoIterator<Item = String>) -> Self {
+        self.hints.extend(hints);
+        self
+    }
+
+    pub fn exit_code(&self) -> u8 {
+        match self.class {
+            Class::Error | Class::Silent => 1,
+            Class::Refused => 3,
+        }
+    }
+
+    /// On one line, for a log.
+    pub fn line(&self) -> String {
+        let mut line = printable(&self.message);
+        for cause in &self.causes {
+            line.push_str(": ");
+            line.push_str(&printable(cause));
+        }
+        line
+    }
+
+    /// For a terminal `width` columns wide.
+    pub fn report(&self, color: bool, width: usize) -> String {
+        let mut report = match &self.body {
+            Body::Boxed(refusal) => refusal.boxed(width),
+            Body::Files(problems) => format!("{}\n", problems.render(color, width).trim_end()),
+            Body::Line => String::new(),
+        };
+        if !matches!(self.body, Body::Boxed(_)) && self.class != Class::Silent {
+            report.push_str(&format!("error: {}\n", printable(&self.message)));
+        }
+        for cause in &self.causes {
+            report.push_str(&format!("  because: {}\n", printable(cause)));
+        }
+        for hint in &self.hints {
+            report.push_str(&format!("  hint: {}\n", printable(hint)));
+        }
+        report
+    }
+
+    /// The problems of the files, where that is what failed.
+    pub fn problems(&self) -> Option<&Problems> {
+        match &self.body {
+            Body::Files(problems) => Some(problems),
+            Body::Line | Body::Boxed(_) => None,
+        }
+    }
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        Self { class: Class::Refused, body: Body::Boxed(refusal.clone()), ..Self::error(refusal.to_string()) }
+    }
+}
+
+impl From<store::error::Error> for Failure {
+    fn from(error: store::error::Error) -> Self {
+        match error {
+            store::error::Error::Refused(refusal) => refusal.into(),
+            error => Self::caused(&error).hints(error.hint()),
+        }
+    }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        Self::caused(&error)
+    }
+}
+
+impl From<TreeError> for Failure {
+    fn from(error: TreeError) -> Self {
+        Self::caused(&error).hint(error.hint())
+    }
+}
+
+impl From<HandOffError> for Failure {
+    fn from(error: HandOffError) -> Self {
+        Self::caused(&error).hints(error.hint())
+    }
+}
+
+impl From<port::Error> for Failure {
+    fn from(error: port::Error) -> Self {
+        Self::caused(&error).hints(error.hint())
+    }
+}

@@ -133,3 +133,17 @@ CREATE TABLE reconcile_stamp (
     stamped_at        TIMESTAMPTZ NOT NULL,
     stamped_by        TEXT NOT NULL
 );
+
+-- Whoever else writes wakes the daemon; what reconcile writes itself does not.
+CREATE FUNCTION reconcile_tell() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF current_setting('application_name') <> 'reconcile' THEN
+        PERFORM pg_notify('reconcile', TG_TABLE_NAME);
+    END IF;
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER reconcile_tell AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON sessions
+    FOR EACH STATEMENT EXECUTE FUNCTION reconcile_tell();
+CREATE TRIGGER reconcile_tell AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON host_sessions
+    FOR EACH STATEMENT EXECUTE FUNCTION reconcile_tell();

@@ -1,1 +1,152 @@
-//! (being written)
+//! The command line: flags and verbs, one file per verb. It prints, and decides nothing.
+
+mod args;
+mod check;
+mod host;
+mod journal;
+mod print;
+mod run;
+mod setup;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use tracing::Level;
+use tracing_subscriber::EnvFilter;
+
+use crate::change::span;
+use crate::config::{self, Config, LogFormat, Overrides};
+use crate::failure::{Failure, Result};
+use crate::turn::World;
+use args::{Cli, Format, Global, Verb};
+use print::{Terminal, err};
+
+/// Parses the command line and does what it says.
+pub fn main() -> ExitCode {
+    // The driver would read PostgreSQL's variables by itself; here they are without effect.
+    if let Err(error) = crate::guard::shed() {
+        err(&format!("error: {error}\n"));
+        return ExitCode::from(1);
+    }
+    let cli = Cli::parse();
+    let terminal = Terminal::of(&cli.global);
+    let config = match settings(&cli.global) {
+        Ok(config) => config,
+        Err(failure) => {
+            err(&failure.report(terminal.color_err, terminal.width));
+            return ExitCode::from(failure.exit_code());
+        }
+    };
+    log_to_stderr(&config, terminal);
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            err(&format!("error: the runtime could not be started: {error}\n"));
+            return ExitCode::from(1);
+        }
+    };
+    let ended = runtime.block_on(within(&cli, config, terminal));
+    // Whatever still runs in the background must not hold up the end.
+    runtime.shutdown_background();
+    match ended {
+        Ok(code) => ExitCode::from(code),
+        Err(failure) => {
+            err(&failure.report(terminal.color_err, terminal.width));
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}
+
+async fn within(cli: &Cli, config: Config, terminal: Terminal) -> Result<u8> {
+    let Some(limit) = cli.global.timeout else { return act(cli, config, terminal).await };
+    tokio::time::timeout(limit, act(cli, config, terminal)).await.unwrap_or_else(|_| {
+        let limit = span(limit);
+        Err(Failure::error(format!("it took longer than --timeout {limit}"))
+            .hint("`reconcile doctor` shows what waits"))
+    })
+}
+
+async fn act(cli: &Cli, config: Config, terminal: Terminal) -> Result<u8> {
+    let global = &cli.global;
+    match &cli.verb {
+        None => run::run(World::open(config)?, &cli.mode, global.format, terminal).await,
+        Some(_) if cli.mode.plan || cli.mode.once || cli.mode.apply.is_some() => {
+            Err(Failure::error("--plan, --once and --apply stand alone, without a command"))
+        }
+        Some(Verb::Validate) => check::validate(&config, global.format, terminal).await,
+        Some(Verb::Schema) => check::schema(),
+        Some(Verb::Completions { shell }) => check::completions(*shell),
+        Some(Verb::Config) => check::config(&config, global.format),
+        Some(Verb::Explain { id }) => check::explain(&World::open(config)?, id).await,
+        Some(Verb::Host(verb)) => host::host(&World::open(config)?, verb).await,
+        Some(Verb::Doctor) => setup::doctor(&World::open(config)?).await,
+        Some(Verb::Migrate(migrate)) => setup::migrate(config, migrate).await,
+        Some(Verb::Approve { digest, reason }) => journal::approve(&World::open(config)?, digest, reason).await,
+        Some(Verb::Suspend(args)) => journal::suspend(&World::open(config)?, args).await,
+        Some(Verb::Resume(args)) => journal::resume(&World::open(config)?, args).await,
+        Some(Verb::Status) => journal::status(&World::open(config)?, global.format).await,
+        Some(Verb::History { id, limit }) => {
+            journal::history(&World::open(config)?, id.clone(), *limit, global.format).await
+        }
+    }
+}
+
+fn settings(global: &Global) -> Result<Config> {
+    let mut overrides = Overrides::default();
+    let given = [
+        ("environment", &global.environment, "--environment"),
+        ("state", &global.state, "--state"),
+        ("database.url", &global.database, "--database"),
+        ("data_dir", &global.data_dir, "--data-dir"),
+        ("log.format", &global.log_format, "--log-format"),
+    ];
+    for (key, value, flag) in given {
+        if let Some(value) = value {
+            overrides.set(key, value.clone(), flag);
+        }
+    }
+    match (global.quiet, global.verbose) {
+        (true, _) => overrides.set("log.level", "warn", "--quiet"),
+        (false, 0) => {}
+        (false, 1) => overrides.set("log.level", "debug", "--verbose"),
+        (false, _) => overrides.set("log.level", "trace", "--verbose"),
+    }
+    let here = std::env::current_dir()
+        .map_err(|error| Failure::error(format!("the working directory cannot be read: {error}")))?;
+    let env = |name: &str| std::env::var(name).ok();
+    Ok(config::load(global.config.as_deref(), &overrides, env, &here)?)
+}
+
+fn log_to_stderr(config: &Config, terminal: Terminal) {
+    // The libraries below are told of only when something is wrong, or when all is asked for.
+    let level = config.log_level;
+    let others = if level >= Level::DEBUG { Level::INFO } else { Level::WARN };
+    let filter = EnvFilter::new(format!("reconcile={level},{others}"));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    match config.log_format {
+        LogFormat::Text => builder.with_ansi(terminal.color_err).with_timer(Clock).init(),
+        LogFormat::Json => builder.json().flatten_event(true).with_timer(Clock).init(),
+    }
+}
+
+/// Log times: RFC 3339 in UTC, to the millisecond.
+struct Clock;
+
+impl tracing_subscriber::fmt::time::FormatTime for Clock {
+    fn format_time(&self, out: &mut tracing_subscriber::fmt::format::Writer<'_>) -> std::fmt::Result {
+        write!(out, "{}", chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Millis, true))
+    }
+}
+
+/// Refuses a format that a command does not have.
+fn only(format: Format, allowed: &[Format]) -> Result<()> {
+    if allowed.contains(&format) {
+        return Ok(());
+    }
+    let names: Vec<String> = allowed.iter().map(|format| format!("{format:?}").to_lowercase()).collect();
+    let format = format!("{format:?}").to_lowercase();
+    Err(Failure::error(format!("this command has no format {format}")).hint(format!("it has {}", names.join(", "))))
+}

@@ -13,7 +13,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::given::{Form, Given, Origin};
 use super::settings::{self, Secrecy, TABLE};
-use super::{Entry, Problem, quoted};
+use super::{Entry, Problem, shown};
 
 /// The file that is read where none is named.
 const USUAL: &str = "reconcile.toml";
@@ -147,7 +147,7 @@ impl Reader<'_> {
             if name.get_ref().is_empty() || !name.get_ref().chars().all(letters) {
                 let what = format!(
                     "the environment's name {} must consist of letters, digits, - and _",
-                    quoted(name.get_ref())
+                    shown(name.get_ref())
                 );
                 self.problem(name.span(), &what);
             }
@@ -157,7 +157,7 @@ impl Reader<'_> {
                 continue;
             };
             for unknown in inner.keys().filter(|inner| inner.get_ref() != "catalogs") {
-                let what = format!("{} is not a key of [{key}]; it has only catalogs", quoted(unknown.get_ref()));
+                let what = format!("{} is not a key of [{key}]; it has only catalogs", shown(unknown.get_ref()));
                 self.problem(unknown.span(), &what);
             }
             match inner.get("catalogs").map(|value| (value, catalogs(value.get_ref()))) {
@@ -178,7 +178,7 @@ impl Reader<'_> {
 
     fn unknown(&mut self, span: Range<usize>, key: &str) {
         let similar = similar(key).map(|similar| format!("; did you mean {similar}?")).unwrap_or_default();
-        self.problem(span, &format!("there is no setting {}{similar}", quoted(key)));
+        self.problem(span, &format!("there is no setting {}{similar}", shown(key)));
     }
 
     fn problem(&mut self, span: Range<usize>, what: &str) {

@@ -6,7 +6,8 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{Entry, Fallback, HIDDEN, Secrecy, Setting, quoted, url};
+use super::{Entry, Fallback, HIDDEN, Secrecy, Setting, shown, url};
+use crate::change::span;
 use crate::secret::Secret;
 
 /// Where a value came from, the weakest first.
@@ -115,8 +116,8 @@ impl Given {
         let value = self.text.expose();
         let is = match self.form {
             Form::Other | Form::Integer | Form::Flag => value.to_owned(),
-            Form::Text => format!("the text {}", quoted(value)),
-            Form::Untyped | Form::Rule => quoted(value),
+            Form::Text => format!("the text {}", shown(value)),
+            Form::Untyped | Form::Rule => shown(value),
         };
         format!("must be {allowed}; it is {is}")
     }
@@ -170,7 +171,7 @@ impl Given {
     pub(super) fn duration(&self, range: RangeInclusive<Duration>) -> Result<Duration, String> {
         let read = self.get(Form::Text).and_then(|text| humantime::parse_duration(text).ok());
         read.filter(|duration| range.contains(duration)).ok_or_else(|| {
-            let (least, most) = (humantime::format_duration(*range.start()), humantime::format_duration(*range.end()));
+            let (least, most) = (span(*range.start()), span(*range.end()));
             self.must_be(&format!("a duration with its unit (ms, s, m, h, d, w) from {least} to {most}"))
         })
     }

@@ -15,7 +15,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::change::printable;
+use crate::change::{Source, quoted};
 use crate::port::keys::KeySource;
 use crate::port::private;
 use crate::secret::Secret;
@@ -30,15 +30,6 @@ const DEVELOPMENT: &str = "development";
 const HIDDEN: &str = "********";
 /// The most bytes of a file that holds one URL.
 const LARGEST_URL_FILE: u64 = 16 * 1024;
-
-/// Where the desired state is read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Source {
-    /// The files as they are.
-    Worktree,
-    /// The committed tree of `HEAD`.
-    Head,
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
@@ -335,10 +326,9 @@ fn read_url(path: &Path) -> Result<Secret, String> {
     }
 }
 
-/// `text` in quotes, fit for a terminal, cut where it is long.
-fn quoted(text: &str) -> String {
-    const LONGEST: usize = 60;
-    let cut: String = text.chars().take(LONGEST).collect();
-    let more = if cut.len() < text.len() { "…" } else { "" };
-    format!("\"{}{more}\"", printable(&cut))
+/// A wrong value as a message shows it: short, and printable.
+fn shown(text: &str) -> String {
+    const MOST: usize = 60;
+    let cut: String = text.chars().take(MOST).collect();
+    quoted(&format!("{cut}{}", if cut.len() < text.len() { "…" } else { "" }))
 }

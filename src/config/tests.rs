@@ -149,7 +149,7 @@ fn everything_that_is_wrong_is_said_at_once_with_its_place() {
     .flag("nothing", "x", "--nothing");
     insta::assert_snapshot!(world.problems(), @r#"
     reconcile.toml:1:1: there is no setting "enviroment"; did you mean environment?
-    reconcile.toml:2:12: interval must be a duration with its unit (ms, s, m, h, d, w) from 1s to 1day; it is 60
+    reconcile.toml:2:12: interval must be a duration with its unit (ms, s, m, h, d, w) from 1s to 1d; it is 60
     reconcile.toml:3:18: allow_insecure must be true or false; it is the text "yes"
     reconcile.toml:4:9: state must be a path; it is of the type array
     reconcile.toml:5:7: log must be a section: [log]

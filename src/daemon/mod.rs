@@ -1,3 +1,10 @@
 //! What wakes the daemon, and what it does then.
 
+pub mod serve;
 pub mod watch;
+
+/// Who applies, as the lease and `status` name it: process and host.
+pub fn holder() -> String {
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    format!("{}@{host}", std::process::id())
+}

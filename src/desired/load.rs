@@ -3,30 +3,11 @@
 use std::collections::BTreeMap;
 use std::num::NonZero;
 use std::sync::mpsc::sync_channel;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-use crate::yaml::field::Section;
-use crate::yaml::item::Item;
-use crate::yaml::problem::{Problem, Problems};
-use crate::yaml::{Read, read};
-
-/// What takes the items: it knows which kinds there are, and what each resource is called.
-pub trait Register {
-    /// One section for each kind, in the order of the kinds.
-    fn sections(&self) -> &'static [Section];
-
-    /// Takes an item that fits its section. Gives back what only its kind can see: fields that do not go together,
-    /// and a resource that another item has claimed, with both places.
-    fn insert(&mut self, section: &'static Section, item: Item) -> Vec<Problem>;
-}
-
-/// A file of the desired state.
-pub struct SourceFile {
-    /// As shown to the user, such as `desired-state/a.yaml`.
-    pub path: Arc<str>,
-    pub bytes: Vec<u8>,
-}
+use super::tree::SourceFile;
+use crate::yaml::{Problems, Read, Register, read};
 
 /// Files that are read and wait for their turn, over and above one for each thread.
 const WAITING: usize = 4;

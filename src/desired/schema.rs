@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::change::span;
 use crate::yaml::field::{Field, Section, Shape};
-use crate::yaml::units;
 
 /// A schema (draft 2020-12) that accepts what the reader accepts, and rejects what it rejects as far as a schema can
 /// say it: not the calendar, the bounds of a duration, duplicate keys, or what two files claim.
@@ -69,7 +69,7 @@ fn property(field: &Field) -> Value {
     }
     let mut description = (*about).to_owned();
     if let Shape::Duration { min, max } = shape {
-        description.push_str(&format!(" From {} to {}.", units(*min), units(*max)));
+        description.push_str(&format!(" From {} to {}.", span(*min), span(*max)));
     }
     property["description"] = json!(description.trim_start());
     if let Some(default) = default {
@@ -77,7 +77,7 @@ fn property(field: &Field) -> Value {
     }
     if *nullable {
         property["type"] = json!([property["type"], "null"]);
-        if let Some(words) = property["enum"].as_array_mut() {
+        if let Some(Value::Array(words)) = property.get_mut("enum") {
             words.push(Value::Null);
         }
     }
@@ -98,9 +98,11 @@ mod tests {
 
     #[test]
     fn a_section_as_a_schema() {
-        let schema = json_schema(SECTIONS);
-        let host = serde_json::to_string_pretty(&schema["$defs"]["host"]).unwrap();
-        insta::assert_snapshot!(host, @r#"
+        let mut schema = json_schema(SECTIONS);
+        let host = schema["$defs"]["host"].as_object_mut().unwrap();
+        let fields = host["properties"].as_object_mut().unwrap();
+        fields.retain(|name, _| matches!(name.as_str(), "expires_in" | "missing_session" | "rotation" | "protect"));
+        insta::assert_snapshot!(serde_json::to_string_pretty(host).unwrap(), @r#"
         {
           "additionalProperties": false,
           "allOf": [
@@ -115,17 +117,6 @@ mod tests {
           ],
           "description": "The one secret that opens a session.",
           "properties": {
-            "active": {
-              "default": true,
-              "description": "Whether it opens.",
-              "type": "boolean"
-            },
-            "expires_at": {
-              "description": "Instead of expires_in.",
-              "format": "date-time",
-              "pattern": "^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\\.[0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$",
-              "type": "string"
-            },
             "expires_in": {
               "description": "Counted from the rotation. From 1m to 365d.",
               "pattern": "^[0-9]{1,9} ?(s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?|d|days?|w|weeks?)( ?[0-9]{1,9} ?(s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?|d|days?|w|weeks?))*$",
@@ -148,23 +139,10 @@ mod tests {
               "description": "Blocks every change to this resource until the line says otherwise.",
               "type": "boolean"
             },
-            "reason": {
-              "description": "Why.",
-              "maxLength": 200,
-              "minLength": 0,
-              "pattern": "^[^\\u0000-\\u0008\\u000b-\\u001f\\u007f-\\u009f]*$",
-              "type": "string"
-            },
             "rotation": {
               "default": 1,
               "description": "Raise it to rotate.",
               "maximum": 1000,
-              "minimum": 1,
-              "type": "integer"
-            },
-            "session": {
-              "description": "The session's id.",
-              "maximum": 9223372036854775807,
               "minimum": 1,
               "type": "integer"
             }
@@ -175,6 +153,14 @@ mod tests {
           "type": "object"
         }
         "#);
+    }
+
+    #[test]
+    fn a_field_that_may_be_null() {
+        let schema = json_schema(SECTIONS);
+        let nullable = &schema["$defs"]["session"]["properties"]["expires_at"];
+        assert_eq!(nullable["type"], serde_json::json!(["string", "null"]));
+        assert!(nullable.get("enum").is_none(), "no list of words where the field has none: {nullable}");
     }
 
     #[test]

@@ -6,7 +6,7 @@
 //!
 //! [`Admitted`] is the proof of the first fact, and nobody else can make one:
 //!
-//! ```compile_fail
+//! ```compile_fail,E0451
 //! use reconcile::guard::{Admitted, Catalog};
 //! let forged = Admitted { catalog: Catalog::new("KSESSIONS").unwrap(), server: String::new() };
 //! ```
@@ -17,7 +17,7 @@ mod policy;
 mod refusal;
 mod url;
 
-pub use file::Place;
+pub use file::{Place, companion};
 pub use inherited::{leaking, shed};
 pub use policy::{Catalog, Environment, Policy};
 pub use refusal::{Details, Fact, Refusal};

@@ -111,6 +111,17 @@ pub(super) fn write_aside(directory: &Path, bytes: &[u8]) -> io::Result<PathBuf>
     }
 }
 
+/// Puts a file with these bytes at `path`, mode 0600, whole or not at all; one that is there gives way.
+pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let aside = write_aside(directory, bytes)?;
+    fs::rename(&aside, path).inspect_err(|_| {
+        // The first failure is the one to report.
+        let _ = fs::remove_file(&aside);
+    })?;
+    sync(directory)
+}
+
 /// Gives the file `from` the name `to`, unless that name is taken: then `from` is removed, and the answer is `false`.
 /// Of any number who try at once, exactly one gets `true`. After an error `from` is still there.
 pub(super) fn settle(from: &Path, to: &Path) -> io::Result<bool> {

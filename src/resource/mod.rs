@@ -1,1 +1,86 @@
-//! (being written)
+//! One room per kind, and the contract that each keeps.
+//!
+//! A room says three things: what its files may hold ([`Section`]), how a difference becomes a change ([`Resource::diff`],
+//! pure), and how the change is made so (its `rows` inside the database, its `mint` or the like outside of it).
+
+pub mod host;
+pub mod session;
+
+use std::fmt::Display;
+
+use sha2::{Digest, Sha256};
+
+use crate::change::{Blocked, Change, Kind, Origin, ResourceId, Value};
+use crate::yaml::{Item, Place, Problem, Section};
+
+/// A resource as a file declares it.
+#[derive(Clone, Debug)]
+pub struct Declared<T> {
+    pub value: T,
+    pub place: Place,
+    /// The file asks that nothing be changed until it says otherwise.
+    pub protect: bool,
+}
+
+/// One question to a room: what is to be done about this resource?
+pub struct Asked<'a, R: Resource> {
+    pub id: &'a ResourceId,
+    pub key: &'a R::Key,
+    pub desired: &'a R,
+    pub observed: Option<&'a R::Observed>,
+    pub origin: Origin,
+}
+
+/// The answer.
+pub enum Verdict<S> {
+    InSync,
+    Change(Box<Change<S>>),
+    Blocked(Blocked),
+}
+
+/// What the planner sees of a kind. The implementing type is the desired state itself.
+///
+/// Guarantees: `diff` is pure; a change that was performed and recorded is answered with [`Verdict::InSync`] next time.
+pub trait Resource: Sized {
+    const KIND: Kind;
+    const SECTION: Section;
+    type Key: Ord + Clone + Display;
+    /// The same thing as the world has it.
+    type Observed;
+    /// What this kind must know of other kinds, and the time.
+    type Scope<'a>;
+    type Step;
+
+    /// Takes a checked item of a file. Errors: what the item's fields contradict in each other.
+    fn declare(item: &Item) -> Result<(Self::Key, Self), Vec<Problem>>;
+
+    /// The fields that the file manages, with what it wants of them, in the order in which they are shown.
+    fn managed(&self) -> Vec<(&'static str, Value)>;
+
+    fn diff(asked: &Asked<'_, Self>, scope: &mut Self::Scope<'_>) -> Verdict<Self::Step>;
+}
+
+/// A digest of what a file means for one resource: equal digests, equal wishes. 32 hexadecimal digits.
+pub fn digest<R: Resource>(desired: &R) -> String {
+    let mut hasher = Sha256::new();
+    for (field, value) in desired.managed() {
+        hasher.update(field.as_bytes());
+        hasher.update([0]);
+        hasher.update(value.json().to_string().as_bytes());
+        hasher.update([0]);
+    }
+    hex(&hasher.finalize()[..16])
+}
+
+/// Lower-case hexadecimal.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// How the recording of one step ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recorded {
+    Done,
+    /// The row is no longer what the plan saw: nothing was written, plan again.
+    Conflict,
+}

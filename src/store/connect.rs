@@ -13,12 +13,13 @@ use sqlx::sqlite::SqliteConnectOptions;
 use uuid::Uuid;
 
 use super::error::{Cause, Error};
-use super::file::{self, Freshness};
+use super::file;
+pub use super::file::Freshness;
 use super::schema::Schema;
 use super::session;
 use super::sql::{Conn, fetch};
 use super::stamp::{self, Stamp, Stamped};
-use crate::guard::{self, Admitted, Fact, Guard, Place, PostgresTarget, SqliteTarget, Target};
+use crate::guard::{self, Admitted, Catalog, Fact, Guard, Place, PostgresTarget, SqliteTarget, Target};
 
 /// How connections are made.
 #[derive(Clone, Debug)]
@@ -115,6 +116,16 @@ impl Database {
         Ok(Self { target, guard: guard.clone(), admitted, options, purpose, known: Mutex::new(None) })
     }
 
+    /// The catalog that was admitted.
+    pub fn catalog(&self) -> &Catalog {
+        self.admitted.catalog()
+    }
+
+    /// `sqlite` or `postgres`.
+    pub fn driver(&self) -> &'static str {
+        self.target.driver()
+    }
+
     pub fn target(&self) -> &Target {
         &self.target
     }
@@ -138,6 +149,8 @@ impl Database {
 
     /// A connection that cannot write, and the means to confirm afterwards that nothing changed under it. `None`: the
     /// SQLite file does not exist. Leaves nothing behind, not even a `-wal` or `-shm` file.
+    ///
+    /// When a statement fails, confirm first too: a reading that has gone stale may fail in any way.
     ///
     /// Errors: [`Error::Unreachable`] within the time to connect; [`Error::Refused`] when a fact does not hold.
     pub async fn read_fresh(&self) -> Result<Option<(Conn, Freshness)>, Error> {
@@ -331,7 +344,10 @@ impl Database {
     pub(super) fn recheck(&self, catalog: Option<&str>, stamp: &Stamp) -> Result<(), Error> {
         match (&self.target, catalog) {
             (Target::Sqlite(target), _) => {
-                self.locate(target)?;
+                if let Place::Missing(path) = self.locate(target)? {
+                    let why = format!("{} is gone, and what is still open may be another catalog's", path.display());
+                    return Err(self.guard.refuse(&self.admitted, Fact::Answer, why, "put the file back").into());
+                }
             }
             (Target::Postgres(_), reported) => self.guard.agree(&self.admitted, reported.unwrap_or_default())?,
         }
@@ -357,21 +373,6 @@ impl Database {
 
     fn remember(&self, identity: Option<Uuid>) {
         *self.known.lock().unwrap_or_else(PoisonError::into_inner) = identity;
-    }
-}
-
-impl Conn {
-    /// Ends the connection in order, within a second. A SQLite file's log is tidied up by its last writer here.
-    pub async fn close(self) {
-        let closing = async {
-            match self {
-                Conn::Sqlite(conn) => conn.close().await,
-                Conn::Postgres(conn) => conn.close().await,
-            }
-        };
-        if let Ok(Err(error)) = tokio::time::timeout(Duration::from_secs(1), closing).await {
-            tracing::debug!(%error, "a connection did not close in order");
-        }
     }
 }
 

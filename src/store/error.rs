@@ -121,6 +121,9 @@ impl fmt::Display for Cause {
     }
 }
 
+/// What our database answered, or this error.
+pub type Result<T> = std::result::Result<T, Error>;
+
 /// An error of our database.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -144,6 +147,15 @@ pub enum Error {
     /// A newer program has upgraded the database.
     #[error("the schema has version {found}, and this program knows versions up to {known}")]
     SchemaNewer { found: i64, known: i64 },
+    /// This program has migrations that the database has not seen.
+    #[error("the schema has version {found}, and this program needs version {known}")]
+    SchemaOlder { found: i64, known: i64 },
+    /// A table that stands there under one of our names is another one.
+    #[error("the table {table} that stands here has no column {column}, so it is not the one that reconcile keeps")]
+    CannotAdopt { table: &'static str, column: &'static str },
+    /// Another applier is alive.
+    #[error("another applier holds the lease: {holder}")]
+    LeaseHeld { holder: String },
     /// The row changed between plan and write.
     #[error("{what} changed meanwhile")]
     Conflict { what: String },
@@ -165,17 +177,40 @@ pub enum Error {
     },
     #[error("cannot {doing}")]
     Query {
-        doing: String,
+        doing: &'static str,
         #[source]
         source: sqlx::Error,
+    },
+    /// The world outside, asked while observing.
+    #[error("cannot {doing}")]
+    Probe {
+        doing: &'static str,
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
 }
 
 impl Error {
     /// For `map_err`: `doing` completes "cannot …".
-    pub fn query(doing: impl Into<String>) -> impl FnOnce(sqlx::Error) -> Self {
-        let doing = doing.into();
+    pub fn query(doing: &'static str) -> impl Fn(sqlx::Error) -> Self + Copy {
         move |source| Error::Query { doing, source }
+    }
+
+    /// The same for a question to the world outside.
+    pub fn probe<E: std::error::Error + Send + Sync + 'static>(doing: &'static str) -> impl Fn(E) -> Self + Copy {
+        move |source| Error::Probe { doing, source: Box::new(source) }
+    }
+
+    /// Whether the trouble is everybody's, so that going on with the next resource would only meet it again.
+    pub fn stops_everybody(&self) -> bool {
+        match self {
+            Error::Query { source, .. } => {
+                matches!(source, sqlx::Error::Io(_) | sqlx::Error::Protocol(_))
+                    || matches!(Cause::of(source), Cause::Network | Cause::RightsMissing | Cause::TooMany)
+            }
+            Error::Conflict { .. } | Error::Probe { .. } => false,
+            _ => true,
+        }
     }
 
     /// The message with the reason behind it, on one line.
@@ -196,6 +231,10 @@ impl Error {
             Error::Query { source, .. } => Cause::of(source),
             Error::Refused(_)
             | Error::SchemaNewer { .. }
+            | Error::SchemaOlder { .. }
+            | Error::CannotAdopt { .. }
+            | Error::LeaseHeld { .. }
+            | Error::Probe { .. }
             | Error::Conflict { .. }
             | Error::LeaseLost
             | Error::Unclean { .. }
@@ -208,6 +247,14 @@ impl Error {
         match self {
             Error::Refused(refusal) => Some(refusal.mend.clone()),
             Error::SchemaNewer { .. } => Some("run the newer reconcile here too".to_owned()),
+            Error::SchemaOlder { .. } => Some("run `reconcile migrate`".to_owned()),
+            Error::CannotAdopt { table, .. } => {
+                Some(format!("rename the table {table}, or set database.schema to a schema of its own"))
+            }
+            Error::LeaseHeld { .. } => {
+                Some("it applies by itself when the files change; stop it first to apply by hand".to_owned())
+            }
+            Error::Probe { .. } => None,
             Error::Conflict { .. } => Some("plan again".to_owned()),
             Error::LeaseLost => Some("nothing to do: the new holder goes on; see `reconcile status`".to_owned()),
             Error::Unclean { .. } => {

@@ -10,6 +10,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteSynchronous};
 
 use super::error::{Cause, Error};
 use super::sql::{Conn, fetch};
+use crate::guard::companion;
 
 /// How long a statement waits for another writer.
 pub(super) const BUSY: Duration = Duration::from_secs(5);
@@ -67,8 +68,8 @@ impl Glimpse {
                 length: facts.len(),
                 changed: (facts.mtime(), facts.mtime_nsec()),
                 header,
-                log: beside(path, "-wal").exists(),
-                journal: beside(path, "-journal").exists(),
+                log: companion(path, "-wal").exists(),
+                journal: companion(path, "-journal").exists(),
             })
         };
         looked().map_err(|source| Error::File { doing: format!("read {}", path.display()), source })
@@ -88,7 +89,7 @@ pub(super) async fn reading(path: &Path) -> Result<(SqliteConnectOptions, Freshn
             return Ok((options.immutable(true), Freshness(Some((path.to_owned(), glimpse)))));
         }
         // A rollback journal leaves nothing behind, and a log with its index is there already.
-        if !glimpse.log || beside(path, "-shm").exists() {
+        if !glimpse.log || companion(path, "-shm").exists() {
             return Ok((options, Freshness::held()));
         }
         if waited >= BETWEEN {
@@ -141,10 +142,4 @@ pub(super) async fn use_log(conn: &mut Conn) -> Result<(), Error> {
             Err(error) => return Err(Error::query("switch the database to its write-ahead log")(error)),
         }
     }
-}
-
-fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    PathBuf::from(name)
 }

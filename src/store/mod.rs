@@ -1,10 +1,26 @@
 //! Our database: connecting, reading a snapshot, writing in guarded transactions.
 
+mod adopt;
 pub mod connect;
 pub mod doctor;
 pub mod error;
 mod file;
+pub mod journal;
+pub mod lease;
+pub mod ledger;
+pub mod listen;
+pub mod migrate;
 pub mod schema;
 mod session;
 pub mod sql;
 pub mod stamp;
+pub mod turns;
+mod tx;
+
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+
+pub use journal::Entry;
+pub use tx::{Authority, Context, Snapshot, Tx};

@@ -2,7 +2,10 @@
 
 use std::fmt;
 
+use sqlx::AssertSqlSafe;
+
 use super::error::Error;
+use super::sql::{Conn, fetch};
 
 /// 1 to 63 lower-case ASCII letters, digits and `_`, beginning with a letter or `_`. Default: `canvas`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +22,21 @@ impl Schema {
         } else {
             Err(Error::SchemaName { name: name.to_owned() })
         }
+    }
+
+    /// Makes it where it is missing. A role that may not make schemas can still use one that is there.
+    ///
+    /// Errors: [`Error::Query`].
+    pub async fn create(&self, conn: &mut Conn) -> Result<(), Error> {
+        let failed = Error::query("create the schema");
+        let rows =
+            fetch!(&mut *conn, "SELECT 1 AS there FROM pg_catalog.pg_namespace WHERE nspname = $1", self.as_str());
+        if !rows.map_err(failed)?.is_empty() {
+            return Ok(());
+        }
+        let Conn::Postgres(conn) = conn else { return Ok(()) };
+        let sql = AssertSqlSafe(format!("CREATE SCHEMA {}", self.quoted()));
+        sqlx::query(sql).execute(&mut **conn).await.map(drop).map_err(failed)
     }
 
     pub fn as_str(&self) -> &str {

@@ -26,5 +26,17 @@ mod walk;
 #[cfg(test)]
 pub(crate) mod tests;
 
+pub use field::{Field, Section};
+pub use item::Item;
+pub use problem::{Place, Problem, Problems};
 pub use read::{Read, read};
-pub use value::units;
+
+/// What takes the items: it knows which kinds there are, and what each resource is called.
+pub trait Register {
+    /// One section for each kind, in the order of the kinds.
+    fn sections(&self) -> &'static [Section];
+
+    /// Takes an item that fits its section. Gives back what only its kind can see: fields that do not go together,
+    /// and a resource that another item has claimed, with both places.
+    fn insert(&mut self, section: &'static Section, item: Item) -> Vec<Problem>;
+}

@@ -9,6 +9,7 @@ use super::core::Core;
 use super::excerpt::quoted;
 use super::field::{Field, Shape};
 use super::suspect::Guids;
+use crate::change::span;
 
 /// A value that fits its field.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -221,11 +222,11 @@ impl Field {
         match parsed {
             Some(duration) if duration < min => {
                 let message = format!("{name} is too short: {}", written.quoted());
-                Err(misfit(message, format!("it must be {} or more", units(min))))
+                Err(misfit(message, format!("it must be {} or more", span(min))))
             }
             Some(duration) if duration > max => {
                 let message = format!("{name} is too long: {}", written.quoted());
-                Err(misfit(message, format!("it must be {} or less", units(max))))
+                Err(misfit(message, format!("it must be {} or less", span(max))))
             }
             Some(duration) => Ok(Value::Duration(duration)),
             None => {
@@ -319,19 +320,6 @@ const DURATION_PATTERN: &str = concat!(
     "( ?[0-9]{1,9} ?(s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?|d|days?|w|weeks?))*$"
 );
 
-/// As a file would say it: `90d`, `1h 30m`.
-pub fn units(duration: Duration) -> String {
-    let mut rest = duration.as_secs();
-    let mut parts = Vec::new();
-    for (unit, seconds) in [("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)] {
-        if rest >= seconds {
-            parts.push(format!("{}{unit}", rest / seconds));
-            rest %= seconds;
-        }
-    }
-    if parts.is_empty() { "0s".to_owned() } else { parts.join(" ") }
-}
-
 fn is_duration(text: &str) -> bool {
     let mut rest = text;
     loop {
@@ -363,4 +351,37 @@ pub fn nearest<'k>(written: &str, known: impl Iterator<Item = &'k str>) -> Optio
         .filter(|(distance, known)| *distance <= far && *distance < known.len())
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, known)| known)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_as_a_file_says_them() {
+        for (text, seconds) in [("0s", 0), ("90d", 7_776_000), ("1h 30m", 5_400), ("1d 1s", 86_401)] {
+            assert_eq!(span(Duration::from_secs(seconds)), text);
+            assert!(is_duration(text));
+            assert_eq!(humantime::parse_duration(text), Ok(Duration::from_secs(seconds)));
+        }
+        for text in ["2weeks", "15min", "1 h 2 m", "1h30m", "1hrs"] {
+            assert!(is_duration(text) && humantime::parse_duration(text).is_ok(), "{text}");
+        }
+        for text in ["", "1", "s", "1M", "1y", "1month", "1.5h", "-1d", " 1d", "1d ", "1d  1h", "1234567890s", "1é"] {
+            assert!(!is_duration(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_nearest_word() {
+        let words = || ["title", "status", "expires_at"].into_iter();
+        for (written, meant) in
+            [("titel", "title"), ("Status", "status"), ("expire_at", "expires_at"), ("tilte", "title")]
+        {
+            assert_eq!(nearest(written, words()), Some(meant));
+        }
+        for written in ["", "x", "owner", &"t".repeat(10_000)] {
+            assert_eq!(nearest(written, words()), None);
+        }
+    }
 }

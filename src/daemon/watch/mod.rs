@@ -27,7 +27,7 @@ use tokio::task::JoinHandle;
 use self::eyes::Eyes;
 use self::notes::{Notes, Stale};
 use self::sentry::{Pace, Sentry};
-use crate::desired::tree::Source;
+use crate::change::Source;
 
 /// How the change was noticed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

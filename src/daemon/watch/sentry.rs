@@ -12,7 +12,7 @@ use super::eyes::Eyes;
 use super::head::Repository;
 use super::notes::{Interest, Notes, Stale};
 use super::view::{self, View};
-use crate::desired::tree::Source;
+use crate::change::Source;
 
 /// How long to wait for what.
 #[derive(Clone, Copy, Debug)]

@@ -1,3 +1,5 @@
+//! Revisions of real repositories.
+
 use super::*;
 use crate::desired::testing::Place;
 

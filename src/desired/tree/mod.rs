@@ -17,16 +17,7 @@ use tokio::sync::Semaphore;
 
 use super::git::GitError;
 use super::revision;
-use crate::change::Revision;
-
-/// Which picture of the files counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Source {
-    /// The files as they lie in the directory.
-    Worktree,
-    /// The files as they were committed.
-    Head,
-}
+use crate::change::{Revision, Source};
 
 /// How much is read before the state directory is taken for a mistake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,3 +1,5 @@
+//! Directories as editors, links and hostile hands leave them.
+
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;

@@ -132,6 +132,11 @@ impl KeyRing {
         &self.current.id
     }
 
+    /// The ids of all keys, the current one first.
+    pub fn ids(&self) -> Vec<String> {
+        self.keys().map(|key| key.id.clone()).collect()
+    }
+
     pub fn knows(&self, key_id: &str) -> bool {
         self.find(key_id).is_some()
     }

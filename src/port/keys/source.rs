@@ -33,6 +33,8 @@ pub enum KeySource {
 pub enum SourceError {
     #[error("no host key is configured, and in {environment} none is made by itself")]
     Missing { environment: String },
+    #[error("there is no host key yet, so no GUID was ever made here")]
+    NoneYet,
     #[error("the key file {} cannot be used", path.display())]
     Unreadable { path: PathBuf, source: ReadError },
     #[error("the keys of {origin} cannot be used")]
@@ -48,6 +50,7 @@ impl SourceError {
             SourceError::Missing { .. } => "put a key of at least 32 bytes into a file that only this user can read, and name it as host.keys_file \
                  (or RECONCILE_HOST_KEYS_FILE), or give the key in RECONCILE_HOST_KEYS"
                 .to_owned(),
+            SourceError::NoneYet => "the first apply makes one: `reconcile --once`, or start the daemon".to_owned(),
             SourceError::Unreadable { path, source } => source.hint(path),
             SourceError::Unfit { source, .. } => source.hint().to_owned(),
             SourceError::NotMade { path, .. } => {

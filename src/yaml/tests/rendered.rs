@@ -189,7 +189,7 @@ fn nested_too_deep() {
 }
 
 #[test]
-fn a_secret_is_masked_wherever_its_line_is_shown() {
+fn a_host_guid_is_masked_wherever_its_line_is_shown() {
     let text = "\
 hosts:
   - {session: 0, password: hunter2}
@@ -198,13 +198,6 @@ hosts:
   - session: 3
     guid: 51179767-693b-49a1-b753-380ca3bb39f7
     active: yes # the old one was 51179767-693b-49a1-b753-380ca3bb39f7
-instances:
-  - id: fbaa8c92-0000-4000-8000-000000000001
-    name: It's
-    note: see postgres://admin:hunter2@10.0.0.11/postgres
-    secrets:
-      - hunter2
-      - {a: [hunter2
 ";
     let shown = rendered(text);
     assert!(!shown.contains("hunter2") && !shown.contains("380ca3bb39f7"), "{shown}");
@@ -243,34 +236,50 @@ instances:
       |             ^^^
       |
       = help: write true
+    ");
+}
 
-    state/a.yaml:10:11: name is not a name: `It's`
-       |
-    10 |     name: It's
-       |           ^^^^
-       |
-       = help: use 1 to 63 of a-z, 0-9, `.`, `_` and `-`, beginning with a letter or digit
+#[test]
+fn a_password_is_masked_wherever_its_line_is_shown() {
+    let text = "\
+instances:
+  - id: fbaa8c92-0000-4000-8000-000000000001
+    name: It's
+    note: see postgres://admin:hunter2@10.0.0.11/postgres
+    secrets:
+      - hunter2
+      - {a: [hunter2
+";
+    let shown = rendered(text);
+    assert!(!shown.contains("hunter2"), "{shown}");
+    insta::assert_snapshot!(shown, @"
+    state/a.yaml:3:11: name is not a name: `It's`
+      |
+    3 |     name: It's
+      |           ^^^^
+      |
+      = help: use 1 to 63 of a-z, 0-9, `.`, `_` and `-`, beginning with a letter or digit
 
-    state/a.yaml:11:11: note looks like a URL with a password, and a state file holds no secret
-       |
-    11 |     note: see postgres://admin:********@10.0.0.11/postgres
-       |           ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
-       |
-       = help: take it out and change it wherever it is used: Git keeps what was once committed
+    state/a.yaml:4:11: note looks like a URL with a password, and a state file holds no secret
+      |
+    4 |     note: see postgres://admin:********@10.0.0.11/postgres
+      |           ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+      |
+      = help: take it out and change it wherever it is used: Git keeps what was once committed
 
-    state/a.yaml:12:5: `secrets` looks like a secret, and a state file holds none
-       |
-    12 |     secrets:
-       |     ^^^^^^^
-       |
-       = help: take it out and change it wherever it is used: Git keeps what was once committed
+    state/a.yaml:5:5: `secrets` looks like a secret, and a state file holds none
+      |
+    5 |     secrets:
+      |     ^^^^^^^
+      |
+      = help: take it out and change it wherever it is used: Git keeps what was once committed
 
-    state/a.yaml:14:13: this `[` is not closed
-       |
-    14 |       ********
-       |       ^^^^^^^^
-       |
-       = help: what follows in this document is not read until it is
+    state/a.yaml:7:13: this `[` is not closed
+      |
+    7 |       ********
+      |       ^^^^^^^^
+      |
+      = help: what follows in this document is not read until it is
     ");
 }
 

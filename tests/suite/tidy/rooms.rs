@@ -32,8 +32,8 @@ const ROOMS: &[Room] = &[
     room(
         "turn",
         &[
-            "apply", "change", "config", "desired", "guard", "kinds", "plan", "port", "resource", "secret", "store",
-            "yaml",
+            "apply", "change", "config", "desired", "failure", "guard", "kinds", "plan", "port", "resource", "secret",
+            "store", "yaml",
         ],
     ),
     room("failure", &["change", "config", "desired", "guard", "port", "store", "yaml"]),

@@ -86,9 +86,9 @@ impl Source {
         found
     }
 
-    /// All functions that have a body, tests included.
+    /// The functions of what ships; a test may be a long table.
     pub fn functions(&self) -> Vec<Function> {
-        let tokens = tokens(&self.code);
+        let tokens = tokens(if self.is_test() { "" } else { &self.product });
         let mut found = Vec::new();
         for (at, pair) in tokens.windows(2).enumerate() {
             let [keyword, name] = pair else { continue };

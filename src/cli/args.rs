@@ -1,0 +1,246 @@
+//! Flags and verbs, as they are typed.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+
+use crate::change::ResourceId;
+use crate::kinds::parse_id;
+
+/// Keeps sessions and their host GUIDs as the YAML files in Git say.
+///
+/// Without a command: the daemon. It reads the desired state, plans, applies, watches, and does so again.
+#[derive(Debug, Parser)]
+#[command(name = "reconcile", version, disable_help_subcommand = true, max_term_width = 100)]
+#[command(after_help = "Exit codes: 0 done, or nothing to do; 1 error; 3 refused by the guard. \
+With --detailed-exitcode also 2 changes pending, 4 something blocked, 5 only drift.")]
+pub struct Cli {
+    #[command(flatten)]
+    pub mode: Mode,
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub verb: Option<Verb>,
+}
+
+/// What the bare command is to do, other than to be the daemon.
+#[derive(Debug, Args)]
+pub struct Mode {
+    /// Preview what would change; write nothing anywhere
+    #[arg(long, conflicts_with_all = ["once", "apply"])]
+    pub plan: bool,
+    /// Do one turn (plan and apply), then exit
+    #[arg(long, conflicts_with = "apply")]
+    pub once: bool,
+    /// Apply exactly the plan saved in FILE
+    #[arg(long, value_name = "FILE")]
+    pub apply: Option<PathBuf>,
+    /// With --plan: save the plan to FILE
+    #[arg(long, value_name = "FILE", requires = "plan")]
+    pub out: Option<PathBuf>,
+    /// With --plan: show all changes of a long plan
+    #[arg(long, requires = "plan")]
+    pub all: bool,
+    /// Plan or apply this resource alone
+    #[arg(long, value_name = "KIND/NAME", value_parser = parse_id)]
+    pub target: Option<ResourceId>,
+    /// Apply more than the change budget allows; wants --reason
+    #[arg(long, requires = "reason", conflicts_with = "plan")]
+    pub force: bool,
+    /// Why, for the journal
+    #[arg(long, value_name = "R", requires = "force")]
+    pub reason: Option<String>,
+    /// Let the exit code tell what the plan holds
+    #[arg(long)]
+    pub detailed_exitcode: bool,
+}
+
+/// Options of every command.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Options of every command")]
+pub struct Global {
+    /// The configuration file [default: reconcile.toml, where there is one]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// The environment, which names the catalogs that may be touched [default: development]
+    #[arg(long, global = true, value_name = "NAME")]
+    pub environment: Option<String>,
+    /// The directory of the state files [default: desired-state]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub state: Option<String>,
+    /// The database [default: the SQLite file KSESSIONS_DEV.db in the data directory]
+    #[arg(long, global = true, value_name = "URL")]
+    pub database: Option<String>,
+    /// Key, embedded database and hand-off [default: .reconcile]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub data_dir: Option<String>,
+    /// How to print
+    #[arg(long, global = true, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+    /// How to log, on stderr [default: text]
+    #[arg(long, global = true, value_name = "FORMAT", value_parser = ["text", "json"])]
+    pub log_format: Option<String>,
+    /// Log more; twice: everything
+    #[arg(short, long, global = true, action = ArgAction::Count, conflicts_with = "quiet")]
+    pub verbose: u8,
+    /// Log only warnings and errors
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+    /// When to use colour (NO_COLOR is honoured)
+    #[arg(long, global = true, value_enum, default_value_t = Color::Auto)]
+    pub color: Color,
+    /// The most time that the command may take, such as 30s [default: no limit; each wait has its own]
+    #[arg(long, global = true, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub timeout: Option<Duration>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    Text,
+    Json,
+    Markdown,
+    Csv,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Check the state files alone; no database
+    Validate,
+    /// Answer "why is this not done?" for one resource
+    Explain {
+        #[arg(value_name = "KIND/NAME", value_parser = parse_id)]
+        id: ResourceId,
+    },
+    /// Work on hosts by hand
+    #[command(subcommand)]
+    Host(HostVerb),
+    /// Test connectivity and rights, step by step
+    Doctor,
+    /// Create or upgrade the schema (the embedded database: by itself)
+    Migrate(MigrateArgs),
+    /// Let the daemon apply a plan that the change budget holds back
+    Approve {
+        /// The plan's digest, as `status` and the log show it
+        digest: String,
+        /// Why, for the journal
+        #[arg(long, value_name = "R")]
+        reason: String,
+    },
+    /// Show the sync state: last turn, lease, waiting hand-offs, what is held
+    Status,
+    /// Show the journal, the newest first
+    History {
+        /// Of this resource alone
+        #[arg(value_name = "KIND/NAME", value_parser = parse_id)]
+        id: Option<ResourceId>,
+        /// At most so many lines
+        #[arg(long, default_value_t = 50, value_name = "N", value_parser = clap::value_parser!(i64).range(1..=1_000_000))]
+        limit: i64,
+    },
+    /// Stop applying, for one resource or for all
+    Suspend(SuspendArgs),
+    /// Start applying again
+    Resume(SuspendArgs),
+    /// Show what is in force and where each value came from; secrets hidden
+    Config,
+    /// Print the JSON Schema of the state files
+    Schema,
+    /// Print completions for a shell
+    Completions { shell: clap_complete::Shell },
+}
+
+#[derive(Debug, Args)]
+pub struct MigrateArgs {
+    /// Take over a database that has tables of its own; wants --environment
+    #[arg(long, requires = "environment")]
+    pub adopt: bool,
+    /// Stamp the database anew, after a restore or an upgrade; wants --reason
+    #[arg(long, requires = "reason", conflicts_with = "adopt")]
+    pub restamp: bool,
+    /// Why, for the journal
+    #[arg(long, value_name = "R", requires = "restamp")]
+    pub reason: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct SuspendArgs {
+    /// This resource alone; without it: everything
+    #[arg(value_name = "KIND/NAME", value_parser = parse_id)]
+    pub id: Option<ResourceId>,
+    /// Why, for the journal
+    #[arg(long, value_name = "R")]
+    pub reason: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum HostVerb {
+    /// Make a host, or give the one that is there a new GUID; print the GUID once
+    Create {
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(1..))]
+        session_id: i64,
+        /// Who asks for it
+        #[arg(long, value_name = "NAME", default_value = "Interactive User")]
+        created_by: String,
+        /// Connect, validate and tell the outcome, but change nothing and print no GUID
+        #[arg(long)]
+        dry_run: bool,
+        /// Keep the old row, deactivated, and insert a new one
+        #[arg(long)]
+        force_new: bool,
+        /// Why, for the journal
+        #[arg(long, value_name = "R")]
+        rotation_reason: Option<String>,
+        /// How long the GUID is valid, such as 30d [default: for ever]
+        #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+        expires_in: Option<Duration>,
+    },
+    /// Give a host a new GUID, to be claimed
+    Rotate {
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(1..))]
+        session_id: i64,
+        /// Who asks for it
+        #[arg(long, value_name = "NAME", default_value = "Interactive User")]
+        rotated_by: String,
+        /// Why, for the journal
+        #[arg(long, value_name = "R")]
+        rotation_reason: Option<String>,
+        /// How long the GUID is valid, such as 30d [default: for ever]
+        #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+        expires_in: Option<Duration>,
+    },
+    /// Take a host's GUID out of the hand-off and print it, exactly once
+    Claim {
+        #[arg(value_name = "SESSION", value_parser = clap::value_parser!(i64).range(1..))]
+        session_id: i64,
+    },
+    /// Read a GUID on stdin; exit 0 if it opens the session now, else 1
+    Verify {
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(1..))]
+        session_id: i64,
+    },
+    /// End a host's GUID for good
+    Revoke {
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(1..))]
+        session_id: i64,
+        /// Who asks for it
+        #[arg(long, value_name = "NAME", default_value = "Interactive User")]
+        revoked_by: String,
+        /// Why, for the journal
+        #[arg(long, value_name = "R")]
+        reason: Option<String>,
+    },
+    /// Of several active hosts of one session, keep the newest
+    Consolidate {
+        /// Only list them
+        #[arg(long)]
+        dry_run: bool,
+    },
+}

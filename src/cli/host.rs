@@ -1,0 +1,122 @@
+//! `reconcile host …`: the console tool's work, by hand.
+
+use std::io::Read;
+
+use super::args::HostVerb;
+use super::print::{err, out, working};
+use crate::change::rfc3339;
+use crate::failure::{Failure, Result};
+use crate::plan::render::change_line;
+use crate::port::guid::HostGuid;
+use crate::resource::host::by_hand::{Intent, Wish};
+use crate::resource::session::SessionId;
+use crate::secret::Secret;
+use crate::turn::World;
+
+pub async fn host(world: &World, verb: &HostVerb) -> Result<u8> {
+    match verb {
+        HostVerb::Create { session_id, created_by, dry_run, force_new, rotation_reason, expires_in } => {
+            let wish = Wish::Create { expires_in: *expires_in, force_new: *force_new };
+            let intent = intent(*session_id, created_by, rotation_reason, wish);
+            match dry_run {
+                true => preview(world, &intent).await,
+                false => create(world, &intent).await,
+            }
+        }
+        HostVerb::Rotate { session_id, rotated_by, rotation_reason, expires_in } => {
+            let wish = Wish::Rotate { expires_in: *expires_in };
+            let done = carry_out(world, &intent(*session_id, rotated_by, rotation_reason, wish)).await?;
+            out(&format!("{done}The new GUID waits to be claimed: reconcile host claim {session_id}\n"))?;
+            Ok(0)
+        }
+        HostVerb::Revoke { session_id, revoked_by, reason } => {
+            let done = carry_out(world, &intent(*session_id, revoked_by, reason, Wish::Revoke)).await?;
+            out(&done)?;
+            Ok(0)
+        }
+        HostVerb::Claim { session_id } => {
+            let guid = working("claiming", world.claim(SessionId(*session_id), None)).await?;
+            show(&guid)
+        }
+        HostVerb::Verify { session_id } => verify(world, SessionId(*session_id)).await,
+        HostVerb::Consolidate { dry_run } => consolidate(world, *dry_run).await,
+    }
+}
+
+fn intent(session: i64, by: &str, reason: &Option<String>, wish: Wish) -> Intent {
+    Intent { session: SessionId(session), by: by.to_owned(), reason: reason.clone(), wish }
+}
+
+fn where_to(world: &World) -> String {
+    let (environment, database) = (world.guard.environment(), &world.database);
+    format!("environment {environment} · catalog {} · {}", database.catalog(), database.driver())
+}
+
+async fn preview(world: &World, intent: &Intent) -> Result<u8> {
+    let change = working("connecting", world.preview_by_hand(intent)).await?;
+    out(&format!("{}\n", where_to(world)))?;
+    match change {
+        Some(change) => out(&format!("{}Dry run: nothing was changed, and no GUID was made.\n", change_line(&change)))?,
+        None => out("Nothing to do.\n")?,
+    }
+    Ok(0)
+}
+
+async fn carry_out(world: &World, intent: &Intent) -> Result<String> {
+    if let Some(migrated) = world.prepare().await? {
+        super::setup::told(&migrated);
+    }
+    let done = working("writing", world.by_hand(intent)).await?;
+    Ok(done.unwrap_or_else(|| format!("  {} is so already\n", intent.id())))
+}
+
+async fn create(world: &World, intent: &Intent) -> Result<u8> {
+    let done = carry_out(world, intent).await?;
+    err(&format!("{}\n{done}", where_to(world)));
+    // Through the same hand-off as every other GUID: if we die here, it can still be claimed.
+    let guid = world.claim(intent.session, Some(intent.by.clone())).await?;
+    err("This GUID is shown once, and is nowhere else:\n");
+    show(&guid)
+}
+
+/// The one place where a GUID leaves for its reader.
+fn show(guid: &Secret) -> Result<u8> {
+    out(&format!("{}\n", guid.expose()))?;
+    Ok(0)
+}
+
+async fn verify(world: &World, session: SessionId) -> Result<u8> {
+    /// Any spelling of a GUID is shorter.
+    const MOST: u64 = 256;
+    let mut text = zeroize::Zeroizing::new(String::new());
+    let read = std::io::stdin().lock().take(MOST).read_to_string(&mut text);
+    read.map_err(|error| {
+        Failure::error(format!("stdin cannot be read: {error}"))
+            .hint("echo GUID | reconcile host verify --session-id N")
+    })?;
+    let guid = HostGuid::parse(&text).ok_or_else(Failure::silent)?;
+    match world.verify(session, &guid).await? {
+        true => Ok(0),
+        false => Err(Failure::silent()),
+    }
+}
+
+async fn consolidate(world: &World, dry_run: bool) -> Result<u8> {
+    let found = match dry_run {
+        true => world.duplicates().await?,
+        false => world.consolidate().await?,
+    };
+    let mut text = format!("{}\n", where_to(world));
+    for duplicate in &found {
+        let fate = if duplicate.stays { "stays active" } else { "deactivated" };
+        let (session, id, at) = (duplicate.session, duplicate.host_session_id, rfc3339(duplicate.created_at));
+        text.push_str(&format!("  session {session}: host session {id} of {at} {fate}\n"));
+    }
+    text.push_str(match (found.is_empty(), dry_run) {
+        (true, _) => "No session has more than one active host.\n",
+        (false, true) => "Dry run: nothing was changed.\n",
+        (false, false) => "Done. The index that allows one active host per session is in place.\n",
+    });
+    out(&text)?;
+    Ok(0)
+}

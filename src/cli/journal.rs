@@ -1,0 +1,134 @@
+//! What was done and what is held: status, history, approve, suspend, resume.
+
+use super::args::{Format, SuspendArgs};
+use super::only;
+use super::print::out;
+use crate::change::{ResourceId, printable, rfc3339};
+use crate::failure::{Failure, Result};
+use crate::store::journal::{self, Filter, Line};
+use crate::turn::World;
+
+pub async fn approve(world: &World, digest: &str, reason: &str) -> Result<u8> {
+    let is_digest = digest.len() == 32 && digest.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if !is_digest {
+        return Err(Failure::error(format!("{} is not a plan's digest", crate::change::quoted(digest)))
+            .hint("`reconcile status` shows the digest of the plan that is held back: 32 hexadecimal digits"));
+    }
+    world.approve(&digest.to_ascii_lowercase(), reason).await?;
+    out(&format!("Approved: the next turn whose plan has the digest {digest} is applied.\n"))?;
+    Ok(0)
+}
+
+pub async fn suspend(world: &World, args: &SuspendArgs) -> Result<u8> {
+    world.suspend(args.id.as_ref(), &args.reason).await?;
+    out(&format!("Suspended: {}. `reconcile resume` starts it again.\n", what(args.id.as_ref())))?;
+    Ok(0)
+}
+
+pub async fn resume(world: &World, args: &SuspendArgs) -> Result<u8> {
+    match world.resume(args.id.as_ref(), &args.reason).await? {
+        true => out(&format!("Resumed: {}.\n", what(args.id.as_ref())))?,
+        false => out(&format!("Nothing to resume: {} was not suspended.\n", what(args.id.as_ref())))?,
+    }
+    Ok(0)
+}
+
+fn what(id: Option<&ResourceId>) -> String {
+    id.map_or_else(|| "everything".to_owned(), ToString::to_string)
+}
+
+pub async fn status(world: &World, format: Format) -> Result<u8> {
+    only(format, &[Format::Text, Format::Json])?;
+    let status = world.status().await?;
+    out(&match format {
+        Format::Json => format!("{:#}\n", status.json()),
+        _ => status.text(),
+    })?;
+    Ok(0)
+}
+
+pub async fn history(world: &World, id: Option<ResourceId>, most: i64, format: Format) -> Result<u8> {
+    only(format, &[Format::Text, Format::Json, Format::Csv])?;
+    let lines = match world.database.snapshot().await? {
+        Some(mut snapshot) => journal::read(&mut snapshot, &Filter { resource: id, most }).await?,
+        None => Vec::new(),
+    };
+    out(&match format {
+        Format::Json => format!("{:#}\n", serde_json::Value::from_iter(lines.iter().map(json))),
+        Format::Csv => csv(&lines)?,
+        Format::Text | Format::Markdown => text(&lines),
+    })?;
+    Ok(0)
+}
+
+fn text(lines: &[Line]) -> String {
+    if lines.is_empty() {
+        return "The journal is empty.\n".to_owned();
+    }
+    let line = |line: &Line| {
+        let reason = line.reason.as_ref().map(|reason| format!(": {}", printable(reason))).unwrap_or_default();
+        let (kind, name) = (printable(&line.kind), printable(&line.name));
+        let (actor, revision) = (printable(&line.actor), printable(&line.revision));
+        format!("{}  {:<11} {kind}/{name}  by {actor}{reason}  @ {revision}\n", rfc3339(line.at), line.action)
+    };
+    lines.iter().map(line).collect()
+}
+
+fn json(line: &Line) -> serde_json::Value {
+    let Line { journal_id, at, environment, run, actor, revision, kind, name, action, before, after, reason } = line;
+    serde_json::json!({
+        "journal_id": journal_id, "at": rfc3339(*at), "environment": environment, "run": run.to_string(),
+        "actor": actor, "revision": revision, "kind": kind, "name": name, "action": action, "before": before,
+        "after": after, "reason": reason,
+    })
+}
+
+fn csv(lines: &[Line]) -> Result<String> {
+    let failed =
+        |error: &dyn std::error::Error| Failure::error(format!("the journal cannot be written as CSV: {error}"));
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    let header = [
+        "journal_id",
+        "at",
+        "environment",
+        "run",
+        "actor",
+        "revision",
+        "kind",
+        "name",
+        "action",
+        "before",
+        "after",
+        "reason",
+    ];
+    writer.write_record(header).map_err(|error| failed(&error))?;
+    for line in lines {
+        let picture = |side: &Option<serde_json::Value>| side.as_ref().map(ToString::to_string).unwrap_or_default();
+        let record = [
+            line.journal_id.to_string(),
+            rfc3339(line.at),
+            line.environment.clone(),
+            line.run.to_string(),
+            line.actor.clone(),
+            line.revision.clone(),
+            line.kind.clone(),
+            line.name.clone(),
+            line.action.clone(),
+            picture(&line.before),
+            picture(&line.after),
+            line.reason.clone().unwrap_or_default(),
+        ];
+        writer.write_record(record.iter().map(|field| inert(field))).map_err(|error| failed(&error))?;
+    }
+    let bytes = writer.into_inner().map_err(|error| failed(&error))?;
+    String::from_utf8(bytes).map_err(|error| failed(&error))
+}
+
+/// A field as a spreadsheet shows it, never as one that it computes: a leading `=`, `+`, `-`, `@`, tab or return would
+/// make it a formula (OWASP, CSV injection).
+fn inert(field: &str) -> String {
+    match field.chars().next() {
+        Some('=' | '+' | '-' | '@' | '\t' | '\r') => format!("'{field}"),
+        _ => field.to_owned(),
+    }
+}

@@ -1,0 +1,75 @@
+//! Printing: data to stdout, the rest to stderr; a closed pipe is no error of ours.
+
+use std::io::{IsTerminal, Write};
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::args::{Color, Global};
+use crate::failure::{Failure, Result};
+
+/// How this terminal wants it.
+#[derive(Clone, Copy, Debug)]
+pub struct Terminal {
+    /// Colour on stdout.
+    pub color: bool,
+    /// Colour on stderr.
+    pub color_err: bool,
+    /// Columns.
+    pub width: usize,
+}
+
+impl Terminal {
+    pub fn of(global: &Global) -> Self {
+        let wanted = |is_terminal: bool| match global.color {
+            Color::Always => true,
+            Color::Never => false,
+            Color::Auto => is_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
+        };
+        // Messages are laid out for the narrowest terminal that is in use, and wider ones as they are.
+        let width = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok()).unwrap_or(80);
+        Self {
+            color: wanted(std::io::stdout().is_terminal()),
+            color_err: wanted(std::io::stderr().is_terminal()),
+            width: usize::clamp(width, 40, 120),
+        }
+    }
+}
+
+/// Writes to stdout, all of it at once.
+pub fn out(text: &str) -> Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Failure::error(format!("stdout cannot be written: {error}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Writes to stderr. If that fails, there is nobody left to tell.
+pub fn err(text: &str) {
+    let mut stderr = std::io::stderr().lock();
+    drop(stderr.write_all(text.as_bytes()).and_then(|()| stderr.flush()));
+}
+
+/// Shows that we work, when it takes longer than a moment: a spinner on a terminal, one line elsewhere.
+pub async fn working<T>(what: &str, work: impl Future<Output = T>) -> T {
+    const MOMENT: Duration = Duration::from_millis(150);
+    tokio::pin!(work);
+    if let Ok(done) = tokio::time::timeout(MOMENT, &mut work).await {
+        return done;
+    }
+    if !std::io::stderr().is_terminal() {
+        err(&format!("{what} …\n"));
+        return work.await;
+    }
+    let bar = ProgressBar::new_spinner().with_message(what.to_owned());
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {elapsed}") {
+        bar.set_style(style);
+    }
+    bar.enable_steady_tick(Duration::from_millis(100));
+    let done = work.await;
+    bar.finish_and_clear();
+    done
+}

@@ -1,0 +1,164 @@
+//! The main job: the daemon, `--plan`, `--once`, `--apply`.
+
+use std::path::Path;
+
+use super::args::{Format, Mode};
+use super::only;
+use super::print::{Terminal, err, out, working};
+use crate::daemon;
+use crate::failure::{Failure, Result};
+use crate::plan::Summary;
+use crate::plan::budget::Force;
+use crate::plan::render::{self, Looks, sentence};
+use crate::store::lease::{self, Lease, Patience};
+use crate::store::sql::now;
+use crate::turn::{Outcome, Request, Turned, World, saved};
+
+/// Changes that a plan shows of each sort unless `--all` is given.
+const MOST: usize = 200;
+
+pub async fn run(world: World, mode: &Mode, format: Format, terminal: Terminal) -> Result<u8> {
+    let reason = mode.reason.clone().filter(|_| mode.force);
+    let force = reason.map(|reason| Force { reason });
+    let request = Request { now: now(), target: mode.target.clone(), force };
+    match (mode.plan, mode.once, &mode.apply) {
+        (true, ..) => preview(&world, mode, &request, format, terminal).await,
+        (_, true, _) => {
+            only(format, &[Format::Text, Format::Json])?;
+            once(&world, mode, format, async |lease: &Lease| world.turn(lease, &request).await).await
+        }
+        (_, _, Some(file)) => {
+            only(format, &[Format::Text, Format::Json])?;
+            let saved = saved::read(file)?;
+            world.admit_saved(&saved).await?;
+            let force = request.force.clone();
+            once(&world, mode, format, async |lease: &Lease| world.apply_saved(lease, &saved, force.clone()).await)
+                .await
+        }
+        (false, false, None) => match (&mode.target, &request.force) {
+            (None, None) => daemon::serve::serve(world, &|turned| out(&told(turned))).await.map(|()| 0),
+            _ => Err(Failure::error("--target and --force go with --plan, --once or --apply")),
+        },
+    }
+}
+
+async fn preview(world: &World, mode: &Mode, request: &Request, format: Format, terminal: Terminal) -> Result<u8> {
+    only(format, &[Format::Text, Format::Json, Format::Markdown])?;
+    let plan = match &mode.out {
+        None => {
+            let (plan, wanted) = working("planning", world.preview(request)).await?;
+            if !wanted.warnings.is_empty() {
+                err(&wanted.warnings.render(terminal.color_err, terminal.width));
+            }
+            plan
+        }
+        Some(file) => {
+            let (plan, saved) = working("planning", world.save(request)).await?;
+            let text = serde_json::to_vec_pretty(&saved)
+                .map_err(|error| Failure::error(format!("the plan cannot be written as JSON: {error}")))?;
+            write_whole(file, &text)?;
+            plan
+        }
+    };
+    let most = if mode.all { usize::MAX } else { MOST };
+    out(&match format {
+        Format::Json => format!("{:#}\n", render::json(&plan)),
+        Format::Markdown => render::markdown(&plan, most),
+        Format::Text | Format::Csv => render::text(&plan, Looks { color: terminal.color, most }),
+    })?;
+    Ok(code(mode, &plan.summary(), plan.changes.len() as u64))
+}
+
+/// A file is there as a whole or not at all, and readable by its owner alone.
+fn write_whole(file: &Path, text: &[u8]) -> Result<()> {
+    crate::port::private::replace(file, text)
+        .map_err(|error| Failure::error(format!("the plan cannot be written to {}: {error}", file.display())))
+}
+
+async fn once(
+    world: &World,
+    mode: &Mode,
+    format: Format,
+    turn: impl AsyncFnOnce(&Lease) -> Result<Turned>,
+) -> Result<u8> {
+    // The files are read before anything is opened for writing: a bad file leaves no trace.
+    drop(world.read().await?);
+    if let Some(migrated) = world.prepare().await? {
+        super::setup::told(&migrated);
+    }
+    let context = world.by_user(None);
+    let waiting = |other: &str| tracing::info!("the lease is held by {other}; looking whether it is alive");
+    let holder = daemon::holder();
+    let lease = lease::acquire(&world.database, &context, &holder, world.config.lease, Patience::UntilAlive, waiting);
+    let lease = working("taking the lease", lease).await?;
+    let turned = working("applying", turn(&lease)).await;
+    let released = lease.release(&world.database, &context).await;
+    let turned = turned?;
+    released?;
+    match format {
+        Format::Json => out(&format!("{:#}\n", render::json(&turned.plan)))?,
+        _ => out(&told(&turned))?,
+    }
+    finish(mode, &turned)
+}
+
+fn finish(mode: &Mode, turned: &Turned) -> Result<u8> {
+    match &turned.outcome {
+        Outcome::Held { over, digest } => Err(Failure::error(format!(
+            "held back, and nothing was applied: the plan would change {}",
+            over.join(", ")
+        ))
+        .hint("look at it with `reconcile --plan`; if it is meant: --force --reason R")
+        .hint(format!("or let the daemon do it: `reconcile approve {digest} --reason R`"))),
+        Outcome::Applied(report) if !report.failed.is_empty() || !report.conflicts.is_empty() => {
+            let failed = report.failed.iter().map(|(id, why)| format!("{id}: {why}"));
+            let moved = report.conflicts.iter().map(|id| format!("{id}: it kept changing while it was to be written"));
+            Err(Failure::error("not everything could be applied; the next turn tries again").hints(failed.chain(moved)))
+        }
+        Outcome::Applied(_) => Ok(code(mode, &turned.plan.summary(), 0)),
+    }
+}
+
+/// What a turn did, as text.
+fn told(turned: &Turned) -> String {
+    let Turned { plan, outcome } = turned;
+    let mut text = String::new();
+    let Outcome::Applied(report) = outcome else { return text };
+    for line in report.applied.iter().take(MOST) {
+        text.push_str(line);
+    }
+    if report.applied.len() > MOST {
+        text.push_str(&format!("  … and {} more; `reconcile history` has all\n", report.applied.len() - MOST));
+    }
+    for blocked in plan.blocked.iter().take(MOST) {
+        text.push_str(&render::blocked_line(blocked));
+    }
+    let summary = plan.summary();
+    if report.applied.is_empty() && plan.changes.is_empty() && plan.blocked.is_empty() {
+        text.push_str(&format!(
+            "No changes. The database matches the desired state. {} unchanged.\n",
+            summary.unchanged
+        ));
+    } else {
+        let done = Summary { create: 0, update: 0, rotate: 0, resume: 0, ..summary };
+        let rest = sentence(&done);
+        let rest = rest.strip_prefix("nothing to change").unwrap_or(&rest);
+        text.push_str(&format!("Applied: {} {}{rest}\n", report.applied.len(), plural(report.applied.len())));
+    }
+    text
+}
+
+fn plural(count: usize) -> &'static str {
+    if count == 1 { "change" } else { "changes" }
+}
+
+/// The exit code of a plan of which `pending` changes are still to be made.
+fn code(mode: &Mode, summary: &Summary, pending: u64) -> u8 {
+    match () {
+        () if !mode.detailed_exitcode => 0,
+        () if summary.blocked > 0 => 4,
+        () if pending > summary.drift => 2,
+        () if pending > 0 => 5,
+        () => 0,
+    }
+}

@@ -1,0 +1,70 @@
+//! The plan for machines. `format_version` rises when a reader of an older version could misread it.
+
+use serde_json::{Map, Value as Json, json};
+
+use crate::change::{Change, Revision, rfc3339};
+use crate::plan::{Plan, Summary};
+
+/// The version of the shape below.
+pub const FORMAT_VERSION: &str = "1.0";
+
+/// The whole plan.
+pub fn json(plan: &Plan) -> Json {
+    let header = &plan.header;
+    let blocked = plan.blocked.iter().map(|blocked| {
+        json!({
+            "address": blocked.id.to_string(), "kind": blocked.id.kind.name, "name": blocked.id.name,
+            "reason": blocked.reason, "hint": blocked.hint,
+        })
+    });
+    let notes = plan.notes.iter().map(|(id, text)| json!({ "address": id.to_string(), "note": text }));
+    json!({
+        "format_version": FORMAT_VERSION,
+        "environment": header.environment,
+        "catalog": header.catalog,
+        "driver": header.driver,
+        "state": header.state,
+        "schema_missing": header.is_new,
+        "revision": revision(&header.revision),
+        "planned_at": rfc3339(plan.now),
+        "resource_changes": plan.changes.iter().map(|planned| json_change(&planned.change)).collect::<Vec<_>>(),
+        "blocked": blocked.collect::<Vec<_>>(),
+        "notes": notes.collect::<Vec<_>>(),
+        "summary": summary(&plan.summary()),
+        "digest": plan.digest(),
+    })
+}
+
+fn revision(revision: &Revision) -> Json {
+    let Revision { commit, author, dirty, user: _ } = revision;
+    json!({ "commit": commit, "author": author, "dirty": dirty, "actor": revision.actor() })
+}
+
+pub fn summary(summary: &Summary) -> Json {
+    let Summary { create, update, rotate, resume, blocked, drift, unchanged, unmanaged } = *summary;
+    json!({
+        "create": create, "update": update, "rotate": rotate, "resume": resume, "blocked": blocked, "drift": drift,
+        "unchanged": unchanged, "unmanaged": unmanaged,
+    })
+}
+
+/// One change, as it also stands in the journal.
+pub fn json_change<S>(change: &Change<S>) -> Json {
+    let side = |pick: fn(&crate::change::FieldDiff) -> Json| -> Json {
+        change.fields.iter().map(|diff| (diff.field.to_owned(), pick(diff))).collect::<Map<_, _>>().into()
+    };
+    let creates = change.action == crate::change::Action::Create;
+    let unknown: Map<String, Json> = change.unknown.iter().map(|field| ((*field).to_owned(), true.into())).collect();
+    json!({
+        "address": change.id.to_string(),
+        "kind": change.id.kind.name,
+        "name": change.id.name,
+        "actions": [change.action.name()],
+        "before": if creates { Json::Null } else { side(|diff| diff.before.json()) },
+        "after": side(|diff| diff.after.json()),
+        "after_unknown": unknown,
+        "actor": change.actor,
+        "reason": change.reason,
+        "origin": change.origin.name(),
+    })
+}

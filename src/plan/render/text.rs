@@ -1,0 +1,171 @@
+//! The plan in a terminal: at most 80 columns wide where words allow it.
+
+use anstyle::{AnsiColor, Style};
+
+use super::{details, sentence};
+use crate::change::{Action, Blocked, Change, Origin, printable};
+use crate::plan::{Header, Plan};
+
+/// How the text is to look.
+#[derive(Clone, Copy, Debug)]
+pub struct Looks {
+    pub color: bool,
+    /// Changes and blocked resources shown of each; the rest is counted.
+    pub most: usize,
+}
+
+const WIDTH: usize = 80;
+const INDENT: &str = "  ";
+/// Columns for addresses.
+const NARROWEST: usize = 11;
+const WIDEST: usize = 24;
+
+/// The whole plan.
+pub fn text(plan: &Plan, looks: Looks) -> String {
+    let mut out = header(&plan.header);
+    let width = address_width(plan);
+    let mut lines = Vec::new();
+    for planned in plan.changes.iter().take(looks.most) {
+        lines.push(change(&planned.change, width, looks.color));
+    }
+    more(&mut lines, plan.changes.len(), looks.most, "changes");
+    for blocked in plan.blocked.iter().take(looks.most) {
+        lines.push(self::blocked(blocked, width, looks.color));
+    }
+    more(&mut lines, plan.blocked.len(), looks.most, "blocked");
+    for (id, note) in plan.notes.iter().take(looks.most) {
+        lines.push(entry('i', &id.to_string(), &wrap(&printable(note), width), "", width, paint(looks.color, 'i')));
+    }
+    more(&mut lines, plan.notes.len(), looks.most, "notes");
+    if !lines.is_empty() {
+        out.push('\n');
+        out.push_str(&lines.concat());
+    }
+    out.push('\n');
+    out.push_str(&closing(plan));
+    out.push('\n');
+    out
+}
+
+fn more(lines: &mut Vec<String>, all: usize, most: usize, what: &str) {
+    if all > most {
+        lines.push(format!("{INDENT}  … and {} more {what}; --all shows them\n", all - most));
+    }
+}
+
+fn header(header: &Header) -> String {
+    let Header { environment, catalog, driver, state, revision, actor: _, is_new } = header;
+    let mut out = format!(
+        "environment {environment} · catalog {} · {driver} · {} @ {}\n",
+        printable(catalog),
+        printable(state),
+        revision.label()
+    );
+    if *is_new {
+        out.push_str(&format!("schema will be created, database will be stamped `{environment}`\n"));
+    }
+    out
+}
+
+fn closing(plan: &Plan) -> String {
+    let summary = plan.summary();
+    if plan.changes.is_empty() && plan.blocked.is_empty() {
+        let unmanaged = match summary.unmanaged {
+            0 => String::new(),
+            count => format!(", {count} unmanaged"),
+        };
+        return format!(
+            "No changes. The database matches the desired state. {} unchanged{unmanaged}.",
+            summary.unchanged
+        );
+    }
+    format!("Plan: {}", sentence(&summary))
+}
+
+fn address_width(plan: &Plan) -> usize {
+    let changes = plan.changes.iter().map(|planned| &planned.change.id);
+    let ids = changes.chain(plan.blocked.iter().map(|blocked| &blocked.id)).chain(plan.notes.iter().map(|(id, _)| id));
+    ids.map(|id| id.to_string().chars().count()).max().unwrap_or(0).clamp(NARROWEST, WIDEST)
+}
+
+/// One change as reports show it, laid out as in a plan.
+pub fn change_line<S>(change: &Change<S>) -> String {
+    let width = change.id.to_string().chars().count().clamp(NARROWEST, WIDEST);
+    self::change(change, width, false)
+}
+
+/// One blocked resource, likewise.
+pub fn blocked_line(blocked: &Blocked) -> String {
+    let width = blocked.id.to_string().chars().count().clamp(NARROWEST, WIDEST);
+    self::blocked(blocked, width, false)
+}
+
+fn blocked(blocked: &Blocked, width: usize, color: bool) -> String {
+    let about = format!("{}; {}", printable(&blocked.reason), printable(&blocked.hint));
+    entry('!', &blocked.id.to_string(), &wrap(&about, width), "", width, paint(color, '!'))
+}
+
+fn change<S>(change: &Change<S>, width: usize, color: bool) -> String {
+    let mut lines = wrap(&details(change).join(", "), width);
+    for note in &change.notes {
+        lines.extend(wrap(&printable(note), width));
+    }
+    let mark = match change.origin {
+        Origin::Drift => "drift",
+        Origin::Intended => "",
+    };
+    let sign = change.action.sign();
+    entry(sign, &change.id.to_string(), &lines, mark, width, paint(color, sign))
+}
+
+/// `  + session/215   title …          drift`, and what does not fit below it.
+fn entry(sign: char, id: &str, lines: &[String], mark: &str, width: usize, style: Style) -> String {
+    let gap = " ".repeat(width.saturating_sub(id.chars().count()) + 2);
+    let mut lines = lines.iter();
+    let first = lines.next().map_or("", String::as_str);
+    let mut line = format!("{INDENT}{style}{sign}{style:#} {id}{gap}{first}");
+    if !mark.is_empty() {
+        let used = INDENT.len() + 2 + width + 2 + first.chars().count();
+        line.push_str(&" ".repeat((WIDTH - mark.len()).saturating_sub(used).max(2)));
+        line.push_str(mark);
+    }
+    let mut out = line.trim_end().to_owned();
+    out.push('\n');
+    for line in lines {
+        out.push_str(&" ".repeat(INDENT.len() + 2 + width + 2));
+        out.push_str(line);
+        out.push('\n');
+    }
+    out
+}
+
+/// `text` in lines that end before the right margin, broken between words.
+fn wrap(text: &str, width: usize) -> Vec<String> {
+    let room = WIDTH.saturating_sub(INDENT.len() + 2 + width + 2).max(20);
+    let mut lines: Vec<String> = Vec::new();
+    let mut line = String::new();
+    for word in text.split(' ') {
+        if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > room {
+            lines.push(std::mem::take(&mut line));
+        }
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(word);
+    }
+    lines.push(line);
+    lines
+}
+
+fn paint(color: bool, sign: char) -> Style {
+    let hue = |hue: AnsiColor| Style::new().fg_color(Some(hue.into()));
+    match sign {
+        _ if !color => Style::new(),
+        '!' => hue(AnsiColor::Red).bold(),
+        'i' => hue(AnsiColor::Blue),
+        sign if sign == Action::Create.sign() => hue(AnsiColor::Green),
+        sign if sign == Action::Rotate.sign() => hue(AnsiColor::Magenta),
+        sign if sign == Action::Resume.sign() => hue(AnsiColor::Cyan),
+        _ => hue(AnsiColor::Yellow),
+    }
+}

@@ -1,0 +1,273 @@
+//! The rows of `host_sessions`: read in a snapshot, written in a guarded transaction.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use serde_json::json;
+
+use super::mint::{Receipt, handoff_key};
+use super::{Adjust, KIND, Keep, Mint, Observed, Over, Revoke, Step, add};
+use crate::change::ResourceId;
+use crate::port::handoff::Probe;
+use crate::resource::session::{self, SessionId};
+use crate::resource::{Recorded, Resource};
+use crate::store::error::{Error, Result};
+use crate::store::sql::{Row, execute, fetch};
+use crate::store::{Entry, Snapshot, Tx};
+
+const READ: &str = "read hosts";
+const WRITE: &str = "write a host";
+
+/// Every session's host, or the one that is asked for. The hand-off is asked, without side effects, which GUIDs still
+/// wait for their reader.
+pub async fn observe(
+    snapshot: &mut Snapshot,
+    only: Option<SessionId>,
+    handoff: &Probe,
+    now: DateTime<Utc>,
+) -> Result<BTreeMap<SessionId, Observed>> {
+    let rows = fetch!(
+        snapshot.conn(),
+        "SELECT h.session_id, h.host_session_id, h.key_id, h.created_at, h.is_active, h.expires_at, h.revoked_at,
+             h.revoked_by, h.rotation, h.generation, h.attempt, h.previous_hash, h.previous_valid_until,
+             r.minted_at, r.claimed_at
+         FROM host_sessions h LEFT JOIN reconcile_handoffs r ON r.attempt = h.attempt
+         WHERE $1 IS NULL OR h.session_id = $1
+         ORDER BY h.session_id, h.is_active DESC, h.created_at DESC, h.host_session_id DESC",
+        only.map(|id| id.0),
+    );
+    let mut hosts: BTreeMap<SessionId, Observed> = BTreeMap::new();
+    for row in rows.map_err(Error::query(READ))? {
+        let (session, host) = observed(&row, now).map_err(Error::query(READ))?;
+        let active = i64::from(host.is_active);
+        hosts.entry(session).and_modify(|first| first.active_rows += active).or_insert(host);
+    }
+    let waiting = hosts.iter().filter(|(_, host)| host.claimed_at.is_none());
+    let (sessions, keys): (Vec<_>, Vec<_>) =
+        waiting.filter_map(|(session, host)| Some((*session, handoff_key(*session, host.attempt?)))).unzip();
+    let found = handoff.waiting(&keys).await.map_err(Error::probe("ask the hand-off"))?;
+    for (session, until) in sessions.into_iter().zip(found) {
+        if let Some(host) = hosts.get_mut(&session) {
+            host.waiting = until.is_some();
+        }
+    }
+    Ok(hosts)
+}
+
+fn observed(row: &Row, now: DateTime<Utc>) -> std::result::Result<(SessionId, Observed), sqlx::Error> {
+    let previous: Option<String> = row.get("previous_hash")?;
+    let previous_until: Option<DateTime<Utc>> = row.get("previous_valid_until")?;
+    let minted_at: Option<DateTime<Utc>> = row.get("minted_at")?;
+    let is_active: bool = row.get("is_active")?;
+    let host = Observed {
+        host_session_id: row.get("host_session_id")?,
+        key_id: row.get("key_id")?,
+        is_active,
+        expires_at: row.get("expires_at")?,
+        revoked_at: row.get("revoked_at")?,
+        revoked_by: row.get("revoked_by")?,
+        rotation: row.get("rotation")?,
+        generation: row.get("generation")?,
+        attempt: row.get("attempt")?,
+        minted_at: minted_at.map_or_else(|| row.get("created_at"), Ok)?,
+        claimed_at: row.get("claimed_at")?,
+        previous_valid: previous.is_some() && previous_until.is_none_or(|until| now < until),
+        active_rows: i64::from(is_active),
+        waiting: false,
+    };
+    Ok((SessionId(row.get("session_id")?), host))
+}
+
+/// Writes one step. The generation that the plan saw is the expectation: every new GUID raises it.
+pub async fn record(step: &Step, receipt: Option<&Receipt>, tx: &mut Tx) -> Result<Recorded> {
+    let touched = match (step, receipt) {
+        (Step::Mint(mint), Some(receipt)) => return record_mint(mint, receipt, tx).await,
+        (Step::Mint(_), None) => 0,
+        (Step::Adjust(adjust), _) => record_adjust(adjust, tx).await?,
+        (Step::Revoke(revoke), _) => record_revoke(revoke, tx).await?,
+    };
+    Ok(if touched == 1 { Recorded::Done } else { Recorded::Conflict })
+}
+
+async fn record_mint(mint: &Mint, receipt: &Receipt, tx: &mut Tx) -> Result<Recorded> {
+    if let Some(title) = &mint.create_session {
+        create_session(mint.session, title, tx).await?;
+    }
+    let touched = match &mint.over {
+        None => insert(mint, receipt, None, tx).await?,
+        Some(over) if mint.replace => match retire(over, tx).await? {
+            1 => insert(mint, receipt, Some(over), tx).await?,
+            _ => 0,
+        },
+        Some(over) => update(mint, receipt, over, tx).await?,
+    };
+    if touched != 1 {
+        return Ok(Recorded::Conflict);
+    }
+    let overlap_until = match mint.keep {
+        Keep::UntilClaimed(overlap) | Keep::For(overlap) => add(receipt.minted_at, overlap),
+        Keep::Nothing => None,
+    };
+    execute!(
+        tx.conn(),
+        "INSERT INTO reconcile_handoffs (attempt, kind, name, minted_at, expires_at, overlap_until)
+         VALUES ($1, $2, $3, $4, $5, $6)",
+        receipt.attempt,
+        KIND.name,
+        mint.session.to_string(),
+        receipt.minted_at,
+        receipt.handed_off_until,
+        overlap_until,
+    )
+    .map_err(Error::query("record a hand-off"))?;
+    Ok(Recorded::Done)
+}
+
+/// The session that `missing_session: create` asks for, with a line of its own in the journal.
+async fn create_session(id: SessionId, title: &str, tx: &mut Tx) -> Result<()> {
+    let after = session::Observed {
+        title: title.to_owned(),
+        status: session::Status::Active.word().to_owned(),
+        created_by: session::DEFAULT_CREATOR.to_owned(),
+        starts_at: None,
+        expires_at: None,
+    };
+    let step = session::Step { id, before: None, after };
+    if session::rows::record(&step, tx).await? == Recorded::Done {
+        tx.journal(&Entry {
+            id: ResourceId::new(session::Session::KIND, id),
+            actor: None,
+            action: "create",
+            before: None,
+            after: Some(json!({ "title": title, "status": step.after.status })),
+            reason: Some("missing_session: create".to_owned()),
+        })
+        .await?;
+    }
+    Ok(())
+}
+
+async fn insert(mint: &Mint, receipt: &Receipt, old: Option<&Over>, tx: &mut Tx) -> Result<u64> {
+    let rotation = mint.rotation.unwrap_or(old.map_or(0, |old| old.rotation));
+    let generation = old.map_or(1, |old| old.generation.saturating_add(1));
+    execute!(
+        tx.conn(),
+        "INSERT INTO host_sessions (session_id, host_guid_hash, key_id, created_at, created_by, is_active, expires_at,
+             rotation, generation, attempt)
+         SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10
+         WHERE EXISTS (SELECT 1 FROM sessions WHERE session_id = $1)
+           AND NOT EXISTS (SELECT 1 FROM host_sessions WHERE session_id = $1 AND (is_active OR $11))
+         ON CONFLICT DO NOTHING",
+        mint.session.0,
+        &receipt.hash.hash,
+        &receipt.hash.key_id,
+        receipt.minted_at,
+        &mint.by,
+        mint.is_active,
+        mint.expiry.and_then(|expiry| expiry.after(receipt.minted_at)),
+        rotation,
+        generation,
+        receipt.attempt,
+        old.is_none(),
+    )
+    .map_err(Error::query(WRITE))
+}
+
+/// The old row of `--force-new`: kept, but it opens nothing any more.
+async fn retire(over: &Over, tx: &mut Tx) -> Result<u64> {
+    execute!(
+        tx.conn(),
+        "UPDATE host_sessions SET is_active = FALSE, previous_hash = NULL, previous_key_id = NULL,
+             previous_valid_until = NULL
+         WHERE host_session_id = $1 AND generation = $2",
+        over.host_session_id,
+        over.generation,
+    )
+    .map_err(Error::query(WRITE))
+}
+
+async fn update(mint: &Mint, receipt: &Receipt, over: &Over, tx: &mut Tx) -> Result<u64> {
+    let earliest = |until: Option<DateTime<Utc>>| match (until, over.expires_at) {
+        (Some(until), Some(expires)) => Some(until.min(expires)),
+        (until, expires) => until.or(expires),
+    };
+    let (keeps, until) = match mint.keep {
+        Keep::Nothing => (false, None),
+        Keep::For(overlap) => (true, earliest(add(receipt.minted_at, overlap))),
+        Keep::UntilClaimed(_) => (true, over.expires_at),
+    };
+    execute!(
+        tx.conn(),
+        "UPDATE host_sessions SET
+             previous_hash = CASE WHEN $1 THEN host_guid_hash END,
+             previous_key_id = CASE WHEN $1 THEN key_id END,
+             previous_valid_until = $2,
+             host_guid_hash = $3, key_id = $4, attempt = $5, is_active = $6, expires_at = $7, rotation = $8,
+             generation = generation + 1, revoked_at = NULL, revoked_by = NULL
+         WHERE host_session_id = $9 AND generation = $10",
+        keeps,
+        until,
+        &receipt.hash.hash,
+        &receipt.hash.key_id,
+        receipt.attempt,
+        mint.is_active,
+        mint.expiry.and_then(|expiry| expiry.after(receipt.minted_at)),
+        mint.rotation.unwrap_or(over.rotation),
+        over.host_session_id,
+        over.generation,
+    )
+    .map_err(Error::query(WRITE))
+}
+
+async fn record_adjust(adjust: &Adjust, tx: &mut Tx) -> Result<u64> {
+    let Adjust { over, rotation, is_active, expires_at } = adjust;
+    execute!(
+        tx.conn(),
+        "UPDATE host_sessions SET rotation = $1, is_active = $2, expires_at = $3
+         WHERE host_session_id = $4 AND generation = $5 AND rotation = $6 AND revoked_at IS NULL
+           AND ($2 = FALSE OR NOT EXISTS (SELECT 1 FROM host_sessions other
+                WHERE other.session_id = host_sessions.session_id AND other.is_active AND other.host_session_id <> $4))",
+        rotation,
+        is_active,
+        expires_at,
+        over.host_session_id,
+        over.generation,
+        over.rotation,
+    )
+    .map_err(Error::query(WRITE))
+}
+
+async fn record_revoke(revoke: &Revoke, tx: &mut Tx) -> Result<u64> {
+    let Revoke { over, by } = revoke;
+    let now = tx.now();
+    execute!(
+        tx.conn(),
+        "UPDATE host_sessions SET is_active = FALSE, revoked_at = $1, revoked_by = $2, previous_hash = NULL,
+             previous_key_id = NULL, previous_valid_until = NULL
+         WHERE host_session_id = $3 AND generation = $4 AND revoked_at IS NULL",
+        now,
+        by,
+        over.host_session_id,
+        over.generation,
+    )
+    .map_err(Error::query(WRITE))
+}
+
+/// The GUIDs that wait to be claimed: session, and until when.
+pub async fn waiting(snapshot: &mut Snapshot, handoff: &Probe) -> Result<Vec<(String, DateTime<Utc>)>> {
+    let rows = fetch!(
+        snapshot.conn(),
+        "SELECT h.session_id, h.attempt FROM host_sessions h JOIN reconcile_handoffs r ON r.attempt = h.attempt
+         WHERE r.claimed_at IS NULL AND h.is_active ORDER BY h.session_id"
+    );
+    let failed = Error::query("read the hand-offs");
+    let mut sessions = Vec::new();
+    let mut keys = Vec::new();
+    for row in rows.map_err(&failed)? {
+        let session = SessionId(row.get("session_id").map_err(&failed)?);
+        keys.push(handoff_key(session, row.get("attempt").map_err(&failed)?));
+        sessions.push(session.to_string());
+    }
+    let found = handoff.waiting(&keys).await.map_err(Error::probe("ask the hand-off"))?;
+    Ok(sessions.into_iter().zip(found).filter_map(|(session, until)| Some((session, until?))).collect())
+}

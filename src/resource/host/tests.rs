@@ -1,0 +1,1 @@
+//! Hosts, one rule at a time.

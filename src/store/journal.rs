@@ -1,0 +1,112 @@
+//! The journal: what was done, when, by whom, from which commit, and why.
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use sqlx::types::Json;
+
+use super::error::{Error, Result};
+use super::sql::{Id, Row, execute, fetch};
+use super::tx::{Context, Snapshot, Tx};
+use crate::change::ResourceId;
+
+/// A line to be written. Never holds a secret.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    pub id: ResourceId,
+    /// `None`: the actor of the run.
+    pub actor: Option<String>,
+    pub action: &'static str,
+    pub before: Option<Value>,
+    pub after: Option<Value>,
+    pub reason: Option<String>,
+}
+
+/// A line as it stands.
+#[derive(Clone, Debug)]
+pub struct Line {
+    pub journal_id: i64,
+    pub at: DateTime<Utc>,
+    pub environment: String,
+    pub run: Id,
+    pub actor: String,
+    pub revision: String,
+    pub kind: String,
+    pub name: String,
+    pub action: String,
+    pub before: Option<Value>,
+    pub after: Option<Value>,
+    pub reason: Option<String>,
+}
+
+pub(super) async fn write(tx: &mut Tx, entry: &Entry) -> Result<()> {
+    let at = tx.now();
+    let Context { run, environment, actor, revision } = tx.context().clone();
+    let Entry { id, actor: own, action, before, after, reason } = entry;
+    execute!(
+        tx.conn(),
+        "INSERT INTO reconcile_journal (at, environment, run, actor, revision, kind, name, action, before, after, reason)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+        at,
+        environment,
+        run,
+        own.as_ref().unwrap_or(&actor),
+        revision,
+        id.kind.name,
+        &id.name,
+        *action,
+        before.as_ref().map(Json),
+        after.as_ref().map(Json),
+        reason,
+    )
+    .map(drop)
+    .map_err(Error::query("write the journal"))
+}
+
+/// Which lines to read.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    pub resource: Option<ResourceId>,
+    /// The newest so many; at most what an `i64` counts.
+    pub most: i64,
+}
+
+/// The newest lines, newest first.
+pub async fn read(snapshot: &mut Snapshot, filter: &Filter) -> Result<Vec<Line>> {
+    let kind = filter.resource.as_ref().map(|id| id.kind.name);
+    let name = filter.resource.as_ref().map(|id| id.name.as_str());
+    let rows = fetch!(
+        snapshot.conn(),
+        "SELECT journal_id, at, environment, run, actor, revision, kind, name, action, before, after, reason
+         FROM reconcile_journal
+         WHERE ($1 IS NULL OR kind = $1) AND ($2 IS NULL OR name = $2)
+         ORDER BY journal_id DESC LIMIT $3",
+        kind,
+        name,
+        filter.most,
+    );
+    let rows = rows.map_err(Error::query("read the journal"))?;
+    rows.iter().map(line).collect::<std::result::Result<_, _>>().map_err(Error::query("read the journal"))
+}
+
+fn line(row: &Row) -> std::result::Result<Line, sqlx::Error> {
+    let json = |column| row.get::<Option<Json<Value>>>(column).map(|json| json.map(|Json(value)| value));
+    Ok(Line {
+        journal_id: row.get("journal_id")?,
+        at: row.get("at")?,
+        environment: row.get("environment")?,
+        run: row.get("run")?,
+        actor: row.get("actor")?,
+        revision: row.get("revision")?,
+        kind: row.get("kind")?,
+        name: row.get("name")?,
+        action: row.get("action")?,
+        before: json("before")?,
+        after: json("after")?,
+        reason: row.get("reason")?,
+    })
+}
+
+/// Forgets lines from before `limit`. Gives how many.
+pub async fn prune(tx: &mut Tx, limit: DateTime<Utc>) -> Result<u64> {
+    execute!(tx.conn(), "DELETE FROM reconcile_journal WHERE at < $1", limit).map_err(Error::query("prune the journal"))
+}

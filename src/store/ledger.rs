@@ -1,0 +1,151 @@
+//! What is known of resources beside their rows: last applied digests, suspensions, flaps, approvals.
+
+use chrono::{DateTime, Utc};
+
+use super::error::{Error, Result};
+use super::sql::{execute, fetch};
+use super::tx::{Snapshot, Tx};
+use crate::change::ResourceId;
+
+/// The whole of it, as one snapshot has it. Names are kind and name.
+#[derive(Clone, Debug, Default)]
+pub struct Ledger {
+    pub applied: Vec<(String, String, String)>,
+    pub suspensions: Vec<Suspension>,
+    /// Kind, name, digest of the wish, turns in a row.
+    pub flaps: Vec<(String, String, String, i64)>,
+    pub approvals: Vec<String>,
+}
+
+/// A stop to applying. Kind and name are empty for "everything".
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Suspension {
+    pub kind: String,
+    pub name: String,
+    pub actor: String,
+    pub reason: String,
+    pub suspended_at: DateTime<Utc>,
+}
+
+pub async fn read(snapshot: &mut Snapshot) -> Result<Ledger> {
+    let mut ledger = Ledger { suspensions: suspensions(snapshot).await?, ..Ledger::default() };
+    let failed = Error::query("read what was last applied");
+    for row in fetch!(snapshot.conn(), "SELECT kind, name, digest FROM reconcile_applied").map_err(&failed)? {
+        let text = |column| row.get(column).map_err(&failed);
+        ledger.applied.push((text("kind")?, text("name")?, text("digest")?));
+    }
+    for row in fetch!(snapshot.conn(), "SELECT kind, name, digest, turns FROM reconcile_flaps").map_err(&failed)? {
+        let text = |column| row.get(column).map_err(&failed);
+        let (kind, name, digest) = (text("kind")?, text("name")?, text("digest")?);
+        ledger.flaps.push((kind, name, digest, row.get("turns").map_err(&failed)?));
+    }
+    for row in fetch!(snapshot.conn(), "SELECT digest FROM reconcile_approvals").map_err(&failed)? {
+        ledger.approvals.push(row.get("digest").map_err(&failed)?);
+    }
+    Ok(ledger)
+}
+
+pub async fn suspensions(snapshot: &mut Snapshot) -> Result<Vec<Suspension>> {
+    let failed = Error::query("read what is suspended");
+    let rows = fetch!(
+        snapshot.conn(),
+        "SELECT kind, name, actor, reason, suspended_at FROM reconcile_suspensions ORDER BY kind, name"
+    );
+    let rows = rows.map_err(&failed)?;
+    let suspension = |row: &super::sql::Row| {
+        Ok(Suspension {
+            kind: row.get("kind")?,
+            name: row.get("name")?,
+            actor: row.get("actor")?,
+            reason: row.get("reason")?,
+            suspended_at: row.get("suspended_at")?,
+        })
+    };
+    rows.iter().map(suspension).collect::<std::result::Result<_, _>>().map_err(failed)
+}
+
+/// Notes what was last applied to a resource.
+pub async fn applied(tx: &mut Tx, id: &ResourceId, digest: &str) -> Result<()> {
+    let now = tx.now();
+    execute!(
+        tx.conn(),
+        "INSERT INTO reconcile_applied (kind, name, digest, applied_at) VALUES ($1, $2, $3, $4)
+         ON CONFLICT (kind, name) DO UPDATE SET digest = excluded.digest, applied_at = excluded.applied_at",
+        id.kind.name,
+        &id.name,
+        digest,
+        now,
+    )
+    .map(drop)
+    .map_err(Error::query("note what was applied"))
+}
+
+/// Notes that the same drift had to be put right `turns` times in a row.
+pub async fn flapped(tx: &mut Tx, id: &ResourceId, digest: &str, turns: i64) -> Result<()> {
+    execute!(
+        tx.conn(),
+        "INSERT INTO reconcile_flaps (kind, name, digest, turns) VALUES ($1, $2, $3, $4)
+         ON CONFLICT (kind, name) DO UPDATE SET digest = excluded.digest, turns = excluded.turns",
+        id.kind.name,
+        &id.name,
+        digest,
+        turns,
+    )
+    .map(drop)
+    .map_err(Error::query("note a flap"))
+}
+
+/// Forgets a flap: the resource stayed as it was put.
+pub async fn calmed(tx: &mut Tx, id: &ResourceId) -> Result<()> {
+    execute!(tx.conn(), "DELETE FROM reconcile_flaps WHERE kind = $1 AND name = $2", id.kind.name, &id.name)
+        .map(drop)
+        .map_err(Error::query("forget a flap"))
+}
+
+/// Lets the daemon apply the plan with this digest.
+pub async fn approve(tx: &mut Tx, digest: &str, reason: &str) -> Result<()> {
+    let (now, actor) = (tx.now(), tx.context().actor.clone());
+    execute!(
+        tx.conn(),
+        "INSERT INTO reconcile_approvals (digest, actor, reason, approved_at) VALUES ($1, $2, $3, $4)
+         ON CONFLICT (digest) DO NOTHING",
+        digest,
+        actor,
+        reason,
+        now,
+    )
+    .map(drop)
+    .map_err(Error::query("record the approval"))
+}
+
+/// An approval is good for one plan.
+pub async fn spend_approval(tx: &mut Tx, digest: &str) -> Result<()> {
+    execute!(tx.conn(), "DELETE FROM reconcile_approvals WHERE digest = $1", digest)
+        .map(drop)
+        .map_err(Error::query("spend the approval"))
+}
+
+/// Stops applying, for one resource or (both empty) for all.
+pub async fn suspend(tx: &mut Tx, kind: &str, name: &str, reason: &str) -> Result<()> {
+    let (now, actor) = (tx.now(), tx.context().actor.clone());
+    execute!(
+        tx.conn(),
+        "INSERT INTO reconcile_suspensions (kind, name, actor, reason, suspended_at) VALUES ($1, $2, $3, $4, $5)
+         ON CONFLICT (kind, name) DO UPDATE SET actor = excluded.actor, reason = excluded.reason,
+             suspended_at = excluded.suspended_at",
+        kind,
+        name,
+        actor,
+        reason,
+        now,
+    )
+    .map(drop)
+    .map_err(Error::query("suspend"))
+}
+
+/// Starts applying again. Gives whether anything was suspended.
+pub async fn resume(tx: &mut Tx, kind: &str, name: &str) -> Result<bool> {
+    execute!(tx.conn(), "DELETE FROM reconcile_suspensions WHERE kind = $1 AND name = $2", kind, name)
+        .map(|rows| rows > 0)
+        .map_err(Error::query("resume"))
+}

@@ -1,0 +1,199 @@
+//! The schema: made and upgraded in one transaction, by migrations that are part of the binary.
+
+use sha2::{Digest, Sha256};
+
+use super::connect::Database;
+use super::error::{Error, Result};
+use super::sql::{Conn, execute, fetch, now};
+use super::stamp::{self, Stamped};
+use super::tx::{Authority, Context};
+use super::{Entry, adopt};
+use crate::change::ResourceId;
+
+/// One step of the schema. Same number and name on both databases.
+struct Migration {
+    version: i64,
+    name: &'static str,
+    sqlite: &'static str,
+    postgres: &'static str,
+}
+
+const MIGRATIONS: &[Migration] = &[Migration {
+    version: 1,
+    name: "main",
+    sqlite: include_str!("../../migrations/sqlite/0001_main.sql"),
+    postgres: include_str!("../../migrations/postgres/0001_main.sql"),
+}];
+
+impl Migration {
+    fn sql(&self, conn: &Conn) -> &'static str {
+        match conn {
+            Conn::Sqlite(_) => self.sqlite,
+            Conn::Postgres(_) => self.postgres,
+        }
+    }
+
+    fn checksum(&self, conn: &Conn) -> String {
+        Sha256::digest(self.sql(conn)).iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+/// What was done.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Migrated {
+    /// Names of the migrations that ran.
+    pub ran: Vec<String>,
+    /// The environment that the database was stamped with, if it was.
+    pub stamped: Option<String>,
+    /// Columns that were added to tables that stood there before.
+    pub adopted: Vec<String>,
+    /// Sessions with several active hosts: while there are any, the index that forbids it waits.
+    pub duplicates: Vec<i64>,
+}
+
+/// Creates or upgrades the schema, and stamps a new database. Running it again does nothing.
+///
+/// Guarantees: all of it, or nothing.
+/// Errors: a schema newer than this binary, tables that cannot be adopted, a refusal of the guard.
+pub async fn migrate(database: &Database, by: &str) -> Result<Migrated> {
+    let mut conn = database.write().await?;
+    let begin = match &conn {
+        Conn::Sqlite(_) => "BEGIN IMMEDIATE",
+        Conn::Postgres(_) => "BEGIN",
+    };
+    execute!(&mut conn, begin).map_err(Error::query("begin to migrate"))?;
+    if let Conn::Postgres(_) = &conn {
+        // Several replicas may start at once. The number is arbitrary, and only ours.
+        execute!(&mut conn, "SELECT pg_advisory_xact_lock(7236543891)")
+            .map_err(Error::query("wait for other migrations"))?;
+        database.options().schema.create(&mut conn).await?;
+    }
+    let version = version(&mut conn).await?;
+    let mut migrated = Migrated::default();
+    if version.is_none() {
+        create_register(&mut conn).await?;
+    }
+    let stamped = database.stamped(&mut conn).await?;
+    let before = adopt::columns(&mut conn).await?;
+    for migration in MIGRATIONS.iter().filter(|migration| version.is_none_or(|version| migration.version > version)) {
+        if migration.version == 1 {
+            migrated.adopted = adopt::add_missing(&mut conn, &before).await?;
+        }
+        run(&mut conn, migration).await?;
+        migrated.ran.push(format!("{:04}_{}", migration.version, migration.name));
+    }
+    if !matches!(stamped, Stamped::Ours(_)) {
+        migrated.stamped = Some(stamp::write(&mut conn, database, by).await?.environment);
+    }
+    migrated.duplicates = one_active_index(&mut conn).await?;
+    execute!(&mut conn, "COMMIT").map_err(Error::query("commit the migration"))?;
+    conn.close().await;
+    Ok(migrated)
+}
+
+/// Stamps the database anew, after a restore or an upgrade, and journals why.
+pub async fn restamp(database: &Database, context: &Context, id: ResourceId, reason: &str) -> Result<()> {
+    let mut conn = database.write().await?;
+    let stamp = stamp::restamp(&mut conn, database, &context.actor).await?;
+    let mut tx = database.begin_on(conn, &Authority::ByHand, context).await?;
+    let after = Some(serde_json::json!({ "environment": stamp.environment, "identity": stamp.identity.to_string() }));
+    tx.journal(&Entry { id, actor: None, action: "restamp", before: None, after, reason: Some(reason.to_owned()) })
+        .await?;
+    tx.commit().await
+}
+
+async fn create_register(conn: &mut Conn) -> Result<()> {
+    let sql = match conn {
+        Conn::Sqlite(_) => {
+            "CREATE TABLE reconcile_migrations
+             (version INTEGER PRIMARY KEY, name TEXT NOT NULL, checksum TEXT NOT NULL, applied_at TEXT NOT NULL)"
+        }
+        Conn::Postgres(_) => {
+            "CREATE TABLE reconcile_migrations
+             (version BIGINT PRIMARY KEY, name TEXT NOT NULL, checksum TEXT NOT NULL, applied_at TIMESTAMPTZ NOT NULL)"
+        }
+    };
+    execute!(conn, sql).map(drop).map_err(Error::query("create the register of migrations"))
+}
+
+async fn run(conn: &mut Conn, migration: &Migration) -> Result<()> {
+    let sql = migration.sql(conn);
+    let ran = match conn {
+        Conn::Sqlite(conn) => sqlx::raw_sql(sql).execute(&mut **conn).await.map(drop),
+        Conn::Postgres(conn) => sqlx::raw_sql(sql).execute(&mut **conn).await.map(drop),
+    };
+    ran.map_err(Error::query("run a migration"))?;
+    let checksum = migration.checksum(conn);
+    execute!(
+        conn,
+        "INSERT INTO reconcile_migrations (version, name, checksum, applied_at) VALUES ($1, $2, $3, $4)",
+        migration.version,
+        migration.name,
+        checksum,
+        now(),
+    )
+    .map(drop)
+    .map_err(Error::query("register a migration"))
+}
+
+/// The newest migration that ran here; `None` without a schema of ours.
+///
+/// Errors: [`Error::SchemaNewer`] when this binary does not know it.
+pub async fn version(conn: &mut Conn) -> Result<Option<i64>> {
+    let failed = Error::query("look for the schema");
+    let there = match conn {
+        Conn::Sqlite(_) => fetch!(
+            &mut *conn,
+            "SELECT 1 AS there FROM sqlite_master WHERE type = 'table' AND name = 'reconcile_migrations'"
+        ),
+        Conn::Postgres(_) => fetch!(
+            &mut *conn,
+            "SELECT 1 AS there FROM pg_tables WHERE schemaname = current_schema() AND tablename = 'reconcile_migrations'"
+        ),
+    };
+    if there.map_err(&failed)?.is_empty() {
+        return Ok(None);
+    }
+    let rows = fetch!(conn, "SELECT MAX(version) AS version FROM reconcile_migrations").map_err(&failed)?;
+    let version: Option<i64> = match rows.first() {
+        Some(row) => row.get("version").map_err(&failed)?,
+        None => None,
+    };
+    let known = MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0);
+    match version {
+        Some(found) if found > known => Err(Error::SchemaNewer { found, known }),
+        version => Ok(version),
+    }
+}
+
+/// Whether the schema is there, and as new as this binary. `false`: there is none.
+///
+/// Errors: it is older ([`Error::SchemaOlder`]) or newer.
+pub async fn is_current(conn: &mut Conn) -> Result<bool> {
+    let known = MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0);
+    match version(conn).await? {
+        None => Ok(false),
+        Some(found) if found < known => Err(Error::SchemaOlder { found, known }),
+        Some(_) => Ok(true),
+    }
+}
+
+/// Makes the index that allows one active host per session; gives the sessions that stand against it.
+pub async fn one_active_index(conn: &mut Conn) -> Result<Vec<i64>> {
+    let failed = Error::query("look for sessions with several active hosts");
+    let rows = fetch!(
+        &mut *conn,
+        "SELECT session_id FROM host_sessions WHERE is_active GROUP BY session_id HAVING COUNT(*) > 1 ORDER BY session_id"
+    );
+    let ids =
+        rows.map_err(&failed)?.iter().map(|row| row.get("session_id")).collect::<std::result::Result<Vec<i64>, _>>();
+    let ids = ids.map_err(&failed)?;
+    if ids.is_empty() {
+        execute!(
+            conn,
+            "CREATE UNIQUE INDEX IF NOT EXISTS host_sessions_one_active ON host_sessions (session_id) WHERE is_active"
+        )
+        .map_err(Error::query("make the index of active hosts"))?;
+    }
+    Ok(ids)
+}

@@ -1,0 +1,92 @@
+//! A command by hand: an intent for one resource that takes the same way as everything else. It is serialised by the
+//! row's own expectation, so it works beside a running daemon.
+
+use std::time::Duration;
+
+use super::{Picture, World};
+use crate::apply::Applier;
+use crate::change::{Change, Revision};
+use crate::failure::{Failure, Result};
+use crate::kinds::Step;
+use crate::plan::Plan;
+use crate::resource::host::by_hand::{Intent, Wish};
+use crate::resource::host::diff::SessionState;
+use crate::resource::{host, session};
+use crate::store::Authority;
+use crate::store::sql::now;
+
+/// Rows may move under a command; it then looks again, so many times.
+const ATTEMPTS: u64 = 12;
+
+impl World {
+    /// What the intent would do. `None`: it is fulfilled already.
+    ///
+    /// Errors: why it cannot be done, and the way out.
+    pub async fn preview_by_hand(&self, intent: &Intent) -> Result<Option<Change<host::Step>>> {
+        let session = intent.session;
+        tracing::info!("PROVISIONER: Validating Session ID {session} exists...");
+        let picture = self.look(Some(session), now()).await?;
+        let state = self.session_state(&picture, intent).await?;
+        let exists = matches!(state, SessionState::Present { .. });
+        tracing::info!(
+            "PROVISIONER: Session ID {session} validation result: {}",
+            if exists { "EXISTS" } else { "NOT FOUND" }
+        );
+        let observed = picture.observed.hosts.get(&session);
+        if exists {
+            tracing::info!("PROVISIONER: Checking for existing Host Session with Session ID {session}");
+        }
+        let change = intent.plan(observed, state, self.config.claim_life).map_err(|blocked| {
+            tracing::error!("PROVISIONER-ERROR: {}", blocked.reason);
+            Failure::error(blocked.reason).hint(blocked.hint)
+        })?;
+        match (observed, intent.wish) {
+            (_, Wish::Revoke) => {}
+            (Some(host), _) => {
+                tracing::info!("PROVISIONER: Found existing Host Session {} - updating GUID", host.host_session_id);
+            }
+            (None, _) => tracing::info!("PROVISIONER: No existing Host Session found - creating new record"),
+        }
+        Ok(change)
+    }
+
+    async fn session_state(&self, picture: &Picture, intent: &Intent) -> Result<SessionState> {
+        if let Some(session) = picture.observed.sessions.get(&intent.session) {
+            return Ok(SessionState::Present { live: session.is_live(now()) });
+        }
+        let near = match self.database.snapshot().await? {
+            Some(mut snapshot) => session::rows::nearest(&mut snapshot, intent.session).await?,
+            None => Vec::new(),
+        };
+        Ok(SessionState::Missing { near })
+    }
+
+    /// Carries the intent out. Gives what was done; `None`: it was fulfilled already.
+    pub async fn by_hand(&self, intent: &Intent) -> Result<Option<String>> {
+        let context = self.by_user(Some(intent.by.clone()));
+        for attempt in 0..ATTEMPTS {
+            let Some(change) = self.preview_by_hand(intent).await? else { return Ok(None) };
+            let revision = Revision { user: context.actor.clone(), ..Revision::default() };
+            let change = change.map_step(|step| Step::Host(Box::new(step)));
+            let plan = Plan::of_one(self.header(revision, false), now(), change);
+            let ports = self.ports(&plan);
+            let approved = plan
+                .approve(self.budget(), None, &[])
+                .map_err(|held| Failure::error(format!("held back: {}", held.over.join(", "))))?;
+            let authority = Authority::ByHand;
+            let applier = Applier { database: &self.database, authority, context: context.clone(), ports: &ports };
+            let mut report = applier.apply(&approved).await?;
+            if let Some((id, why)) = report.failed.pop() {
+                tracing::error!("PROVISIONER-ERROR: {id}: {why}");
+                let hint = ports.secrets().err().and_then(|error| error.hint());
+                return Err(Failure::error(format!("{id} could not be written: {why}")).hints(hint));
+            }
+            if report.conflicts.is_empty() {
+                return Ok(report.applied.pop());
+            }
+            // Somebody else writes the same row: come back at another moment than they do.
+            tokio::time::sleep(Duration::from_millis(fastrand::u64(5..40) * (attempt + 1))).await;
+        }
+        Err(Failure::error(format!("{} kept changing while it was to be written", intent.id())).hint("try again"))
+    }
+}

@@ -1,0 +1,371 @@
+//! One turn: read, observe, plan, approve, apply, report.
+
+pub mod by_hand;
+pub mod explain;
+pub mod hosts;
+pub mod saved;
+pub mod status;
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use crate::apply::{Applier, Report};
+use crate::change::{ResourceId, Revision};
+use crate::config::Config;
+use crate::desired::load::load;
+use crate::desired::tree::{self, Limits};
+use crate::failure::{Failure, Result};
+use crate::guard::{Guard, Policy, Target, Transport};
+use crate::kinds::{Desired, Observed};
+use crate::plan::budget::{Approved, Budget, Force};
+use crate::plan::render::sentence;
+use crate::plan::{self, Header, Keys, Ledger, Plan, Terms};
+use crate::port::{Ports, handoff::Probe};
+use crate::resource::{host, session};
+use crate::store::connect::{Database, Options};
+use crate::store::lease::Lease;
+use crate::store::migrate::{self, Migrated};
+use crate::store::schema::Schema;
+use crate::store::sql::{Id, now};
+use crate::store::turns::{self, Turn};
+use crate::store::{self, Context, ledger};
+use crate::yaml::{Place, Problem, Problems};
+
+/// Everything that a turn works on. To have one is to have passed the guard's first question.
+pub struct World {
+    pub config: Config,
+    pub guard: Guard,
+    pub database: Database,
+}
+
+/// What the files want, and where they were read.
+pub struct Wanted {
+    pub desired: Desired,
+    pub revision: Revision,
+    /// Worth saying, but no reason to stop.
+    pub warnings: Problems,
+}
+
+/// What the world has, at one moment.
+#[derive(Debug, Default)]
+pub struct Picture {
+    pub observed: Observed,
+    pub ledger: Ledger,
+    /// Digests of plans that somebody let pass.
+    pub approvals: Vec<String>,
+    /// There is no schema of ours yet.
+    pub is_new: bool,
+}
+
+/// What is asked of one turn.
+#[derive(Clone, Debug)]
+pub struct Request {
+    pub now: DateTime<Utc>,
+    pub target: Option<ResourceId>,
+    pub force: Option<Force>,
+}
+
+impl Request {
+    /// Everything, now.
+    pub fn everything() -> Self {
+        Self { now: now(), target: None, force: None }
+    }
+}
+
+/// How a turn ended.
+#[derive(Debug)]
+pub enum Outcome {
+    Applied(Report),
+    /// Nothing was applied: it would change too much at once.
+    Held {
+        over: Vec<String>,
+        digest: String,
+    },
+}
+
+/// A turn that was carried through.
+#[derive(Debug)]
+pub struct Turned {
+    pub plan: Plan,
+    pub outcome: Outcome,
+}
+
+/// A turn that meets rows that moved under it is planned again, so many times.
+const ATTEMPTS: usize = 4;
+
+impl World {
+    /// Errors: the guard refuses the environment or the catalog; nothing was connected.
+    pub fn open(config: Config) -> Result<Self> {
+        Self::build(config, Database::open)
+    }
+
+    /// As [`World::open`], for `migrate --adopt` alone.
+    pub fn adopting(config: Config) -> Result<Self> {
+        Self::build(config, Database::adopting)
+    }
+
+    /// As [`World::open`], for `migrate --restamp` alone.
+    pub fn restamping(config: Config) -> Result<Self> {
+        Self::build(config, Database::restamping)
+    }
+
+    fn build(
+        config: Config,
+        open: fn(Target, &Guard, Options) -> std::result::Result<Database, store::error::Error>,
+    ) -> Result<Self> {
+        let mut policy = Policy::built_in();
+        for (environment, catalogs) in &config.environments {
+            policy.with(environment, catalogs)?;
+        }
+        let guard = Guard::new(policy, &config.environment, config.environment_spelled_out)?;
+        let transport = if config.allow_insecure { Transport::Unverified } else { Transport::Verified };
+        let target = match &config.database_url {
+            Some(url) => guard.target(url.expose(), transport)?,
+            None => guard.target(&format!("sqlite:{}", config.embedded_database().display()), transport)?,
+        };
+        let options = Options {
+            connect_timeout: config.connect_timeout,
+            statement_timeout: config.statement_timeout,
+            schema: Schema::new(&config.schema)?,
+            ..Options::default()
+        };
+        let database = open(target, &guard, options)?;
+        Ok(Self { config, guard, database })
+    }
+
+    /// Reads the files. Errors: all their problems together, and then nothing of the turn is done.
+    pub async fn read(&self) -> Result<Wanted> {
+        read(&self.config).await
+    }
+
+    /// Looks at the world, without a trace.
+    pub async fn look(&self, only: Option<session::SessionId>, at: DateTime<Utc>) -> Result<Picture> {
+        // A closed SQLite file is read without a lock; whoever writes meanwhile makes us look again.
+        for _ in 0..ATTEMPTS {
+            match self.glimpse(only, at).await {
+                Err(store::error::Error::Conflict { .. }) => {}
+                seen => return Ok(seen?),
+            }
+        }
+        Err(Failure::error("the database kept changing while it was read").hint("try again"))
+    }
+
+    async fn glimpse(&self, only: Option<session::SessionId>, at: DateTime<Utc>) -> store::error::Result<Picture> {
+        let Some(mut snapshot) = self.database.snapshot().await? else {
+            return Ok(Picture { is_new: true, ..Picture::default() });
+        };
+        let probe = Probe::embedded(&self.config.data_dir);
+        let observed = Observed {
+            sessions: session::rows::observe(&mut snapshot, only).await?,
+            hosts: host::rows::observe(&mut snapshot, only, &probe, at).await?,
+        };
+        let known = ledger::read(&mut snapshot).await?;
+        snapshot.finish().await?;
+        Ok(Picture { observed, approvals: known.approvals.clone(), ledger: as_planned(known), is_new: false })
+    }
+
+    /// Plans, and writes nothing anywhere.
+    pub async fn preview(&self, request: &Request) -> Result<(Plan, Wanted)> {
+        let wanted = self.read().await?;
+        let picture = self.look(None, request.now).await?;
+        let plan = self.plan(&wanted, &picture, request);
+        Ok((plan, wanted))
+    }
+
+    pub fn plan(&self, wanted: &Wanted, picture: &Picture, request: &Request) -> Plan {
+        let header = self.header(wanted.revision.clone(), picture.is_new);
+        plan::plan(header, &wanted.desired, &picture.observed, &picture.ledger, &self.terms(request))
+    }
+
+    fn header(&self, revision: Revision, is_new: bool) -> Header {
+        Header {
+            environment: self.guard.environment().to_string(),
+            catalog: self.database.catalog().to_string(),
+            driver: self.database.driver(),
+            state: self.config.state.display().to_string(),
+            actor: revision.actor(),
+            revision,
+            is_new,
+        }
+    }
+
+    fn terms(&self, request: &Request) -> Terms {
+        Terms {
+            now: request.now,
+            claim_life: self.config.claim_life,
+            schedule_limit: u64::from(self.config.schedule_limit),
+            target: request.target.clone(),
+            keys: match self.config.host_keys.open_existing() {
+                Ok(Some(ring)) => Keys::Known(ring.ids()),
+                Ok(None) => Keys::Made,
+                Err(error) => Keys::Unusable { reason: error.to_string(), hint: error.hint() },
+            },
+        }
+    }
+
+    pub fn budget(&self) -> Budget {
+        Budget { percent: self.config.budget_percent.into(), from: self.config.budget_from.into() }
+    }
+
+    /// What the journal will say of a run that is attributed to `actor`.
+    pub fn context(&self, actor: String, revision: &Revision) -> Context {
+        Context {
+            run: Id(Uuid::now_v7()),
+            environment: self.guard.environment().to_string(),
+            actor,
+            revision: revision.label(),
+        }
+    }
+
+    /// The context of a command by hand.
+    pub fn by_user(&self, actor: Option<String>) -> Context {
+        let user = crate::desired::revision::user();
+        self.context(actor.unwrap_or_else(|| user.clone()), &Revision { user, ..Revision::default() })
+    }
+
+    /// Makes the database ready to be written: the embedded one by itself, PostgreSQL only on demand.
+    pub async fn prepare(&self) -> Result<Option<Migrated>> {
+        if self.database.driver() != "sqlite" {
+            return Ok(None);
+        }
+        let migrated = migrate::migrate(&self.database, &crate::desired::revision::user()).await?;
+        Ok((migrated != Migrated::default()).then_some(migrated))
+    }
+
+    /// One turn, under the lease.
+    pub async fn turn(&self, lease: &Lease, request: &Request) -> Result<Turned> {
+        let started_at = now();
+        let wanted = self.read().await?;
+        let context = self.context(wanted.revision.actor(), &wanted.revision);
+        let mut request = request.clone();
+        let mut total = Report::default();
+        let mut first: Option<Plan> = None;
+        for _ in 0..ATTEMPTS {
+            let picture = self.look(None, request.now).await?;
+            let plan = self.plan(&wanted, &picture, &request);
+            let approved = match plan.approve(self.budget(), request.force.clone(), &picture.approvals) {
+                Ok(approved) => approved,
+                Err(held) => {
+                    let outcome = Outcome::Held { over: held.over, digest: held.digest };
+                    let turned = Turned { plan: *held.plan, outcome };
+                    self.remember(lease, &context, started_at, &turned).await?;
+                    return Ok(turned);
+                }
+            };
+            let report = self.apply(&approved, lease.authority(), &context).await?;
+            total.applied.extend(report.applied);
+            total.failed = report.failed;
+            total.conflicts = report.conflicts;
+            first.get_or_insert_with(|| approved.into_plan());
+            if total.conflicts.is_empty() {
+                break;
+            }
+            request.now = now();
+        }
+        let plan = first.ok_or_else(|| Failure::error("the turn was never planned"))?;
+        let turned = Turned { plan, outcome: Outcome::Applied(total) };
+        self.remember(lease, &context, started_at, &turned).await?;
+        Ok(turned)
+    }
+
+    async fn apply(
+        &self,
+        approved: &Approved,
+        authority: crate::store::Authority,
+        context: &Context,
+    ) -> Result<Report> {
+        let ports = self.ports(approved.plan());
+        let applier = Applier { database: &self.database, authority, context: context.clone(), ports: &ports };
+        Ok(applier.apply(approved).await?)
+    }
+
+    /// What applying the plan needs of the world outside.
+    fn ports(&self, plan: &Plan) -> Ports {
+        let (keys, data_dir) = (&self.config.host_keys, &self.config.data_dir);
+        match plan.changes.iter().any(|planned| planned.change.step.mints()) {
+            true => Ports::minting(keys, data_dir),
+            false => Ports::plain(keys, data_dir),
+        }
+    }
+
+    /// Leaves a note of the turn for `status`, and forgets what the journal need not keep.
+    async fn remember(
+        &self,
+        lease: &Lease,
+        context: &Context,
+        started_at: DateTime<Utc>,
+        turned: &Turned,
+    ) -> Result<()> {
+        let (outcome, good) = match &turned.outcome {
+            Outcome::Applied(report) if report.failed.is_empty() && report.conflicts.is_empty() => {
+                ("done".to_owned(), true)
+            }
+            Outcome::Applied(report) => {
+                (format!("{} failed, {} in conflict", report.failed.len(), report.conflicts.len()), false)
+            }
+            Outcome::Held { digest, .. } => (format!("held back: {digest}"), false),
+        };
+        let mut tx = self.database.begin(&lease.authority(), context).await?;
+        let finished_at = now();
+        let turn = Turn {
+            run: context.run,
+            holder: lease.holder().to_owned(),
+            started_at,
+            finished_at,
+            revision: context.revision.clone(),
+            outcome,
+            summary: sentence(&turned.plan.summary()).into(),
+            good_at: good.then_some(finished_at),
+        };
+        turns::write(&mut tx, &turn).await?;
+        if let Some(limit) = self
+            .config
+            .journal_retention
+            .and_then(|kept| finished_at.checked_sub_signed(chrono::TimeDelta::from_std(kept).ok()?))
+        {
+            crate::store::journal::prune(&mut tx, limit).await?;
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+}
+
+/// Reads the files of `config`. Needs no database.
+pub async fn read(config: &Config) -> Result<Wanted> {
+    let limit = usize::try_from(config.file_limit).unwrap_or(usize::MAX);
+    let limits = Limits { file: limit, ..Limits::default() };
+    let tree = tree::read(config.source, &config.state, &limits).await?;
+    let mut desired = Desired::default();
+    let mut problems = Problems::default();
+    for problem in tree.problems {
+        let place = Place { file: problem.path, line: 1, column: 1 };
+        problems.push(Problem::error(place, problem.message).hint(problem.hint));
+    }
+    problems.append(load(tree.files, limit, &mut desired));
+    if problems.has_errors() {
+        return Err(Failure::files(problems));
+    }
+    Ok(Wanted { desired, revision: tree.revision, warnings: problems })
+}
+
+fn as_planned(known: ledger::Ledger) -> Ledger {
+    let ledger::Ledger { applied, suspensions, flaps, approvals: _ } = known;
+    let why = |suspension: &ledger::Suspension| {
+        format!(
+            "{} by {}, since {}",
+            suspension.reason,
+            suspension.actor,
+            crate::change::rfc3339(suspension.suspended_at)
+        )
+    };
+    Ledger {
+        applied: applied.into_iter().map(|(kind, name, digest)| ((kind, name), digest)).collect(),
+        flaps: flaps.into_iter().map(|(kind, name, digest, turns)| ((kind, name), (digest, turns))).collect(),
+        suspended: suspensions
+            .iter()
+            .map(|row| ((row.kind.clone(), row.name.clone()), why(row)))
+            .collect::<BTreeMap<_, _>>(),
+    }
+}

@@ -1,0 +1,136 @@
+//! Saved plans: exactly that plan, or nothing.
+//!
+//! A saved plan holds its time, a digest of what was observed, and what it was made for. Applying it plans again with
+//! that time, and compares.
+
+use std::path::Path;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::{Outcome, Picture, Request, Turned, World};
+use crate::change::{ResourceId, rfc3339};
+use crate::failure::{Failure, Result};
+use crate::kinds::parse_id;
+use crate::plan::Plan;
+use crate::plan::budget::Force;
+use crate::plan::render::{self, FORMAT_VERSION};
+use crate::resource::hex;
+use crate::store::connect::TargetIdentity;
+use crate::store::lease::Lease;
+use crate::store::sql::now;
+
+/// A plan older than this is not applied.
+const LIFE: chrono::TimeDelta = chrono::TimeDelta::hours(24);
+
+/// The file of `--out`. Holds no secret.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SavedPlan {
+    pub format_version: String,
+    /// The version of the binary that made it: another one may see other things in the same rows.
+    pub reconcile_version: String,
+    pub now: DateTime<Utc>,
+    pub environment: String,
+    pub identity: TargetIdentity,
+    pub target: Option<String>,
+    pub observed_digest: String,
+    pub plan_digest: String,
+    /// The plan as `--format json` shows it.
+    pub plan: serde_json::Value,
+}
+
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// A digest of everything that was observed. `Debug` shows every field of every row, in the order of their keys; it is
+/// compared within one version only.
+fn observed_digest(picture: &Picture) -> String {
+    let mut hasher = Sha256::new();
+    hasher.update([u8::from(picture.is_new)]);
+    hasher.update(format!("{:?}", picture.observed).as_bytes());
+    hex(&hasher.finalize()[..16])
+}
+
+impl World {
+    /// Plans, and gives the plan as it is to be saved.
+    pub async fn save(&self, request: &Request) -> Result<(Plan, SavedPlan)> {
+        let wanted = self.read().await?;
+        let picture = self.look(None, request.now).await?;
+        let plan = self.plan(&wanted, &picture, request);
+        let saved = SavedPlan {
+            format_version: FORMAT_VERSION.to_owned(),
+            reconcile_version: VERSION.to_owned(),
+            now: request.now,
+            environment: plan.header.environment.clone(),
+            identity: self.database.identity().await?,
+            target: request.target.as_ref().map(ToString::to_string),
+            observed_digest: observed_digest(&picture),
+            plan_digest: plan.digest(),
+            plan: render::json(&plan),
+        };
+        Ok((plan, saved))
+    }
+
+    /// Checks a saved plan against this very target and time, before anything is opened for writing.
+    pub async fn admit_saved(&self, saved: &SavedPlan) -> Result<()> {
+        if saved.environment != self.guard.environment().as_str() || saved.identity != self.database.identity().await? {
+            let message = format!("the plan was made for another target: environment {}", saved.environment);
+            return Err(Failure::refused(message).hint("make a plan for this one: `reconcile --plan --out FILE`"));
+        }
+        if now().signed_duration_since(saved.now) > LIFE {
+            let message = format!("the plan has expired: it was made at {}, more than 24 h ago", rfc3339(saved.now));
+            return Err(Failure::error(message).hint("make a new one: `reconcile --plan --out FILE`"));
+        }
+        Ok(())
+    }
+
+    /// Applies exactly the saved plan. Errors: it is stale, for another target, or expired; then nothing was applied.
+    pub async fn apply_saved(&self, lease: &Lease, saved: &SavedPlan, force: Option<Force>) -> Result<Turned> {
+        let target: Option<ResourceId> = saved.target.as_deref().map(parse_id).transpose().map_err(Failure::error)?;
+        let request = Request { now: saved.now, target, force };
+        let wanted = self.read().await?;
+        let mut picture = self.look(None, request.now).await?;
+        // The schema may have been made just now, to have a lease to hold: an empty one counts as none.
+        picture.is_new = saved.plan["schema_missing"] == true && picture.ledger.applied.is_empty();
+        let plan = self.plan(&wanted, &picture, &request);
+        let differs = plan.digest() != saved.plan_digest || observed_digest(&picture) != saved.observed_digest;
+        if differs || saved.reconcile_version != VERSION {
+            let message = "the plan is stale: the files or the database have changed since it was made";
+            return Err(Failure::error(message).hint("look at what would be done now: `reconcile --plan`"));
+        }
+        let context = self.context(wanted.revision.actor(), &wanted.revision);
+        let shown = plan.clone();
+        match plan.approve(self.budget(), request.force, &picture.approvals) {
+            Ok(approved) => {
+                let report = self.apply(&approved, lease.authority(), &context).await?;
+                Ok(Turned { plan: shown, outcome: Outcome::Applied(report) })
+            }
+            Err(held) => Ok(Turned { plan: shown, outcome: Outcome::Held { over: held.over, digest: held.digest } }),
+        }
+    }
+}
+
+/// Reads the file of a saved plan.
+///
+/// Errors: it is not there, not a plan, or of a version that this binary does not know.
+pub fn read(path: &Path) -> Result<SavedPlan> {
+    /// A plan of a million changes is about this large.
+    const MOST: u64 = 1 << 30;
+    let shown = path.display();
+    let size =
+        std::fs::metadata(path).map_err(|error| Failure::error(format!("the plan {shown} cannot be read: {error}")))?;
+    if !size.is_file() || size.len() > MOST {
+        return Err(Failure::error(format!("{shown} is not a plan of `reconcile --plan --out FILE`")));
+    }
+    let text =
+        std::fs::read(path).map_err(|error| Failure::error(format!("the plan {shown} cannot be read: {error}")))?;
+    let saved: SavedPlan = serde_json::from_slice(&text)
+        .map_err(|error| Failure::error(format!("{shown} is not a plan of `reconcile --plan --out FILE`: {error}")))?;
+    if saved.format_version != FORMAT_VERSION {
+        let message =
+            format!("{shown} has the plan format {}, this binary knows {FORMAT_VERSION}", saved.format_version);
+        return Err(Failure::error(message).hint("make a new one: `reconcile --plan --out FILE`"));
+    }
+    Ok(saved)
+}
