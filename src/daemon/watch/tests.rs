@@ -258,7 +258,7 @@ async fn a_change_that_no_event_told_of_sets_all_watches_anew() {
 #[tokio::test]
 async fn looking_at_thousands_of_files_is_cheap() {
     let place = Place::temporary();
-    for number in 0..5000 {
+    for number in 0..2000 {
         place.write(&format!("s/{:02}/{number}.yaml", number % 50), "");
     }
     let best = (0..5).map(|_| {
@@ -266,6 +266,7 @@ async fn looking_at_thousands_of_files_is_cheap() {
         assert_eq!(view::of_worktree(&place.path("s")).dirs.len(), 51);
         begun.elapsed()
     });
-    // A debug build on a busy machine: optimised it takes about a tenth.
-    assert!(best.min().unwrap() < Duration::from_millis(500));
+    // Generous, for a build without optimisation on a busy machine.
+    let best = best.min().unwrap();
+    assert!(best < Duration::from_millis(250), "{best:?}");
 }
