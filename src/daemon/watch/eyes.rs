@@ -78,6 +78,12 @@ impl Eyes {
         new
     }
 
+    /// Loses all watches without knowing it, as when a file system is taken away and mounted again.
+    #[cfg(test)]
+    pub fn dazzle(&mut self) {
+        self.open.keys().for_each(|path| self.watcher.unwatch(path).unwrap());
+    }
+
     fn shut(&mut self, path: &Path) {
         if self.open.remove(path).is_some() {
             // An error only says that the watch has gone with its directory.

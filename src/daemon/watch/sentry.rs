@@ -75,7 +75,8 @@ impl Sentry {
             let changed;
             (self, changed) = self.look_or_recover(stale).await;
             if changed && !noted {
-                // No event told of it: the watches look elsewhere, or are of no use here.
+                // No event told of it: the watches were lost, as with a file system that was taken away and mounted
+                // again, or are of no use here.
                 (self, _) = self.look_or_recover(Stale::ALL).await;
             }
             if changed || sure {
@@ -153,5 +154,37 @@ impl Sentry {
         let sighted = self.eyes.as_ref().is_some_and(|eyes| !eyes.short());
         let usual = if sighted { pace.poll } else { pace.blind_poll };
         usual.max((self.cost * Pace::REST).min(Pace::MOST_REST))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::desired::testing::Place;
+
+    #[tokio::test]
+    async fn watches_that_were_lost_are_set_up_again() {
+        let place = Place::temporary();
+        place.write("s/a.yaml", "");
+        let notes = Arc::new(Notes::default());
+        let eyes = Eyes::new(&notes).unwrap();
+        let sentry = Sentry::new(Source::Worktree, place.path("s"), Arc::clone(&notes), Some(eyes));
+        let (mut sentry, _) = sentry.look(Stale::default()).await.unwrap();
+        sentry.eyes.as_mut().unwrap().dazzle();
+        place.write("s/a.yaml", "# nobody sees it\n");
+        let (sender, mut hints) = mpsc::channel(1);
+        let pace = Pace { poll: Duration::from_millis(100), ..Pace::USUAL };
+        let standing = tokio::spawn(sentry.stand(pace, sender));
+        let mut next = async || tokio::time::timeout(Duration::from_secs(10), hints.recv()).await.unwrap();
+        assert_eq!(next().await, Some(Hint::Poll));
+        // Whether the next change is found by an event or by looking is chance; that an event comes at last is not.
+        for number in 0..100 {
+            place.write("s/a.yaml", &format!("# {number}\n"));
+            if next().await == Some(Hint::Event) {
+                standing.abort();
+                return;
+            }
+        }
+        panic!("no event any more");
     }
 }

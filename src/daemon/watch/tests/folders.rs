@@ -19,6 +19,32 @@ async fn a_new_directory_with_files_at_once_wakes() {
     one_hint(&mut watch).await;
 }
 
+/// Directories are made while the watches of those above them are being set up, so that neither the events nor one
+/// single listing can know of all.
+#[tokio::test]
+async fn directories_made_during_a_look_are_watched() {
+    let place = Place::temporary();
+    place.dir("s");
+    let hasty = Pace { quiet: Duration::from_millis(1), at_most: Duration::from_millis(2), ..PACE };
+    let mut watch = Watch::at_pace(Source::Worktree, &place.path("s"), hasty, Eyes::new).await.unwrap();
+    for number in 0..40u64 {
+        let mut dir = place.path(&format!("s/{number}"));
+        let maker = tokio::task::spawn_blocking(move || {
+            for level in 0..12 {
+                dir.push(format!("{level}"));
+                fs::create_dir_all(&dir).unwrap();
+                std::thread::sleep(Duration::from_micros(number * 7 + 100));
+            }
+            dir.join("a.yaml")
+        });
+        let file = maker.await.unwrap();
+        while tokio::time::timeout(Duration::from_millis(20), watch.changed()).await.is_ok() {}
+        fs::write(&file, "sessions: []\n").unwrap();
+        let told = tokio::time::timeout(PATIENCE, watch.changed()).await;
+        assert_eq!(told, Ok(Hint::Event), "nothing told of {}", file.display());
+    }
+}
+
 #[tokio::test]
 async fn a_directory_moved_in_wakes_and_is_watched() {
     let (place, mut watch) = usual().await;
