@@ -57,7 +57,7 @@ pub fn of_worktree(dir: &Path) -> View {
 /// The names on which the meaning of an absolute path depends: each link on the way, what it leads to at last, or the
 /// first name on the way that is missing.
 ///
-/// Directories further up are not among them: the root of the disk and `/tmp` are noisy, and are hardly ever moved.
+/// Directories further up are not among them: the topmost ones are busy, and are hardly ever moved.
 pub fn landmarks(path: &Path) -> BTreeSet<PathBuf> {
     /// As many as Linux follows.
     const MOST_LINKS: usize = 40;
