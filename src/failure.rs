@@ -111,7 +111,7 @@ impl Failure {
     /// For a terminal `width` columns wide.
     pub fn report(&self, color: bool, width: usize) -> String {
         let mut report = match &self.body {
-            Body::Boxed(refusal) => refusal.boxed(width),
+            Body::Boxed(refusal) => format!("{}\n", refusal.boxed(width).trim_end()),
             Body::Files(problems) => format!("{}\n", problems.render(color, width).trim_end()),
             Body::Line => String::new(),
         };

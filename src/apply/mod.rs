@@ -8,7 +8,7 @@ pub mod effects;
 use std::collections::VecDeque;
 
 use crate::change::ResourceId;
-use crate::plan::Planned;
+use crate::plan::{Flap, Planned};
 use crate::plan::budget::Approved;
 use crate::plan::render::{change_line, json_change};
 use crate::port::Ports;
@@ -142,8 +142,9 @@ async fn note(planned: &Planned, approved: &Approved, tx: &mut Tx) -> Result<()>
     if let Some(digest) = &planned.digest {
         ledger::applied(tx, &change.id, digest).await?;
         match planned.flap {
-            0 => ledger::calmed(tx, &change.id).await?,
-            turns => ledger::flapped(tx, &change.id, digest, turns).await?,
+            Flap::None => {}
+            Flap::Over => ledger::calmed(tx, &change.id).await?,
+            Flap::Turns(turns) => ledger::flapped(tx, &change.id, digest, turns).await?,
         }
     }
     Ok(())

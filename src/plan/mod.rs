@@ -95,8 +95,18 @@ pub struct Planned {
     pub change: Change<Step>,
     /// Digest of the wish; `None` for a command by hand, which leaves no wish behind.
     pub digest: Option<String>,
-    /// Turns in a row, with this one, that this drift is put right; 0 where the files changed.
-    pub flap: i64,
+    pub flap: Flap,
+}
+
+/// What is to be noted of a change that may have been made before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flap {
+    /// Nothing: the files changed, and nothing was noted before.
+    None,
+    /// The files changed: what was noted before is over.
+    Over,
+    /// Turns in a row, with this one, that this drift is put right.
+    Turns(i64),
 }
 
 /// Counts by action, for the last line and for exit codes.
@@ -131,7 +141,7 @@ impl Plan {
 
     /// The plan of a command by hand: one change, which leaves no wish behind.
     pub fn of_one(header: Header, now: DateTime<Utc>, change: Change<Step>) -> Self {
-        let changes = vec![Planned { change, digest: None, flap: 0 }];
+        let changes = vec![Planned { change, digest: None, flap: Flap::None }];
         Plan { changes, ..Plan::empty(header, now) }
     }
 
@@ -264,9 +274,10 @@ impl<'a> Draft<'a> {
 
     fn change(&mut self, change: Change<Step>, wish: Wish) {
         let flap = match (change.origin, self.ledger.flaps.get(&key(&change.id))) {
-            (Origin::Intended, _) => 0,
-            (Origin::Drift, Some((digest, turns))) if *digest == wish.digest => turns + 1,
-            (Origin::Drift, _) => 1,
+            (Origin::Intended, None) => Flap::None,
+            (Origin::Intended, Some(_)) => Flap::Over,
+            (Origin::Drift, Some((digest, turns))) if *digest == wish.digest => Flap::Turns(turns + 1),
+            (Origin::Drift, _) => Flap::Turns(1),
         };
         if let Some(blocked) = self.held(&change, &wish, flap) {
             self.plan.blocked.push(blocked);
@@ -276,7 +287,7 @@ impl<'a> Draft<'a> {
     }
 
     /// Why a change that could be made is not: somebody said so, or it does not last.
-    fn held(&self, change: &Change<Step>, wish: &Wish, flap: i64) -> Option<Blocked> {
+    fn held(&self, change: &Change<Step>, wish: &Wish, flap: Flap) -> Option<Blocked> {
         let id = &change.id;
         let blocked = |reason: String, hint: String| Some(Blocked { id: id.clone(), reason, hint });
         let suspended = &self.ledger.suspended;
@@ -293,7 +304,7 @@ impl<'a> Draft<'a> {
         if let (true, Keys::Unusable { reason, hint }) = (change.step.mints(), &self.terms.keys) {
             return blocked(reason.clone(), hint.clone());
         }
-        if flap > FLAPPING {
+        if matches!(flap, Flap::Turns(turns) if turns > FLAPPING) {
             let reason = format!("it is flapping: somebody undid this change {FLAPPING} turns in a row");
             return blocked(reason, "find who writes it, then change its lines in the files".to_owned());
         }
