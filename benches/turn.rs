@@ -2,12 +2,7 @@
 //!
 //! `cargo bench -- 100000` takes another number of sessions. Each figure is the median of interleaved runs of the whole
 //! program, on SQLite; the last column is the ratio to plain statements over the same rows in one connection.
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a benchmark that fails should stop at once"
-)]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a benchmark that fails should stop at once")]
 
 use std::fmt::Write as _;
 use std::path::Path;

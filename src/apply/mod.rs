@@ -8,9 +8,9 @@ pub mod effects;
 use std::collections::VecDeque;
 
 use crate::change::ResourceId;
-use crate::plan::{Flap, Planned};
 use crate::plan::budget::Approved;
 use crate::plan::render::{change_line, json_change};
+use crate::plan::{Flap, Planned};
 use crate::port::Ports;
 use crate::resource::Recorded;
 use crate::store::connect::Database;
