@@ -22,7 +22,8 @@ use crate::kinds::{Desired, Observed};
 use crate::plan::budget::{Approved, Budget, Force};
 use crate::plan::render::sentence;
 use crate::plan::{self, Header, Keys, Ledger, Plan, Terms};
-use crate::port::{Ports, handoff::Probe};
+use crate::port::handoff::Probe;
+use crate::port::{Ports, Secrets};
 use crate::resource::{host, session};
 use crate::store::connect::{Database, Options};
 use crate::store::lease::Lease;
@@ -266,6 +267,7 @@ impl World {
         }
         let plan = first.ok_or_else(|| Failure::error("the turn was never planned"))?;
         let turned = Turned { plan, outcome: Outcome::Applied(total) };
+        self.sweep().await;
         self.remember(lease, &context, started_at, &turned).await?;
         Ok(turned)
     }
@@ -287,6 +289,16 @@ impl World {
         match plan.changes.iter().any(|planned| planned.change.step.mints()) {
             true => Ports::minting(keys, data_dir),
             false => Ports::plain(keys, data_dir),
+        }
+    }
+
+    /// Removes secrets that nobody can take any more. That it fails hurts nobody: they are sealed, and expired.
+    async fn sweep(&self) {
+        let Ok(secrets) = Secrets::existing(&self.config.host_keys, &self.config.data_dir) else { return };
+        match secrets.handoff.sweep().await {
+            Ok(0) => {}
+            Ok(count) => tracing::debug!("{count} expired hand-offs were removed"),
+            Err(error) => tracing::warn!("expired hand-offs could not be removed: {error}"),
         }
     }
 

@@ -108,13 +108,17 @@ async fn record_mint(mint: &Mint, receipt: &Receipt, tx: &mut Tx) -> Result<Reco
         Keep::UntilClaimed(overlap) | Keep::For(overlap) => add(receipt.minted_at, overlap),
         Keep::Nothing => None,
     };
+    // Whatever was handed off for this session before can no longer be claimed.
+    let name = mint.session.to_string();
+    execute!(tx.conn(), "DELETE FROM reconcile_handoffs WHERE kind = $1 AND name = $2", KIND.name, &name)
+        .map_err(Error::query("forget older hand-offs"))?;
     execute!(
         tx.conn(),
         "INSERT INTO reconcile_handoffs (attempt, kind, name, minted_at, expires_at, overlap_until)
          VALUES ($1, $2, $3, $4, $5, $6)",
         receipt.attempt,
         KIND.name,
-        mint.session.to_string(),
+        &name,
         receipt.minted_at,
         receipt.handed_off_until,
         overlap_until,
