@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use sqlx::AssertSqlSafe;
 
 use super::error::{Error, Result};
-use super::sql::{Conn, fetch};
+use super::sql::{Conn, fetch, script};
 
 /// A column that our statements need, as a table that lacks it can be given it.
 struct Column {
@@ -64,7 +64,7 @@ pub async fn columns(conn: &mut Conn) -> Result<BTreeMap<String, BTreeSet<String
             "SELECT 'sessions' AS table_name, name AS column_name FROM pragma_table_info('sessions')
              UNION ALL SELECT 'host_sessions', name FROM pragma_table_info('host_sessions')"
         ),
-        Conn::Postgres(_) => fetch!(
+        Conn::Postgres(..) => fetch!(
             &mut *conn,
             "SELECT table_name::text AS table_name, column_name::text AS column_name FROM information_schema.columns
              WHERE table_schema = current_schema() AND table_name IN ('sessions', 'host_sessions')"
@@ -92,17 +92,12 @@ pub async fn add_missing(conn: &mut Conn, tables: &BTreeMap<String, BTreeSet<Str
             return Err(Error::CannotAdopt { table, column: name });
         }
         // All of it is text of ours, from the list above.
-        let ran = match conn {
-            Conn::Sqlite(conn) => {
-                let sql = AssertSqlSafe(format!("ALTER TABLE {table} ADD COLUMN {name} {sqlite}"));
-                sqlx::query(sql).execute(&mut **conn).await.map(drop)
-            }
-            Conn::Postgres(conn) => {
-                let sql = AssertSqlSafe(format!("ALTER TABLE {table} ADD COLUMN {name} {postgres}"));
-                sqlx::query(sql).execute(&mut **conn).await.map(drop)
-            }
+        let form = match conn {
+            Conn::Sqlite(_) => sqlite,
+            Conn::Postgres(..) => postgres,
         };
-        ran.map_err(Error::query("add a column"))?;
+        let sql = AssertSqlSafe(format!("ALTER TABLE {table} ADD COLUMN {name} {form}"));
+        script(conn, sql).await.map_err(Error::query("add a column"))?;
         names.push(format!("{table}.{name}"));
     }
     Ok(names)

@@ -239,7 +239,8 @@ impl Database {
             return Err(self.guard.refuse(&self.admitted, Fact::Transport, why, format!("unset {name}")).into());
         }
         let conn = dial_postgres(&session::driver_options(target, &self.options)).await;
-        conn.map(|conn| Conn::Postgres(Box::new(conn))).map_err(|source| self.unreachable(source))
+        let limit = self.options.statement_timeout + self.options.connect_timeout;
+        conn.map(|conn| Conn::Postgres(Box::new(conn), limit)).map_err(|source| self.unreachable(source))
     }
 
     /// Fact 2 on PostgreSQL, with the session's parameters.

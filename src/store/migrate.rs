@@ -4,7 +4,7 @@ use sha2::{Digest, Sha256};
 
 use super::connect::Database;
 use super::error::{Error, Result};
-use super::sql::{Conn, execute, fetch, now};
+use super::sql::{Conn, execute, fetch, now, script};
 use super::stamp::{self, Stamped};
 use super::tx::{Authority, Context};
 use super::{Entry, adopt};
@@ -29,7 +29,7 @@ impl Migration {
     fn sql(&self, conn: &Conn) -> &'static str {
         match conn {
             Conn::Sqlite(_) => self.sqlite,
-            Conn::Postgres(_) => self.postgres,
+            Conn::Postgres(..) => self.postgres,
         }
     }
 
@@ -59,10 +59,10 @@ pub async fn migrate(database: &Database, by: &str) -> Result<Migrated> {
     let mut conn = database.write().await?;
     let begin = match &conn {
         Conn::Sqlite(_) => "BEGIN IMMEDIATE",
-        Conn::Postgres(_) => "BEGIN",
+        Conn::Postgres(..) => "BEGIN",
     };
     execute!(&mut conn, begin).map_err(Error::query("begin to migrate"))?;
-    if let Conn::Postgres(_) = &conn {
+    if let Conn::Postgres(..) = &conn {
         // Several replicas may start at once. The number is arbitrary, and only ours.
         execute!(&mut conn, "SELECT pg_advisory_xact_lock(7236543891)")
             .map_err(Error::query("wait for other migrations"))?;
@@ -108,7 +108,7 @@ async fn create_register(conn: &mut Conn) -> Result<()> {
             "CREATE TABLE reconcile_migrations
              (version INTEGER PRIMARY KEY, name TEXT NOT NULL, checksum TEXT NOT NULL, applied_at TEXT NOT NULL)"
         }
-        Conn::Postgres(_) => {
+        Conn::Postgres(..) => {
             "CREATE TABLE reconcile_migrations
              (version BIGINT PRIMARY KEY, name TEXT NOT NULL, checksum TEXT NOT NULL, applied_at TIMESTAMPTZ NOT NULL)"
         }
@@ -118,11 +118,7 @@ async fn create_register(conn: &mut Conn) -> Result<()> {
 
 async fn run(conn: &mut Conn, migration: &Migration) -> Result<()> {
     let sql = migration.sql(conn);
-    let ran = match conn {
-        Conn::Sqlite(conn) => sqlx::raw_sql(sql).execute(&mut **conn).await.map(drop),
-        Conn::Postgres(conn) => sqlx::raw_sql(sql).execute(&mut **conn).await.map(drop),
-    };
-    ran.map_err(Error::query("run a migration"))?;
+    script(conn, sql).await.map_err(Error::query("run a migration"))?;
     let checksum = migration.checksum(conn);
     execute!(
         conn,
@@ -146,7 +142,7 @@ pub async fn version(conn: &mut Conn) -> Result<Option<i64>> {
             &mut *conn,
             "SELECT 1 AS there FROM sqlite_master WHERE type = 'table' AND name = 'reconcile_migrations'"
         ),
-        Conn::Postgres(_) => fetch!(
+        Conn::Postgres(..) => fetch!(
             &mut *conn,
             "SELECT 1 AS there FROM pg_tables WHERE schemaname = current_schema() AND tablename = 'reconcile_migrations'"
         ),

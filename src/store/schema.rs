@@ -5,7 +5,7 @@ use std::fmt;
 use sqlx::AssertSqlSafe;
 
 use super::error::Error;
-use super::sql::{Conn, fetch};
+use super::sql::{Conn, fetch, script};
 
 /// 1 to 63 lower-case ASCII letters, digits and `_`, beginning with a letter or `_`. Default: `canvas`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,9 +34,7 @@ impl Schema {
         if !rows.map_err(failed)?.is_empty() {
             return Ok(());
         }
-        let Conn::Postgres(conn) = conn else { return Ok(()) };
-        let sql = AssertSqlSafe(format!("CREATE SCHEMA {}", self.quoted()));
-        sqlx::query(sql).execute(&mut **conn).await.map(drop).map_err(failed)
+        script(conn, AssertSqlSafe(format!("CREATE SCHEMA {}", self.quoted()))).await.map_err(failed)
     }
 
     pub fn as_str(&self) -> &str {

@@ -5,6 +5,7 @@
 //! timestamps and UUIDs; two implementations of a trait would double every statement.
 
 use std::fmt;
+use std::io;
 use std::time::Duration;
 
 use chrono::{DateTime, SubsecRound, Utc};
@@ -13,10 +14,13 @@ use sqlx::error::BoxDynError;
 use sqlx::{Column, Connection, Decode, Encode, Postgres, Row as _, Sqlite, Type};
 use uuid::Uuid;
 
+use crate::change::span;
+
 /// An open connection that the guard has admitted. Only `connect` makes one.
 pub enum Conn {
     Sqlite(Box<sqlx::SqliteConnection>),
-    Postgres(Box<sqlx::PgConnection>),
+    /// With the time that one statement may take: the server has the same limit, but a dead network has none.
+    Postgres(Box<sqlx::PgConnection>, Duration),
 }
 
 impl Conn {
@@ -25,7 +29,7 @@ impl Conn {
         let closing = async {
             match self {
                 Conn::Sqlite(conn) => conn.close().await,
-                Conn::Postgres(conn) => conn.close().await,
+                Conn::Postgres(conn, _) => conn.close().await,
             }
         };
         if let Ok(Err(error)) = tokio::time::timeout(Duration::from_secs(1), closing).await {
@@ -70,7 +74,8 @@ macro_rules! fetch {
         match $conn {
             $crate::store::sql::Conn::Sqlite(conn) => sqlx::query($sql)$(.bind($arg))*.fetch_all(&mut **conn).await
                 .map(|rows| rows.into_iter().map($crate::store::sql::Row::Sqlite).collect::<Vec<_>>()),
-            $crate::store::sql::Conn::Postgres(conn) => sqlx::query($sql)$(.bind($arg))*.fetch_all(&mut **conn).await
+            $crate::store::sql::Conn::Postgres(conn, limit) => $crate::store::sql::limited(
+                *limit, sqlx::query($sql)$(.bind($arg))*.fetch_all(&mut **conn)).await
                 .map(|rows| rows.into_iter().map($crate::store::sql::Row::Postgres).collect::<Vec<_>>()),
         }
     };
@@ -82,13 +87,33 @@ macro_rules! execute {
         match $conn {
             $crate::store::sql::Conn::Sqlite(conn) => sqlx::query($sql)$(.bind($arg))*.execute(&mut **conn).await
                 .map(|done| done.rows_affected()),
-            $crate::store::sql::Conn::Postgres(conn) => sqlx::query($sql)$(.bind($arg))*.execute(&mut **conn).await
+            $crate::store::sql::Conn::Postgres(conn, limit) => $crate::store::sql::limited(
+                *limit, sqlx::query($sql)$(.bind($arg))*.execute(&mut **conn)).await
                 .map(|done| done.rows_affected()),
         }
     };
 }
 
 pub(crate) use {execute, fetch};
+
+/// Waits for an answer, but not for ever: a server that vanished without a word would never give one.
+pub(crate) async fn limited<T>(
+    limit: Duration,
+    answer: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, sqlx::Error> {
+    tokio::time::timeout(limit, answer).await.unwrap_or_else(|_| {
+        let why = format!("no answer within {}", span(limit));
+        Err(sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, why)))
+    })
+}
+
+/// Runs several statements at once, without arguments.
+pub(crate) async fn script(conn: &mut Conn, sql: impl sqlx::SqlSafeStr) -> Result<(), sqlx::Error> {
+    match conn {
+        Conn::Sqlite(conn) => sqlx::raw_sql(sql).execute(&mut **conn).await.map(drop),
+        Conn::Postgres(conn, limit) => limited(*limit, sqlx::raw_sql(sql).execute(&mut **conn)).await.map(drop),
+    }
+}
 
 /// A UUID column: `UUID` on PostgreSQL, its hyphenated text on SQLite, where a person can read it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

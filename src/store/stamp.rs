@@ -106,7 +106,7 @@ pub async fn check_stamp(conn: &mut Conn, database: &Database) -> Result<Stamp, 
             "SELECT environment, identity, system_identifier, stamped_at, stamped_by, NULL AS catalog
              FROM reconcile_stamp WHERE stamp_id = 1"
         }
-        Conn::Postgres(_) => {
+        Conn::Postgres(..) => {
             "SELECT environment, identity, system_identifier, stamped_at, stamped_by,
                     pg_catalog.current_database()::text AS catalog
              FROM reconcile_stamp WHERE stamp_id = 1"
@@ -202,7 +202,7 @@ async fn tables(conn: &mut Conn, schema: &Schema) -> Result<(Vec<String>, bool),
              WHERE type = 'table' AND substr(name, 1, 7) <> 'sqlite_'
              ORDER BY name <> 'reconcile_stamp', name LIMIT 6"
         ),
-        Conn::Postgres(_) => fetch!(
+        Conn::Postgres(..) => fetch!(
             conn,
             "SELECT n.nspname || '.' || c.relname AS name, n.nspname = $1 AND c.relname = 'reconcile_stamp' AS stamp
              FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
@@ -243,7 +243,7 @@ fn failed() -> impl FnOnce(sqlx::Error) -> Error {
 fn missing(conn: &Conn, error: sqlx::Error) -> Error {
     let absent = match (conn, error.as_database_error()) {
         (Conn::Sqlite(_), Some(said)) => said.message().starts_with("no such table"),
-        (Conn::Postgres(_), Some(_)) => Cause::of(&error) == Cause::SchemaMissing,
+        (Conn::Postgres(..), Some(_)) => Cause::of(&error) == Cause::SchemaMissing,
         (_, None) => false,
     };
     if absent { Error::SchemaMissing } else { failed()(error) }

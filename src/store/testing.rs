@@ -114,7 +114,7 @@ pub async fn migrate(conn: &mut Conn) {
         Conn::Sqlite(conn) => {
             sqlx::raw_sql(include_str!("../../migrations/sqlite/0001_main.sql")).execute(&mut **conn).await.unwrap();
         }
-        Conn::Postgres(conn) => {
+        Conn::Postgres(conn, _) => {
             sqlx::raw_sql("CREATE SCHEMA IF NOT EXISTS canvas").execute(&mut **conn).await.unwrap();
             sqlx::raw_sql(include_str!("../../migrations/postgres/0001_main.sql")).execute(&mut **conn).await.unwrap();
         }

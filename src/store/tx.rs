@@ -93,7 +93,7 @@ impl Database {
         let Some((mut conn, freshness)) = self.read_fresh().await? else { return Ok(None) };
         let begin = match &conn {
             Conn::Sqlite(_) => "BEGIN",
-            Conn::Postgres(_) => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+            Conn::Postgres(..) => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
         };
         execute!(&mut conn, begin).map_err(Error::query("begin to read"))?;
         Ok(migrate::is_current(&mut conn).await?.then_some(Snapshot { conn, freshness }))
@@ -110,7 +110,7 @@ impl Database {
     pub async fn begin_on(&self, mut conn: Conn, authority: &Authority, context: &Context) -> Result<Tx> {
         let begin = match &conn {
             Conn::Sqlite(_) => "BEGIN IMMEDIATE",
-            Conn::Postgres(_) => "BEGIN",
+            Conn::Postgres(..) => "BEGIN",
         };
         execute!(&mut conn, begin).map_err(Error::query("begin to write"))?;
         if !migrate::is_current(&mut conn).await? {

@@ -34,6 +34,7 @@ use crate::fixture::{Database, World};
 
 mod matcher;
 mod page;
+mod readme;
 mod tests;
 
 use page::{Block, Page, Step};

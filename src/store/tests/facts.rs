@@ -54,7 +54,7 @@ async fn tables_without_a_stamp_are_refused_until_adopted() {
         // On PostgreSQL outside our schema: the whole database is ours, or none of it.
         let table = match &conn {
             Conn::Sqlite(_) => "CREATE TABLE invoices (id BIGINT)",
-            Conn::Postgres(_) => "CREATE TABLE public.invoices (id BIGINT)",
+            Conn::Postgres(..) => "CREATE TABLE public.invoices (id BIGINT)",
         };
         execute!(&mut conn, table).unwrap();
         conn.close().await;

@@ -1,0 +1,89 @@
+//! The README is a page too: what its tour shows is what is printed, in a clone of this repository.
+//!
+//! It shows real times, GUIDs and commits, so both sides are made general before they are compared.
+//! `UPDATE_SCENARIOS=1 tests/run readme` writes what is printed into it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use reconcile::config;
+
+use super::page::{self, Block, Page, Step};
+use super::{matcher, take, updating};
+use crate::fixture::{Database, World};
+
+fn readme() -> (PathBuf, String) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    let text = fs::read_to_string(&path).expect("read the README");
+    (path, text)
+}
+
+/// A clone, with what the repository commits as its example.
+fn clone() -> World {
+    let world = World::on(Database::Sqlite);
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("desired-state");
+    for entry in fs::read_dir(example).expect("list the example") {
+        let path = entry.expect("list the example").path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        world.write(&format!("desired-state/{name}"), &fs::read_to_string(&path).unwrap());
+    }
+    world.git_init();
+    world.commit("The teaching week");
+    world
+}
+
+#[test]
+fn the_tour_is_true() {
+    let (path, text) = readme();
+    let page = Page::parse(&text).unwrap_or_else(|why| panic!("README.md:{why}"));
+    let mut world = clone();
+    let mut answers = Vec::new();
+    for block in &page.blocks {
+        match block {
+            Block::File { path, content } => world.write(path, content),
+            Block::Console(steps) => answers.extend(steps.iter().map(|step| take(&mut world, step))),
+        }
+    }
+    let steps = page.blocks.iter().flat_map(Block::steps);
+    let wrong: Vec<(&Step, &Vec<String>)> =
+        steps.zip(&answers).filter(|(step, answer)| general(&step.expected) != general(answer)).collect();
+    if updating() {
+        fs::write(&path, page::rewritten(&text, &wrong)).expect("write the README");
+        return;
+    }
+    let report = |(step, answer): &(&Step, &Vec<String>)| {
+        let difference = matcher::difference(&general(&step.expected), &general(answer));
+        format!("README.md:{}: $ {}\n{difference}", step.line, step.command)
+    };
+    let reports: Vec<String> = wrong.iter().map(report).collect();
+    assert!(reports.is_empty(), "not what the README shows (- shown, + printed):\n{}", reports.join("\n"));
+}
+
+fn general(lines: &[String]) -> Vec<String> {
+    lines.iter().map(|line| matcher::generalised(line)).collect()
+}
+
+#[test]
+fn the_settings_are_those_of_the_program() {
+    let (path, text) = readme();
+    let table = config::markdown();
+    if updating() {
+        let begin = text.find("| setting |").expect("the README has the table of settings");
+        let length = text[begin..].find("\n\n").expect("something follows the table") + 1;
+        fs::write(path, format!("{}{table}{}", &text[..begin], &text[begin + length..])).expect("write the README");
+        return;
+    }
+    assert!(text.contains(&table), "the README's table of settings should be:\n{table}");
+}
+
+#[test]
+fn every_word_after_reconcile_is_a_command() {
+    let (_, text) = readme();
+    let help = World::on(Database::Sqlite).run(&["--help"]).expect_code(0).stdout;
+    let verbs = help.lines().filter_map(|line| line.strip_prefix("  ")?.split_whitespace().next());
+    let verbs: Vec<&str> = verbs.filter(|word| word.chars().all(|letter| letter.is_ascii_lowercase())).collect();
+    assert!(verbs.contains(&"validate"), "{help}");
+    for verb in verbs {
+        assert!(text.contains(&format!("`reconcile {verb}")) || text.contains(&format!("`{verb}")), "README: {verb}");
+    }
+}
