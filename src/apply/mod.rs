@@ -15,7 +15,7 @@ use crate::port::Ports;
 use crate::resource::Recorded;
 use crate::store::connect::Database;
 use crate::store::error::Result;
-use crate::store::{Authority, Context, Entry, Tx, ledger};
+use crate::store::{Authority, Context, Entry, Tx, journal, ledger};
 use effects::Receipt;
 
 /// Changes in one transaction, at most: a long one would keep others waiting.
@@ -138,7 +138,7 @@ async fn note(planned: &Planned, approved: &Approved, tx: &mut Tx) -> Result<()>
         after: Some(picture["after"].take()),
         reason,
     };
-    tx.journal(&entry).await?;
+    journal::write(tx, &entry).await?;
     if let Some(digest) = &planned.digest {
         ledger::applied(tx, &change.id, digest).await?;
         match planned.flap {

@@ -38,7 +38,8 @@ pub struct Line {
     pub reason: Option<String>,
 }
 
-pub(super) async fn write(tx: &mut Tx, entry: &Entry) -> Result<()> {
+/// Adds a line, in this very transaction.
+pub async fn write(tx: &mut Tx, entry: &Entry) -> Result<()> {
     let at = tx.now();
     let Context { run, environment, actor, revision } = tx.context().clone();
     let Entry { id, actor: own, action, before, after, reason } = entry;

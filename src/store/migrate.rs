@@ -2,13 +2,11 @@
 
 use sha2::{Digest, Sha256};
 
+use super::adopt;
 use super::connect::Database;
 use super::error::{Error, Result};
 use super::sql::{Conn, execute, fetch, now, script};
 use super::stamp::{self, Stamped};
-use super::tx::{Authority, Context};
-use super::{Entry, adopt};
-use crate::change::ResourceId;
 
 /// One step of the schema. Same number and name on both databases.
 struct Migration {
@@ -89,17 +87,6 @@ pub async fn migrate(database: &Database, by: &str) -> Result<Migrated> {
     execute!(&mut conn, "COMMIT").map_err(Error::query("commit the migration"))?;
     conn.close().await;
     Ok(migrated)
-}
-
-/// Stamps the database anew, after a restore or an upgrade, and journals why.
-pub async fn restamp(database: &Database, context: &Context, id: ResourceId, reason: &str) -> Result<()> {
-    let mut conn = database.write().await?;
-    let stamp = stamp::restamp(&mut conn, database, &context.actor).await?;
-    let mut tx = database.begin_on(conn, &Authority::ByHand, context).await?;
-    let after = Some(serde_json::json!({ "environment": stamp.environment, "identity": stamp.identity.to_string() }));
-    tx.journal(&Entry { id, actor: None, action: "restamp", before: None, after, reason: Some(reason.to_owned()) })
-        .await?;
-    tx.commit().await
 }
 
 async fn create_register(conn: &mut Conn) -> Result<()> {

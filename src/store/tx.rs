@@ -5,8 +5,9 @@ use chrono::{DateTime, Utc};
 use super::connect::Database;
 use super::error::{Error, Result};
 use super::file::Freshness;
+use super::migrate;
 use super::sql::{Conn, Id, execute, now};
-use super::{journal, migrate, stamp};
+use super::stamp::{self, Stamp};
 
 /// A read-only transaction: one consistent picture of the database. Planning cannot write, because it has nothing else.
 pub struct Snapshot {
@@ -69,11 +70,6 @@ impl Tx {
         &self.context
     }
 
-    /// Adds a line to the journal, in this very transaction.
-    pub async fn journal(&mut self, entry: &journal::Entry) -> Result<()> {
-        journal::write(self, entry).await
-    }
-
     /// Makes all of it durable.
     pub async fn commit(self) -> Result<()> {
         self.commit_and_keep().await?.close().await;
@@ -106,13 +102,17 @@ impl Database {
         self.begin_on(self.write().await?, authority, context).await
     }
 
-    /// The same on a connection that is there already.
+    /// Begins to write by stamping the database anew: the one way past a stamp of another environment or server.
+    pub async fn restamp(&self, context: &Context) -> Result<(Tx, Stamp)> {
+        let mut conn = self.write().await?;
+        begin(&mut conn).await?;
+        let stamp = stamp::restamp(&mut conn, self, &context.actor).await?;
+        Ok((Tx { conn, context: context.clone(), at: now() }, stamp))
+    }
+
+    /// As [`Database::begin`], on a connection that is there already.
     pub async fn begin_on(&self, mut conn: Conn, authority: &Authority, context: &Context) -> Result<Tx> {
-        let begin = match &conn {
-            Conn::Sqlite(_) => "BEGIN IMMEDIATE",
-            Conn::Postgres(..) => "BEGIN",
-        };
-        execute!(&mut conn, begin).map_err(Error::query("begin to write"))?;
+        begin(&mut conn).await?;
         if !migrate::is_current(&mut conn).await? {
             return Err(Error::SchemaMissing);
         }
@@ -131,4 +131,13 @@ impl Database {
         }
         Ok(Tx { conn, context: context.clone(), at: now() })
     }
+}
+
+/// Begins a transaction that is going to write: SQLite is told at once, so that it waits now and not in the middle.
+pub(super) async fn begin(conn: &mut Conn) -> Result<()> {
+    let begin = match conn {
+        Conn::Sqlite(_) => "BEGIN IMMEDIATE",
+        Conn::Postgres(..) => "BEGIN",
+    };
+    execute!(conn, begin).map(drop).map_err(Error::query("begin to write"))
 }

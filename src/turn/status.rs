@@ -10,7 +10,7 @@ use crate::resource::host::rows::waiting;
 use crate::store::lease::{self, Seen};
 use crate::store::ledger::{self, Suspension};
 use crate::store::turns::{self, Turn};
-use crate::store::{Authority, Entry, migrate};
+use crate::store::{Authority, Entry, journal};
 
 /// What `status` tells.
 #[derive(Debug)]
@@ -46,15 +46,18 @@ impl World {
 
     /// Stamps the database anew, after a restore or an upgrade.
     pub async fn restamp(&self, reason: &str) -> Result<()> {
-        let everything = ResourceId::new(ALL[0], "*");
-        Ok(migrate::restamp(&self.database, &self.by_user(None), everything, reason).await?)
+        let context = self.by_user(None);
+        let (mut tx, stamp) = self.database.restamp(&context).await?;
+        let after = json!({ "environment": stamp.environment, "identity": stamp.identity.to_string() });
+        journal::write(&mut tx, &entry(None, "restamp", Some(after), reason)).await?;
+        Ok(tx.commit().await?)
     }
 
     /// Lets the daemon apply the plan with this digest.
     pub async fn approve(&self, digest: &str, reason: &str) -> Result<()> {
         let mut tx = self.database.begin(&Authority::ByHand, &self.by_user(None)).await?;
         ledger::approve(&mut tx, digest, reason).await?;
-        tx.journal(&entry(None, "approve", Some(json!({ "digest": digest })), reason)).await?;
+        journal::write(&mut tx, &entry(None, "approve", Some(json!({ "digest": digest })), reason)).await?;
         Ok(tx.commit().await?)
     }
 
@@ -63,7 +66,7 @@ impl World {
         let (kind, name) = names(id);
         let mut tx = self.database.begin(&Authority::ByHand, &self.by_user(None)).await?;
         ledger::suspend(&mut tx, kind, name, reason).await?;
-        tx.journal(&entry(id, "suspend", None, reason)).await?;
+        journal::write(&mut tx, &entry(id, "suspend", None, reason)).await?;
         Ok(tx.commit().await?)
     }
 
@@ -73,7 +76,7 @@ impl World {
         let mut tx = self.database.begin(&Authority::ByHand, &self.by_user(None)).await?;
         let was = ledger::resume(&mut tx, kind, name).await?;
         if was {
-            tx.journal(&entry(id, "resume", None, reason)).await?;
+            journal::write(&mut tx, &entry(id, "resume", None, reason)).await?;
         }
         tx.commit().await?;
         Ok(was)

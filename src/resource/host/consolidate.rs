@@ -8,7 +8,7 @@ use crate::change::{ResourceId, rfc3339};
 use crate::resource::session::SessionId;
 use crate::store::error::{Error, Result};
 use crate::store::sql::{Conn, Row, execute, fetch};
-use crate::store::{Entry, Tx};
+use crate::store::{Entry, Tx, journal};
 
 /// One active host of a session that has several.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,5 +65,5 @@ pub async fn deactivate(duplicate: &Duplicate, tx: &mut Tx) -> Result<()> {
         after: Some(picture(false)),
         reason: Some("another active host of this session is newer".to_owned()),
     };
-    tx.journal(&entry).await
+    journal::write(tx, &entry).await
 }

@@ -13,7 +13,7 @@ use crate::resource::session::{self, SessionId};
 use crate::resource::{Recorded, Resource};
 use crate::store::error::{Error, Result};
 use crate::store::sql::{Row, execute, fetch};
-use crate::store::{Entry, Snapshot, Tx};
+use crate::store::{Entry, Snapshot, Tx, journal};
 
 const READ: &str = "read hosts";
 const WRITE: &str = "write a host";
@@ -138,15 +138,15 @@ async fn create_session(id: SessionId, title: &str, tx: &mut Tx) -> Result<()> {
     };
     let step = session::Step { id, before: None, after };
     if session::rows::record(&step, tx).await? == Recorded::Done {
-        tx.journal(&Entry {
+        let entry = Entry {
             id: ResourceId::new(session::Session::KIND, id),
             actor: None,
             action: "create",
             before: None,
             after: Some(json!({ "title": title, "status": step.after.status })),
             reason: Some("missing_session: create".to_owned()),
-        })
-        .await?;
+        };
+        journal::write(tx, &entry).await?;
     }
     Ok(())
 }

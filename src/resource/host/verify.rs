@@ -10,7 +10,7 @@ use crate::port::keys::KeyRing;
 use crate::resource::session::{self, SessionId};
 use crate::store::error::{Error, Result};
 use crate::store::sql::{Id, Row, execute, fetch};
-use crate::store::{Entry, Tx};
+use crate::store::{Entry, Tx, journal};
 
 /// What is needed to judge a GUID.
 pub struct Standing {
@@ -136,7 +136,7 @@ impl Standing {
             after: Some(json!({ "attempt": attempt.to_string() })),
             reason: None,
         };
-        tx.journal(&entry).await?;
+        journal::write(tx, &entry).await?;
         Ok(true)
     }
 }
@@ -145,5 +145,5 @@ impl Standing {
 pub async fn incident(session: SessionId, why: &str, tx: &mut Tx) -> Result<()> {
     let id = ResourceId::new(KIND, session);
     let entry = Entry { id, actor: None, action: "incident", before: None, after: None, reason: Some(why.to_owned()) };
-    tx.journal(&entry).await
+    journal::write(tx, &entry).await
 }
