@@ -5,7 +5,7 @@ use sha2::{Digest, Sha256};
 use super::adopt;
 use super::connect::Database;
 use super::error::{Error, Result};
-use super::sql::{Conn, execute, fetch, now, script};
+use super::sql::{Conn, begin_to_write, execute, fetch, now, script};
 use super::stamp::{self, Stamped};
 
 /// One step of the schema. Same number and name on both databases.
@@ -55,11 +55,7 @@ pub struct Migrated {
 /// Errors: a schema newer than this binary, tables that cannot be adopted, a refusal of the guard.
 pub async fn migrate(database: &Database, by: &str) -> Result<Migrated> {
     let mut conn = database.write().await?;
-    let begin = match &conn {
-        Conn::Sqlite(_) => "BEGIN IMMEDIATE",
-        Conn::Postgres(..) => "BEGIN",
-    };
-    execute!(&mut conn, begin).map_err(Error::query("begin to migrate"))?;
+    begin_to_write(&mut conn).await.map_err(Error::query("begin to migrate"))?;
     if let Conn::Postgres(..) = &conn {
         // Several replicas may start at once. The number is arbitrary, and only ours.
         execute!(&mut conn, "SELECT pg_advisory_xact_lock(7236543891)")

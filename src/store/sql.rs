@@ -107,6 +107,15 @@ pub(crate) async fn limited<T>(
     })
 }
 
+/// Begins a transaction that is going to write: SQLite is told at once, so that it waits now and not in the middle.
+pub(crate) async fn begin_to_write(conn: &mut Conn) -> Result<(), sqlx::Error> {
+    let begin = match conn {
+        Conn::Sqlite(_) => "BEGIN IMMEDIATE",
+        Conn::Postgres(..) => "BEGIN",
+    };
+    execute!(conn, begin).map(drop)
+}
+
 /// Runs several statements at once, without arguments.
 pub(crate) async fn script(conn: &mut Conn, sql: impl sqlx::SqlSafeStr) -> Result<(), sqlx::Error> {
     match conn {

@@ -6,7 +6,7 @@ use super::connect::Database;
 use super::error::{Error, Result};
 use super::file::Freshness;
 use super::migrate;
-use super::sql::{Conn, Id, execute, now};
+use super::sql::{Conn, Id, begin_to_write, execute, now};
 use super::stamp::{self, Stamp};
 
 /// A read-only transaction: one consistent picture of the database. Planning cannot write, because it has nothing else.
@@ -105,14 +105,14 @@ impl Database {
     /// Begins to write by stamping the database anew: the one way past a stamp of another environment or server.
     pub async fn restamp(&self, context: &Context) -> Result<(Tx, Stamp)> {
         let mut conn = self.write().await?;
-        begin(&mut conn).await?;
+        begin_to_write(&mut conn).await.map_err(Error::query("begin to write"))?;
         let stamp = stamp::restamp(&mut conn, self, &context.actor).await?;
         Ok((Tx { conn, context: context.clone(), at: now() }, stamp))
     }
 
     /// As [`Database::begin`], on a connection that is there already.
     pub async fn begin_on(&self, mut conn: Conn, authority: &Authority, context: &Context) -> Result<Tx> {
-        begin(&mut conn).await?;
+        begin_to_write(&mut conn).await.map_err(Error::query("begin to write"))?;
         if !migrate::is_current(&mut conn).await? {
             return Err(Error::SchemaMissing);
         }
@@ -131,13 +131,4 @@ impl Database {
         }
         Ok(Tx { conn, context: context.clone(), at: now() })
     }
-}
-
-/// Begins a transaction that is going to write: SQLite is told at once, so that it waits now and not in the middle.
-pub(super) async fn begin(conn: &mut Conn) -> Result<()> {
-    let begin = match conn {
-        Conn::Sqlite(_) => "BEGIN IMMEDIATE",
-        Conn::Postgres(..) => "BEGIN",
-    };
-    execute!(conn, begin).map(drop).map_err(Error::query("begin to write"))
 }
