@@ -117,7 +117,7 @@ fn follow(path: &Path, database: Database, update: bool) {
     let wrong: Vec<(&Step, &Vec<String>)> =
         steps.zip(&answers).filter(|(step, answer)| !matcher::matches(&step.expected, answer)).collect();
     if update {
-        std::fs::write(path, page::rewritten(&text, &wrong)).expect("write the page");
+        std::fs::write(path, page::rewritten(&text, &wrong, matcher::generalised)).expect("write the page");
         return;
     }
     let report = |(step, answer): &(&Step, &Vec<String>)| {

@@ -1,7 +1,5 @@
 //! A page, read into what it does; and written again with other answers.
 
-use super::matcher;
-
 pub struct Page {
     pub blocks: Vec<Block>,
 }
@@ -103,11 +101,11 @@ pub fn without_blank_end(mut lines: Vec<String>) -> Vec<String> {
     lines
 }
 
-/// The page with these steps' answers in place of what it expected.
-pub fn rewritten(text: &str, answers: &[(&Step, &Vec<String>)]) -> String {
+/// The page with these steps' answers, each line as `written`, in place of what it expected.
+pub fn rewritten(text: &str, answers: &[(&Step, &Vec<String>)], written: fn(&str) -> String) -> String {
     let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
     for (step, answer) in answers.iter().rev() {
-        let answer = answer.iter().map(|line| matcher::generalised(line));
+        let answer = answer.iter().map(|line| written(line));
         lines.splice(step.begin..step.begin + step.expected.len(), answer);
     }
     lines.join("\n") + "\n"
