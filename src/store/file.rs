@@ -1,11 +1,12 @@
 //! The SQLite file: read without leaving a trace, created for its owner alone.
 
-use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{self, Read};
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteSynchronous};
 
 use super::error::{Cause, Error};
@@ -18,6 +19,9 @@ pub(super) const BUSY: Duration = Duration::from_secs(5);
 /// A log without its index is a writer about to open or close, for this long at most.
 const BETWEEN: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(25);
+
+/// The coarsest clock of a file system's times: a tick of the kernel at 100 Hz, twice.
+const TICK: TimeDelta = TimeDelta::milliseconds(20);
 
 /// Whether what was read from a connection still is what stands in the database.
 ///
@@ -44,35 +48,38 @@ impl Freshness {
     }
 }
 
-/// What tells one state of the file from another.
+/// What tells one state of the file from another. The file itself is never opened here: to close it again would take
+/// away the locks that SQLite holds on it for another connection of this process (POSIX advisory locks go with any
+/// descriptor), and others would then tidy up its log under it.
 #[derive(PartialEq, Eq)]
 struct Glimpse {
     inode: u64,
     length: u64,
+    modified: (i64, i64),
     changed: (i64, i64),
-    /// SQLite's header, which counts the changes.
-    header: Vec<u8>,
     log: bool,
     journal: bool,
 }
 
 impl Glimpse {
     fn of(path: &Path) -> Result<Self, Error> {
-        let looked = || -> io::Result<Self> {
-            let file = File::open(path)?;
-            let facts = file.metadata()?;
-            let mut header = Vec::new();
-            file.take(100).read_to_end(&mut header)?;
-            Ok(Self {
-                inode: facts.ino(),
-                length: facts.len(),
-                changed: (facts.mtime(), facts.mtime_nsec()),
-                header,
-                log: companion(path, "-wal").exists(),
-                journal: companion(path, "-journal").exists(),
-            })
-        };
-        looked().map_err(|source| Error::File { doing: format!("read {}", path.display()), source })
+        let failed = |source| Error::File { doing: format!("read {}", path.display()), source };
+        let facts = fs::metadata(path).map_err(failed)?;
+        Ok(Self {
+            inode: facts.ino(),
+            length: facts.len(),
+            modified: (facts.mtime(), facts.mtime_nsec()),
+            changed: (facts.ctime(), facts.ctime_nsec()),
+            log: companion(path, "-wal").exists(),
+            journal: companion(path, "-journal").exists(),
+        })
+    }
+
+    /// Whether the file was changed so short a time ago that another change could bear the same time.
+    fn is_hot(&self) -> bool {
+        let changed = DateTime::from_timestamp(self.changed.0, u32::try_from(self.changed.1).unwrap_or(0));
+        let age = changed.map(|changed| Utc::now().signed_duration_since(changed));
+        age.is_some_and(|age| age >= TimeDelta::zero() && age < TICK)
     }
 }
 
@@ -85,6 +92,10 @@ pub(super) async fn reading(path: &Path) -> Result<(SqliteConnectOptions, Freshn
     loop {
         let glimpse = Glimpse::of(path)?;
         let options = SqliteConnectOptions::new().filename(path).read_only(true).busy_timeout(BUSY);
+        if !glimpse.log && !glimpse.journal && glimpse.is_hot() {
+            tokio::time::sleep(PAUSE).await;
+            continue;
+        }
         if !glimpse.log && !glimpse.journal {
             return Ok((options.immutable(true), Freshness(Some((path.to_owned(), glimpse)))));
         }

@@ -182,3 +182,24 @@ async fn twenty_writers_may_make_one_file_at_once() {
         racer.await.unwrap().unwrap();
     }
 }
+
+#[tokio::test]
+async fn looking_takes_no_lock_away_from_a_writer() {
+    let (directory, database) = file();
+    make(&database).await;
+    let mut writer = database.write().await.unwrap();
+    execute!(&mut writer, "UPDATE reconcile_lease SET fencing = 7").unwrap();
+    // Each of these looks at the file while this very process has it open for writing.
+    let (reader, freshness) = database.read_fresh().await.unwrap().unwrap();
+    freshness.confirm().unwrap();
+    reader.close().await;
+    database.identity().await.unwrap();
+    // Another process tidies up the log as soon as nobody else seems to hold the file.
+    let path = directory.path().join("KSESSIONS_DEV.db");
+    let other = std::process::Command::new("sqlite3").arg(&path).arg("SELECT fencing FROM reconcile_lease").output();
+    let other = other.expect("the program sqlite3 (Debian: apt-get install sqlite3)");
+    assert_eq!(String::from_utf8_lossy(&other.stdout), "7\n", "{}", String::from_utf8_lossy(&other.stderr));
+    assert!(directory.path().join("KSESSIONS_DEV.db-wal").exists(), "the log was taken from under its writer");
+    execute!(&mut writer, "UPDATE reconcile_lease SET fencing = 8").unwrap();
+    writer.close().await;
+}
