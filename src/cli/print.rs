@@ -53,12 +53,16 @@ pub fn err(text: &str) {
     drop(stderr.write_all(text.as_bytes()).and_then(|()| stderr.flush()));
 }
 
-/// Shows that we work, when it takes longer than a moment: a spinner on a terminal, one line elsewhere.
+/// Shows that we work, when it takes longer than a moment: a spinner on a terminal, one line elsewhere, and nothing
+/// where only warnings are wanted.
 pub async fn working<T>(what: &str, work: impl Future<Output = T>) -> T {
     const MOMENT: Duration = Duration::from_millis(150);
     tokio::pin!(work);
     if let Ok(done) = tokio::time::timeout(MOMENT, &mut work).await {
         return done;
+    }
+    if !tracing::enabled!(tracing::Level::INFO) {
+        return work.await;
     }
     if !std::io::stderr().is_terminal() {
         err(&format!("{what} …\n"));
