@@ -1,7 +1,8 @@
 //! Pages of the manual that are tests: each file of `tests/scenarios`, on both databases.
 //!
 //! A page is Markdown, and a reader may follow it by hand. Two kinds of fenced blocks act, in their order; all else is
-//! prose. Every page begins in an empty project beside an empty database.
+//! prose. Every page begins in an empty repository beside an empty database; each file that a page writes is committed
+//! at once, so that the changes are their author's, whoever runs the tests.
 //!
 //! ````text
 //! ```yaml file=desired-state/a.yaml      writes that file (any language will do)
@@ -107,10 +108,14 @@ fn follow(path: &Path, database: Database, update: bool) {
     let text = std::fs::read_to_string(path).unwrap_or_else(|why| panic!("read {}: {why}", path.display()));
     let page = Page::parse(&text).unwrap_or_else(|why| panic!("{}:{why}", path.display()));
     let mut world = World::on(database);
+    world.git_init();
     let mut answers = Vec::new();
     for block in &page.blocks {
         match block {
-            Block::File { path, content } => world.write(path, content),
+            Block::File { path, content } => {
+                world.write(path, content);
+                world.commit(path);
+            }
             Block::Console(steps) => {
                 for step in steps {
                     answers.push(take(&mut world, step));
