@@ -1,0 +1,242 @@
+//! Hosts: created, rotated by number and by schedule, never otherwise; and blocked with a way out.
+
+use super::*;
+
+const LIVE: &str = "sessions: [{id: 215}]\nhosts: [{session: 215, ";
+
+fn host(fields: &str, differs: impl FnOnce(&mut host::Observed)) -> Story {
+    Story::wants(&format!("{LIVE}{fields}}}]")).has_session(215, "Al-Fatiha").has_host(215, differs)
+}
+
+#[test]
+fn a_new_host_waits_for_nothing_but_its_session() {
+    let yaml = "sessions: [{id: 215}]\nhosts: [{session: 215, rotation: 2, expires_in: 90d, reason: New term, rotated_by: Amina}]";
+    insta::assert_snapshot!(Story::wants(yaml).told(), @r#"
+      + session/215  title "Session 215", status active, created_by "reconcile"
+      + host/215     rotation 2, expires_in 90d, by Amina: New term
+
+    Plan: 2 to create. 0 unchanged, 0 unmanaged.
+    "#);
+}
+
+#[test]
+fn a_missing_session_blocks_its_host_and_names_the_nearest() {
+    let yaml = "hosts: [{session: 999}, {session: 5, missing_session: create}]";
+    let story = Story::wants(yaml).has_session(215, "One").has_session(998, "Two").has_session(1001, "Three");
+    insta::assert_snapshot!(story.told(), @r#"
+      + host/5       rotation 1, by Noor Team
+                     session 5 will be created: "Auto-Generated Session 5"
+      ! host/999     session 999 does not exist in sessions (nearest: 215, 998,
+                     1001); declare it under sessions: or set missing_session:
+                     create
+
+    Plan: 1 to create; 1 blocked. 0 unchanged, 3 unmanaged.
+    "#);
+    insta::assert_snapshot!(Story::wants("hosts: [{session: 999}]").told(), @"
+      ! host/999     session 999 does not exist in sessions; declare it under
+                     sessions: or set missing_session: create
+
+    Plan: nothing to change; 1 blocked. 0 unchanged, 0 unmanaged.
+    ");
+}
+
+#[test]
+fn a_higher_number_rotates_and_says_what_it_costs() {
+    insta::assert_snapshot!(host("rotation: 4, rotated_by: Security Team, reason: Suspected compromise", |_| {}).told(), @"
+      ± host/215     rotation 3 -> 4, by Security Team: Suspected compromise
+                     session 215 is live: its host will have to sign in again
+
+    Plan: 1 to rotate. 1 unchanged, 0 unmanaged.
+    ");
+    insta::assert_snapshot!(host("rotation: 4, overlap: 15m", |_| {}).told(), @"
+      ± host/215     rotation 3 -> 4, by Noor Team
+                     session 215 is live: the old GUID stays valid for 15m
+
+    Plan: 1 to rotate. 1 unchanged, 0 unmanaged.
+    ");
+    let mut closed = host("rotation: 4", |_| {});
+    closed.observed.sessions.get_mut(&SessionId(215)).unwrap().status = "ended".into();
+    insta::assert_snapshot!(closed.told(), @"
+      ± host/215     rotation 3 -> 4, by Noor Team
+
+    Plan: 1 to rotate. 1 unchanged, 0 unmanaged.
+    ");
+}
+
+#[test]
+fn the_same_number_does_nothing_and_a_lower_one_is_an_old_commit() {
+    insta::assert_snapshot!(host("rotation: 3", |_| {}).told(), @"No changes. The database matches the desired state. 2 unchanged.");
+    insta::assert_snapshot!(host("rotation: 2", |_| {}).told(), @"
+      ! host/215     the file says rotation 2, but 3 was applied: this is an old
+                     commit; a lower number is not a wish to go back: say 3 or more
+
+    Plan: nothing to change; 1 blocked. 1 unchanged, 0 unmanaged.
+    ");
+}
+
+#[test]
+fn a_host_that_was_made_by_hand_is_adopted_and_not_rotated() {
+    insta::assert_snapshot!(host("rotation: 1", |row| row.rotation = 0).told(), @"
+      ~ host/215     rotation 0 -> 1
+                     the GUID that is there stays valid: it is adopted, not rotated
+
+    Plan: 1 to update. 1 unchanged, 0 unmanaged.
+    ");
+    insta::assert_snapshot!(host("rotation: 2", |row| row.rotation = 0).told(), @"
+      ± host/215     rotation 0 -> 2, by Noor Team
+                     session 215 is live: its host will have to sign in again
+
+    Plan: 1 to rotate. 1 unchanged, 0 unmanaged.
+    ");
+}
+
+#[test]
+fn the_schedule_rotates_when_its_time_has_come_and_keeps_the_old_guid() {
+    insta::assert_snapshot!(host("rotate_every: 29d", |_| {}).told(), @"
+      ± host/215     generation 5 -> 6, by Noor Team: scheduled, every 29d
+                     the old GUID stays valid until the new one is claimed
+
+    Plan: 1 to rotate. 1 unchanged, 0 unmanaged.
+    ");
+    insta::assert_snapshot!(host("rotate_every: 31d", |_| {}).told(), @"No changes. The database matches the desired state. 2 unchanged.");
+    // Not while the last one still waits to be claimed.
+    let waiting = host("rotate_every: 29d", |row| (row.claimed_at, row.waiting) = (None, true));
+    assert_eq!(waiting.plan().changes.len(), 0);
+}
+
+#[test]
+fn the_schedule_has_a_limit_per_turn_and_is_spread() {
+    let mut story = Story::wants("");
+    for id in 1..=50 {
+        story = story.has_session(id, "S").has_host(id, |_| {});
+    }
+    let items: String = (1..=50).map(|id| format!("  - {{session: {id}, rotate_every: 30d}}\n")).collect();
+    story.desired = Story::wants(&format!("hosts:\n{items}")).desired;
+    let due = |minutes: i64| {
+        let moved = Terms { now: at(NOON) + chrono::TimeDelta::minutes(minutes), ..story.terms.clone() };
+        plan(story.plan().header, &story.desired, &story.observed, &story.ledger, &moved).changes.len()
+    };
+    assert_eq!(due(-1), 0, "never before its time");
+    let (early, later) = (due(15), due(45));
+    assert!(0 < early && early < later && later < 50, "spread over an hour: {early}, {later}");
+    assert_eq!(due(60), 50);
+    story.terms.schedule_limit = 7;
+    story.terms.now = at("2026-12-02T00:00:00Z");
+    assert_eq!(story.plan().changes.len(), 7);
+}
+
+#[test]
+fn expiry_counts_from_the_rotation() {
+    insta::assert_snapshot!(host("expires_in: 90d", |_| {}).told(), @"
+      ~ host/215     expires_at 2027-01-30T12:00:00Z
+
+    Plan: 1 to update. 1 unchanged, 0 unmanaged.
+    ");
+    let kept = host("expires_in: 90d", |row| row.expires_at = Some(at("2027-01-30T12:00:00Z")));
+    insta::assert_snapshot!(kept.told(), @"No changes. The database matches the desired state. 2 unchanged.");
+    insta::assert_snapshot!(host("expires_at: null", |row| row.expires_at = Some(at("2027-01-30T12:00:00Z"))).told(), @"
+      ~ host/215     expires_at 2027-01-30T12:00:00Z -> (none)
+
+    Plan: 1 to update. 1 unchanged, 0 unmanaged.
+    ");
+}
+
+#[test]
+fn revocation_is_sticky_until_a_higher_number() {
+    let revoke = |row: &mut host::Observed| {
+        (row.is_active, row.revoked_at, row.revoked_by) = (false, Some(at(NOON)), Some("Security Team".into()));
+    };
+    insta::assert_snapshot!(host("rotation: 3, active: true", revoke).told(), @"
+      ! host/215     it was revoked by Security Team at 2026-12-01T12:00:00Z, and
+                     revocation is sticky; raise rotation, or `reconcile host rotate
+                     --session-id 215`
+
+    Plan: nothing to change; 1 blocked. 1 unchanged, 0 unmanaged.
+    ");
+    insta::assert_snapshot!(host("rotation: 3, rotate_every: 1d", revoke).told(), @"No changes. The database matches the desired state. 2 unchanged.");
+    insta::assert_snapshot!(host("rotation: 4, overlap: 15m", revoke).told(), @"
+      ± host/215     rotation 3 -> 4, by Noor Team
+                     session 215 is live: its host will have to sign in again
+
+    Plan: 1 to rotate. 1 unchanged, 0 unmanaged.
+    ");
+}
+
+#[test]
+fn a_guid_that_nobody_claimed_in_time_is_blocked_until_it_is_rotated() {
+    let lose = |row: &mut host::Observed| (row.claimed_at, row.waiting) = (None, false);
+    insta::assert_snapshot!(host("rotation: 3, rotate_every: 1d", lose).told(), @"
+      ! host/215     the GUID minted at 2026-11-01T12:00:00Z expired in the hand-off
+                     before anybody claimed it; raise rotation, or `reconcile host
+                     rotate --session-id 215`
+
+    Plan: nothing to change; 1 blocked. 1 unchanged, 0 unmanaged.
+    ");
+    insta::assert_snapshot!(host("rotation: 3", |row| (row.claimed_at, row.previous_valid) = (None, true)).told(), @"
+      ! host/215     the GUID minted at 2026-11-01T12:00:00Z expired in the hand-off
+                     before anybody claimed it; the one before it is still valid;
+                     raise rotation, or `reconcile host rotate --session-id 215`
+
+    Plan: nothing to change; 1 blocked. 1 unchanged, 0 unmanaged.
+    ");
+    assert_eq!(host("rotation: 4", lose).plan().changes.len(), 1);
+}
+
+#[test]
+fn several_active_guids_are_blocked_until_somebody_consolidates() {
+    insta::assert_snapshot!(host("rotation: 9", |row| row.active_rows = 3).told(), @"
+      ! host/215     3 active GUIDs stand for session 215; `reconcile host
+                     consolidate` keeps the newest
+
+    Plan: nothing to change; 1 blocked. 1 unchanged, 0 unmanaged.
+    ");
+}
+
+#[test]
+fn active_is_a_field_like_any_other() {
+    insta::assert_snapshot!(host("active: false", |_| {}).was_applied().told(), @"
+      ~ host/215     active true -> false                                      drift
+
+    Plan: 1 to update. 1 unchanged, 0 unmanaged.
+    ");
+    insta::assert_snapshot!(host("active: true", |row| row.is_active = false).was_applied().told(), @"
+      ~ host/215     active false -> true                                      drift
+
+    Plan: 1 to update. 1 unchanged, 0 unmanaged.
+    ");
+    assert_eq!(Story::wants("hosts: [{session: 1, active: false}]").has_session(1, "S").plan().changes.len(), 0);
+}
+
+#[test]
+fn keys_that_went_out_of_use_are_noted_and_ask_for_nothing() {
+    insta::assert_snapshot!(host("rotation: 3", |row| row.key_id = Some("old".into())).told(), @"
+      i host/215     its hash was made with the retired key old; the next rotation
+                     uses new
+
+    No changes. The database matches the desired state. 2 unchanged.
+    ");
+    insta::assert_snapshot!(host("rotation: 3", |row| row.key_id = Some("lost".into())).told(), @"
+      i host/215     its key lost is not in the ring: its GUID cannot be verified
+                     until it is
+
+    No changes. The database matches the desired state. 2 unchanged.
+    ");
+    insta::assert_snapshot!(host("rotation: 3", |row| row.expires_at = Some(at(NOON))).told(), @"
+      i host/215     its GUID has expired; raise rotation for a new one
+
+    No changes. The database matches the desired state. 2 unchanged.
+    ");
+}
+
+#[test]
+fn without_usable_keys_only_what_mints_is_blocked() {
+    let mut story = Story::wants("sessions: [{id: 1}]\nhosts: [{session: 1}]");
+    let (reason, hint) = ("no host key is configured".to_owned(), "configure one".to_owned());
+    story.terms.keys = Keys::Unusable { reason, hint };
+    insta::assert_snapshot!(story.told(), @r#"
+      + session/1    title "Session 1", status active, created_by "reconcile"
+      ! host/1       no host key is configured; configure one
+
+    Plan: 1 to create; 1 blocked. 0 unchanged, 0 unmanaged.
+    "#);
+}

@@ -1,1 +1,0 @@
-//! Hosts, one rule at a time.
