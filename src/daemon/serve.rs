@@ -28,8 +28,8 @@ use crate::turn::{Request, Turned, World};
 const FAREWELL: (Duration, Duration) = (Duration::from_secs(7), Duration::from_secs(2));
 /// Between two attempts while something is in trouble: at least, and at most.
 const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
-/// How many times as long as the last turn took the notifications of the database have to wait, so that a table that
-/// is always busy costs at most a tenth of a processor.
+/// After a turn that the database asked for, it has to wait this many times as long as that took before it is heard
+/// again: a table that is always busy costs at most a tenth of a processor.
 const REST: u32 = 9;
 
 /// Why a turn begins.
@@ -47,7 +47,7 @@ enum Wake {
 /// What to wait for after a turn.
 #[derive(Clone, Copy, Debug)]
 enum Next {
-    /// Anything, after a turn that took so long.
+    /// Anything; but the database only after so long.
     Anything(Duration),
     /// So long, or until the files change, in which the trouble may lie.
     Trouble(Duration),
@@ -117,7 +117,7 @@ impl Daemon {
                 Ok(()) => {
                     self.backoff = BACKOFF.0;
                     tracing::debug!(took_ms = begun.elapsed().as_millis(), "the turn is over");
-                    Next::Anything(begun.elapsed())
+                    Next::Anything(if wake == Wake::Database { begun.elapsed() * REST } else { Duration::ZERO })
                 }
                 Err(failure) if self.is_fatal(&failure) => return Err(failure),
                 Err(failure) => self.meet(&failure, begun).await,
@@ -214,7 +214,7 @@ impl Daemon {
             tracing::debug!("the trouble could not be noted for `status`: {}", error.line());
         }
         if failure.problems().is_some() {
-            return Next::Anything(begun.elapsed());
+            return Next::Anything(begun.elapsed() * REST);
         }
         let wait = self.backoff.mul_f64(fastrand::f64().mul_add(0.5, 1.0));
         let most = BACKOFF.1.min(self.world.config.interval);
@@ -247,7 +247,7 @@ impl Daemon {
         };
         let database = async {
             match next {
-                Next::Anything(took) => tokio::time::sleep(took * REST).await,
+                Next::Anything(rest) => tokio::time::sleep(rest).await,
                 Next::Trouble(_) => std::future::pending().await,
             }
             listener.changed().await;

@@ -162,10 +162,10 @@ fn postgres_tells_of_what_others_write_and_not_of_what_we_do() {
     assert_eq!(calm(&daemon), before + 1);
 
     // A hundred transactions in a row are a burst, or a few, and not a hundred turns.
-    world.sql("DO $$ BEGIN FOR n IN 1..100 LOOP UPDATE sessions SET title = 'Drift ' || n; COMMIT; END LOOP; END $$");
-    titled(&world, SOON, &["One"]);
+    world.sql("DO $$ BEGIN FOR n IN 1..100 LOOP UPDATE sessions SET updated_at = now(); COMMIT; END LOOP; END $$");
+    settle(LATE, &true, || turns(&daemon) > before + 1);
     let made = calm(&daemon) - before - 1;
-    assert!((1..20).contains(&made), "{made} turns");
+    assert!(made < 20, "{made} turns");
     end(daemon);
 }
 
@@ -180,7 +180,7 @@ fn a_listener_that_was_cut_off_listens_again() {
     // Something may have been missed meanwhile.
     settle(LATE, &(before + 1), || turns(&daemon));
     world.sql("UPDATE sessions SET title = 'Drifted'");
-    titled(&world, SOON, &["One"]);
+    titled(&world, LATE, &["One"]);
     end(daemon);
 }
 
