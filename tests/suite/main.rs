@@ -1,6 +1,11 @@
 //! The one test binary.
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that fails should stop at once")]
 
+mod canary;
 mod fixture;
+mod hosts;
+mod preview;
+mod saved;
 mod scenario;
+mod settle;
 mod tidy;
