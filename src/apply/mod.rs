@@ -15,6 +15,7 @@ use crate::port::Ports;
 use crate::resource::Recorded;
 use crate::store::connect::Database;
 use crate::store::error::Result;
+use crate::store::sql::Id;
 use crate::store::{Authority, Context, Entry, Tx, journal, ledger};
 use effects::Receipt;
 
@@ -26,6 +27,8 @@ pub const BATCH: usize = 500;
 pub struct Report {
     /// The changes made, each as a line, in order.
     pub applied: Vec<String>,
+    /// What was put in the hand-off for them, by attempt.
+    pub handed_off: Vec<(ResourceId, Id)>,
     /// Resources that were no longer what the plan saw. They are planned again.
     pub conflicts: Vec<ResourceId>,
     /// Resources that could not be written, and why.
@@ -155,6 +158,9 @@ fn tell(part: &[(&Planned, Receipt)], outcomes: &[Recorded], report: &mut Report
         match outcome {
             Recorded::Done => {
                 effects::log(&planned.change, receipt);
+                if let Receipt::Minted(minted) = receipt {
+                    report.handed_off.push((planned.change.id.clone(), minted.attempt));
+                }
                 report.applied.push(change_line(&planned.change));
             }
             Recorded::Conflict => report.conflicts.push(planned.change.id.clone()),

@@ -12,6 +12,8 @@ use crate::resource::host::by_hand::{Intent, Wish};
 use crate::resource::session::SessionId;
 use crate::secret::Secret;
 use crate::turn::World;
+use crate::turn::by_hand::Done;
+use crate::turn::hosts::Collected;
 
 pub async fn host(world: &World, verb: &HostVerb) -> Result<u8> {
     match verb {
@@ -26,12 +28,13 @@ pub async fn host(world: &World, verb: &HostVerb) -> Result<u8> {
         HostVerb::Rotate { session_id, rotated_by, rotation_reason, expires_in } => {
             let wish = Wish::Rotate { expires_in: *expires_in };
             let done = carry_out(world, &intent(*session_id, rotated_by, rotation_reason, wish)).await?;
-            out(&format!("{done}The new GUID waits to be claimed: reconcile host claim {session_id}\n"))?;
+            let line = done.map(|done| done.line).unwrap_or_default();
+            out(&format!("{line}The new GUID waits to be claimed: reconcile host claim {session_id}\n"))?;
             Ok(0)
         }
         HostVerb::Revoke { session_id, revoked_by, reason } => {
             let done = carry_out(world, &intent(*session_id, revoked_by, reason, Wish::Revoke)).await?;
-            out(&done)?;
+            out(&done.map_or_else(|| format!("  host/{session_id} is revoked already\n"), |done| done.line))?;
             Ok(0)
         }
         HostVerb::Claim { session_id } => {
@@ -62,19 +65,24 @@ async fn preview(world: &World, intent: &Intent) -> Result<u8> {
     Ok(0)
 }
 
-async fn carry_out(world: &World, intent: &Intent) -> Result<String> {
+async fn carry_out(world: &World, intent: &Intent) -> Result<Option<Done>> {
     if let Some(migrated) = world.prepare().await? {
         super::setup::told(&migrated);
     }
-    let done = working("writing", world.by_hand(intent)).await?;
-    Ok(done.unwrap_or_else(|| format!("  {} is so already\n", intent.id())))
+    working("writing", world.by_hand(intent)).await
 }
 
 async fn create(world: &World, intent: &Intent) -> Result<u8> {
     let done = carry_out(world, intent).await?;
-    err(&format!("{}\n{done}", where_to(world)));
+    let Some(Done { line, attempt: Some(attempt) }) = done else {
+        return Err(Failure::error(format!("{} was given no GUID", intent.id())).hint("try again"));
+    };
+    err(&format!("{}\n{line}", where_to(world)));
     // Through the same hand-off as every other GUID: if we die here, it can still be claimed.
-    let guid = world.claim(intent.session, Some(intent.by.clone())).await?;
+    let Collected { guid, replaced } = world.collect(intent.session, attempt, &intent.by).await?;
+    if replaced {
+        tracing::warn!("{} was given a newer GUID meanwhile, by another command: this one opens nothing", intent.id());
+    }
     err("This GUID is shown once, and is nowhere else:\n");
     show(&guid)
 }
