@@ -104,6 +104,7 @@ impl Observed {
             host_session_id: self.host_session_id,
             generation: self.generation,
             rotation: self.rotation,
+            is_revoked: self.revoked_at.is_some(),
             expires_at: self.expires_at,
         }
     }
@@ -155,6 +156,8 @@ pub struct Over {
     pub host_session_id: i64,
     pub generation: i64,
     pub rotation: i64,
+    /// A revocation that comes in between is not undone by a step that did not know of it.
+    pub is_revoked: bool,
     /// When the GUID that stands there expires.
     pub expires_at: Option<DateTime<Utc>>,
 }
