@@ -3,7 +3,7 @@
 use std::io::Read;
 
 use super::args::HostVerb;
-use super::print::{err, out, working};
+use super::print::{err, out, out_once, working};
 use crate::change::rfc3339;
 use crate::failure::{Failure, Result};
 use crate::plan::render::change_line;
@@ -89,8 +89,7 @@ async fn create(world: &World, intent: &Intent) -> Result<u8> {
 
 /// The one place where a GUID leaves for its reader.
 fn show(guid: &Secret) -> Result<u8> {
-    out(&format!("{}\n", guid.expose()))?;
-    Ok(0)
+    out_once(guid).map(|()| 0)
 }
 
 async fn verify(world: &World, session: SessionId) -> Result<u8> {
