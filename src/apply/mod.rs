@@ -15,6 +15,7 @@ use crate::port::Ports;
 use crate::resource::Recorded;
 use crate::store::connect::Database;
 use crate::store::error::Result;
+use crate::store::sql::Id;
 use crate::store::{Authority, Context, Entry, Tx, journal, ledger};
 use effects::Receipt;
 
@@ -26,6 +27,8 @@ pub const BATCH: usize = 500;
 pub struct Report {
     /// The changes made, each as a line, in order.
     pub applied: Vec<String>,
+    /// The hand-off attempts of the secrets that were minted, in the order of the changes that minted them.
+    pub minted: Vec<Id>,
     /// Resources that were no longer what the plan saw. They are planned again.
     pub conflicts: Vec<ResourceId>,
     /// Resources that could not be written, and why.
@@ -155,6 +158,7 @@ fn tell(part: &[(&Planned, Receipt)], outcomes: &[Recorded], report: &mut Report
         match outcome {
             Recorded::Done => {
                 effects::log(&planned.change, receipt);
+                report.minted.extend(receipt.attempt());
                 report.applied.push(change_line(&planned.change));
             }
             Recorded::Conflict => report.conflicts.push(planned.change.id.clone()),

@@ -10,6 +10,7 @@ use crate::resource::host::mint::handoff_key;
 use crate::resource::host::verify::{Standing, incident, standing};
 use crate::resource::session::SessionId;
 use crate::secret::Secret;
+use crate::store::sql::Id;
 use crate::store::{Authority, Tx, migrate};
 
 impl World {
@@ -47,6 +48,25 @@ impl World {
             .hint("this attempt stands in the journal as an incident"));
         }
         self.take(session, row, secrets, tx).await
+    }
+
+    /// Takes the GUID that a command has just minted, for the one who typed the command. `false` beside it: another
+    /// command has replaced the GUID since, as if the two had come one after the other.
+    pub async fn claim_own(&self, session: SessionId, attempt: Id, actor: &str) -> Result<(Secret, bool)> {
+        let secrets = self.secrets()?;
+        let mut tx = self.write_by_hand(Some(actor.to_owned())).await?;
+        let rows = standing(session, &mut tx).await?;
+        if let Some(row) = rows.first().filter(|row| row.attempt == Some(attempt)) {
+            return Ok((self.take(session, row, secrets, tx).await?, true));
+        }
+        drop(tx);
+        let Some(taken) = secrets.handoff.take(&handoff_key(session, attempt)).await? else {
+            let message = format!("another command has replaced the new GUID of session {session}, and taken it away");
+            return Err(Failure::error(message));
+        };
+        let secret = taken.secret().clone();
+        taken.finish().await?;
+        Ok((secret, false))
     }
 
     async fn take(&self, session: SessionId, row: &Standing, secrets: Secrets, mut tx: Tx) -> Result<Secret> {

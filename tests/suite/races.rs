@@ -32,14 +32,14 @@ both! {
         daemon.wait_for("watching desired-state", LIMIT);
         for round in 1..=3 {
             let outputs = together(world, 2, &["host", "create", "--session-id", "215", "--quiet"]);
-            // Whoever came first may find that its GUID was replaced before it could be shown; then it says so.
-            let shown: Vec<&Output> = outputs.iter().filter(|output| output.code == 0).collect();
-            assert!(!shown.is_empty(), "nobody got a GUID in round {round}");
             assert_eq!(one(world, "SELECT COUNT(*) FROM host_sessions WHERE session_id = 215 AND is_active"), "1");
-            let valid = shown.iter().filter(|output| {
+            // As if they had come one after the other: each is shown its own GUID, and the later one is valid.
+            let valid = outputs.iter().filter(|output| {
+                assert!(output.code == 0 && output.stdout.trim().len() == 36, "round {round}: {}", output.text());
                 world.run_with(&["host", "verify", "--session-id", "215"], &output.stdout).code == 0
             });
-            assert_eq!(valid.count(), 1, "the last GUID that was shown is the one that opens the session");
+            assert_eq!(valid.count(), 1, "round {round}");
+            assert_ne!(outputs[0].stdout, outputs[1].stdout);
         }
         daemon.signal(Signal::TERM);
         daemon.finish(LIMIT).expect_code(0);
@@ -49,7 +49,9 @@ both! {
         world.write("desired-state/week.yaml", WEEK);
         world.run(&["migrate"]).expect_code(0);
         world.run(&["--once"]).expect_code(0);
-        together(world, 8, &["host", "create", "--session-id", "215", "--force-new", "--quiet"]);
+        for output in together(world, 8, &["host", "create", "--session-id", "215", "--force-new", "--quiet"]) {
+            assert_eq!(output.code, 0, "{}", output.text());
+        }
         assert_eq!(one(world, "SELECT COUNT(*) FROM host_sessions WHERE session_id = 215 AND is_active"), "1");
     }
 
