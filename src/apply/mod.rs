@@ -27,8 +27,8 @@ pub const BATCH: usize = 500;
 pub struct Report {
     /// The changes made, each as a line, in order.
     pub applied: Vec<String>,
-    /// What was put in the hand-off for them, by attempt.
-    pub handed_off: Vec<(ResourceId, Id)>,
+    /// The hand-off attempts of the secrets that were minted, in the order of the changes that minted them.
+    pub minted: Vec<Id>,
     /// Resources that were no longer what the plan saw. They are planned again.
     pub conflicts: Vec<ResourceId>,
     /// Resources that could not be written, and why.
@@ -156,9 +156,7 @@ fn tell(part: &[(&Planned, Receipt)], outcomes: &[Recorded], report: &mut Report
         match outcome {
             Recorded::Done => {
                 effects::log(&planned.change, receipt);
-                if let Receipt::Minted(minted) = receipt {
-                    report.handed_off.push((planned.change.id.clone(), minted.attempt));
-                }
+                report.minted.extend(receipt.attempt());
                 report.applied.push(change_line(&planned.change));
             }
             Recorded::Conflict => report.conflicts.push(planned.change.id.clone()),

@@ -13,7 +13,6 @@ use crate::resource::session::SessionId;
 use crate::secret::Secret;
 use crate::turn::World;
 use crate::turn::by_hand::Done;
-use crate::turn::hosts::Collected;
 
 pub async fn host(world: &World, verb: &HostVerb) -> Result<u8> {
     match verb {
@@ -28,13 +27,12 @@ pub async fn host(world: &World, verb: &HostVerb) -> Result<u8> {
         HostVerb::Rotate { session_id, rotated_by, rotation_reason, expires_in } => {
             let wish = Wish::Rotate { expires_in: *expires_in };
             let done = carry_out(world, &intent(*session_id, rotated_by, rotation_reason, wish)).await?;
-            let line = done.map(|done| done.line).unwrap_or_default();
-            out(&format!("{line}The new GUID waits to be claimed: reconcile host claim {session_id}\n"))?;
+            out(&format!("{}The new GUID waits to be claimed: reconcile host claim {session_id}\n", done.told))?;
             Ok(0)
         }
         HostVerb::Revoke { session_id, revoked_by, reason } => {
             let done = carry_out(world, &intent(*session_id, revoked_by, reason, Wish::Revoke)).await?;
-            out(&done.map_or_else(|| format!("  host/{session_id} is revoked already\n"), |done| done.line))?;
+            out(&done.told)?;
             Ok(0)
         }
         HostVerb::Claim { session_id } => {
@@ -65,25 +63,24 @@ async fn preview(world: &World, intent: &Intent) -> Result<u8> {
     Ok(0)
 }
 
-async fn carry_out(world: &World, intent: &Intent) -> Result<Option<Done>> {
+async fn carry_out(world: &World, intent: &Intent) -> Result<Done> {
     if let Some(migrated) = world.prepare().await? {
         super::setup::told(&migrated);
     }
-    working("writing", world.by_hand(intent)).await
+    let done = working("writing", world.by_hand(intent)).await?;
+    Ok(done.unwrap_or_else(|| Done { told: format!("  {} is so already\n", intent.id()), attempt: None }))
 }
 
 async fn create(world: &World, intent: &Intent) -> Result<u8> {
     let done = carry_out(world, intent).await?;
-    let Some(Done { line, attempt: Some(attempt) }) = done else {
-        return Err(Failure::error(format!("{} was given no GUID", intent.id())).hint("try again"));
-    };
-    err(&format!("{}\n{line}", where_to(world)));
+    err(&format!("{}\n{}", where_to(world), done.told));
+    let minted = || Failure::error(format!("no GUID was made for session {}", intent.session));
     // Through the same hand-off as every other GUID: if we die here, it can still be claimed.
-    let Collected { guid, replaced } = world.collect(intent.session, attempt, &intent.by).await?;
-    if replaced {
-        tracing::warn!("{} was given a newer GUID meanwhile, by another command: this one opens nothing", intent.id());
-    }
-    err("This GUID is shown once, and is nowhere else:\n");
+    let (guid, is_current) = world.claim_own(intent.session, done.attempt.ok_or_else(minted)?, &intent.by).await?;
+    err(match is_current {
+        true => "This GUID is shown once, and is nowhere else:\n",
+        false => "Another command has replaced this GUID already; it opens nothing any more:\n",
+    });
     show(&guid)
 }
 

@@ -18,11 +18,12 @@ use crate::store::sql::{Id, now};
 /// Rows may move under a command; it then looks again, so many times.
 const ATTEMPTS: u64 = 12;
 
-/// What a command by hand did.
+/// What a command did.
+#[derive(Debug)]
 pub struct Done {
     /// As a plan shows it.
-    pub line: String,
-    /// Under which attempt its GUID lies in the hand-off, where it made one.
+    pub told: String,
+    /// The hand-off attempt of the GUID that it minted.
     pub attempt: Option<Id>,
 }
 
@@ -69,7 +70,7 @@ impl World {
         Ok(SessionState::Missing { near })
     }
 
-    /// Carries the intent out. `None`: it was fulfilled already.
+    /// Carries the intent out; `None`: it was fulfilled already.
     pub async fn by_hand(&self, intent: &Intent) -> Result<Option<Done>> {
         let context = self.by_user(Some(intent.by.clone()));
         for attempt in 0..ATTEMPTS {
@@ -90,8 +91,7 @@ impl World {
                 return Err(Failure::error(format!("{id} could not be written: {why}")).hints(hint));
             }
             if report.conflicts.is_empty() {
-                let attempt = report.handed_off.pop().map(|(_, attempt)| attempt);
-                return Ok(report.applied.pop().map(|line| Done { line, attempt }));
+                return Ok(report.applied.pop().map(|told| Done { told, attempt: report.minted.pop() }));
             }
             // Somebody else writes the same row: come back at another moment than they do.
             tokio::time::sleep(Duration::from_millis(fastrand::u64(5..40) * (attempt + 1))).await;

@@ -19,13 +19,6 @@ use crate::store::{Authority, Tx, migrate};
 /// A host may change between looking and claiming; then it is looked at again, so many times.
 const ATTEMPTS: usize = 4;
 
-/// A GUID in the hands of whoever made it.
-pub struct Collected {
-    pub guid: Secret,
-    /// Another command has given the host a newer GUID meanwhile, so that this one opens nothing.
-    pub replaced: bool,
-}
-
 impl World {
     fn secrets(&self) -> Result<Secrets> {
         let secrets = Secrets::existing(&self.config.host_keys, &self.config.data_dir);
@@ -48,22 +41,22 @@ impl World {
         })
     }
 
-    /// Takes the GUID that a command by hand has just made, for the person who gave the command.
+    /// Takes the GUID that a command has just minted, for the one who typed the command. `false` beside it: another
+    /// command has replaced the GUID since, as if the two had come one after the other.
     ///
     /// Errors: as [`World::claim`].
-    pub async fn collect(&self, session: SessionId, attempt: Id, by: &str) -> Result<Collected> {
+    pub async fn claim_own(&self, session: SessionId, attempt: Id, actor: &str) -> Result<(Secret, bool)> {
         let own = |row: &Standing| row.attempt == Some(attempt);
-        if let Some(guid) = self.claim_where(session, Some(by.to_owned()), own).await? {
-            return Ok(Collected { guid, replaced: false });
+        if let Some(secret) = self.claim_where(session, Some(actor.to_owned()), own).await? {
+            return Ok((secret, true));
         }
-        // Another command came right after this one. As if it had come a moment later, this one's GUID is shown.
         let Some(taken) = self.secrets()?.handoff.take(&handoff_key(session, attempt)).await? else {
-            return Err(Failure::error(format!("the new GUID of session {session} was replaced at this very moment"))
-                .hint("somebody else gives this host new GUIDs too: see `reconcile history`"));
+            let message = format!("another command has replaced the new GUID of session {session}, and taken it away");
+            return Err(Failure::error(message));
         };
-        let guid = taken.secret().clone();
+        let secret = taken.secret().clone();
         taken.finish().await?;
-        Ok(Collected { guid, replaced: true })
+        Ok((secret, false))
     }
 
     /// Claims the GUID of the session's first host that is `wanted`; `None`: there is no such host.

@@ -4,7 +4,9 @@
 mod canary;
 mod fixture;
 mod hosts;
+mod power_cut;
 mod preview;
+mod races;
 mod saved;
 mod scenario;
 mod settle;
