@@ -124,7 +124,7 @@ fn log_to_stderr(config: &Config, terminal: Terminal) {
     // The libraries below are told of only when something is wrong, or when all is asked for.
     let level = config.log_level;
     let others = if level >= Level::DEBUG { Level::INFO } else { Level::WARN };
-    let filter = EnvFilter::new(format!("reconcile={level},{others}"));
+    let filter = EnvFilter::new(format!("reconcile={level},notify=off,{others}"));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
     match config.log_format {
         LogFormat::Text => builder.with_ansi(terminal.color_err).with_timer(Clock).init(),

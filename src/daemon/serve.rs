@@ -2,13 +2,15 @@
 //!
 //! Events are hints: each turn reads all that it needs afresh, so a missed one costs at most an interval.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::holder;
 use super::watch::Watch;
-use crate::change::span;
+use crate::change::{Source, span};
 use crate::failure::{Class, Failure, Result};
 use crate::store::Context;
 use crate::store::error::Error;
@@ -50,6 +52,13 @@ pub async fn serve(world: World, tell: &dyn Fn(&Turned) -> Result<()>) -> Result
         hangup: signal(SignalKind::hangup()).map_err(failed)?,
     };
     let config = &world.config;
+    // A commit that was never there is a mistake in the settings; one that is lost later is waited for.
+    if config.source == Source::Head
+        && let Err(failure) = world.read().await
+        && failure.problems().is_none()
+    {
+        return Err(failure);
+    }
     let watch = Watch::start(config.source, &config.state, config.debounce, config.debounce_max).await;
     let watch = watch.map_err(|error| Failure::caused(&error))?;
     let listener = Listener::new(&world.database);
@@ -62,6 +71,7 @@ pub async fn serve(world: World, tell: &dyn Fn(&Turned) -> Result<()>) -> Result
         last_trouble: None,
         backoff: BACKOFF.0,
         told: None,
+        applying: Arc::new(AtomicBool::new(false)),
     };
     daemon.run(&mut signals, tell).await
 }
@@ -77,33 +87,41 @@ struct Daemon {
     backoff: Duration,
     /// What was last told of blocked resources.
     told: Option<Vec<String>>,
+    /// A turn holds the lease and may be writing.
+    applying: Arc<AtomicBool>,
 }
 
 impl Daemon {
     async fn run(&mut self, signals: &mut Signals, tell: &dyn Fn(&Turned) -> Result<()>) -> Result<()> {
         let mut wake = Wake::Start;
-        let mut first = true;
+        let mut is_ready = false;
         loop {
             tracing::debug!(?wake, "a turn begins");
-            // A signal during the turn lets it end in order, within a limit.
+            let applying = Arc::clone(&self.applying);
             let ended = {
                 let turn = self.turn_or_wait(tell);
                 tokio::pin!(turn);
                 tokio::select! {
                     ended = &mut turn => Some(ended),
-                    () = signals.end() => tokio::time::timeout(FAREWELL, turn).await.ok().map(|_| Ok(Next::End)),
+                    () = signals.end() => {
+                        // A step that writes may end in order, within a limit; who only waits need not.
+                        if applying.load(Ordering::Relaxed) {
+                            drop(tokio::time::timeout(FAREWELL, turn).await);
+                        }
+                        None
+                    }
                 }
             };
             let next = match ended {
-                None | Some(Ok(Next::End)) => break,
+                None => break,
                 Some(Ok(next)) => next,
-                Some(Err(failure)) if first => return Err(failure),
+                Some(Err(failure)) if wake == Wake::Start => return Err(failure),
                 Some(Err(_)) => Next::Soon(self.backoff),
             };
-            if first && matches!(next, Next::Quiet) {
+            if !is_ready && matches!(next, Next::Quiet) {
                 self.ready();
+                is_ready = true;
             }
-            first = false;
             wake = self.wait(next, signals).await;
             if wake == Wake::End {
                 break;
@@ -122,7 +140,9 @@ impl Daemon {
 
     /// One turn. Trouble that may pass by itself is logged and met again later.
     async fn turn_or_wait(&mut self, tell: &dyn Fn(&Turned) -> Result<()>) -> Result<Next> {
-        match self.turn(tell).await {
+        let turned = self.turn(tell).await;
+        self.applying.store(false, Ordering::Relaxed);
+        match turned {
             Ok(()) => {
                 if self.last_trouble.take().is_some() {
                     tracing::info!("all is well again");
@@ -171,23 +191,11 @@ impl Daemon {
         // The files first: a bad one must not even make a database.
         drop(self.world.read().await?);
         self.hold_lease().await?;
-        let Some(lease) = &mut self.lease else { return Ok(()) };
-        let turned = {
-            let beat = lease.beat(&self.world.database, &self.context).await;
-            if let Err(error) = beat {
-                self.lost(&error);
-                return Err(error.into());
-            }
-            let Some(lease) = &self.lease else { return Ok(()) };
-            self.world.turn(lease, &Request::everything()).await
-        };
-        let turned = match turned {
-            Ok(turned) => turned,
-            Err(failure) => {
-                // Whether the lease is still ours shows at the next beat.
-                return Err(failure);
-            }
-        };
+        self.applying.store(true, Ordering::Relaxed);
+        // Whether the lease is still ours shows here; that it is lost in the middle of a turn, at the next one.
+        self.beat().await?;
+        let Some(lease) = &self.lease else { return Ok(()) };
+        let turned = self.world.turn(lease, &Request::everything()).await?;
         tracing::debug!(took_ms = started.elapsed().as_millis(), "the turn is over");
         self.say(&turned, tell)
     }
@@ -207,10 +215,14 @@ impl Daemon {
         Ok(())
     }
 
-    fn lost(&mut self, error: &Error) {
-        if matches!(error, Error::LeaseLost) {
+    /// Shows the others that we live. A lease that is lost is forgotten.
+    async fn beat(&mut self) -> std::result::Result<(), Error> {
+        let Some(lease) = &mut self.lease else { return Ok(()) };
+        let beaten = lease.beat(&self.world.database, &self.context).await;
+        if matches!(beaten, Err(Error::LeaseLost)) {
             self.lease = None;
         }
+        beaten
     }
 
     /// Tells what is new: what was done, and what is blocked when that has changed.
@@ -242,11 +254,11 @@ impl Daemon {
             // A tenth more or less, so that many daemons do not look at the same moment.
             Next::Quiet => config.interval.mul_f64(fastrand::f64().mul_add(0.2, 0.9)),
             Next::Soon(wait) => wait,
-            Next::End => return Wake::End,
         };
         let timer = tokio::time::sleep(until);
         tokio::pin!(timer);
-        let mut pulse = tokio::time::interval(config.lease / 5);
+        let period = config.lease / 5;
+        let mut pulse = tokio::time::interval_at(tokio::time::Instant::now() + period, period);
         pulse.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
@@ -256,10 +268,7 @@ impl Daemon {
                 wake = signals.any() => return wake,
                 _ = pulse.tick() => {
                     drop(sd_notify::notify(&[sd_notify::NotifyState::Watchdog]));
-                    if let Some(lease) = &mut self.lease
-                        && let Err(error) = lease.beat(&self.world.database, &self.context).await
-                    {
-                        self.lost(&error);
+                    if let Err(error) = self.beat().await {
                         tracing::debug!("the heartbeat failed: {}", error.chain());
                         return Wake::Timer;
                     }
@@ -287,7 +296,6 @@ enum Next {
     Quiet,
     /// So long, whatever happens meanwhile.
     Soon(Duration),
-    End,
 }
 
 impl Signals {

@@ -359,6 +359,10 @@ pub async fn read(config: &Config) -> Result<Wanted> {
     if problems.has_errors() {
         return Err(Failure::files(problems));
     }
+    if desired.is_empty() {
+        let state = config.state.display();
+        tracing::warn!("{state} DECLARES NOTHING: every row is unmanaged and left alone. Is it the right directory?");
+    }
     Ok(Wanted { desired, revision: tree.revision, warnings: problems })
 }
 
