@@ -10,5 +10,6 @@ mod preview;
 mod races;
 mod saved;
 mod scenario;
+mod schema;
 mod settle;
 mod tidy;
