@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that fails should stop at once")]
 
 mod canary;
+mod cli;
 mod daemon;
 mod fixture;
 mod hosts;
