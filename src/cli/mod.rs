@@ -28,7 +28,17 @@ pub fn main() -> ExitCode {
         err(&format!("error: {error}\n"));
         return ExitCode::from(1);
     }
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(usage) => {
+            // The parser's own code for a wrong command line, 2, says "changes pending" here.
+            let code = u8::from(usage.use_stderr());
+            return match usage.print() {
+                Ok(()) => ExitCode::from(code),
+                Err(_) => ExitCode::from(1),
+            };
+        }
+    };
     let terminal = Terminal::of(&cli.global);
     let config = match settings(&cli.global) {
         Ok(config) => config,
