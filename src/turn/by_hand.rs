@@ -1,6 +1,7 @@
 //! A command by hand: an intent for one resource that takes the same way as everything else. It is serialised by the
 //! row's own expectation, so it works beside a running daemon.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Picture, World};
@@ -9,6 +10,7 @@ use crate::change::{Change, Revision};
 use crate::failure::{Failure, Result};
 use crate::kinds::Step;
 use crate::plan::Plan;
+use crate::port;
 use crate::resource::host::by_hand::{Intent, Wish};
 use crate::resource::host::diff::SessionState;
 use crate::resource::{host, session};
@@ -49,6 +51,13 @@ impl World {
             tracing::error!("PROVISIONER-ERROR: {}", blocked.reason);
             Failure::error(blocked.reason).hint(blocked.hint)
         })?;
+        if change.as_ref().is_some_and(|change| matches!(change.step, host::Step::Mint(_))) {
+            // A dry run must not promise what no key can keep.
+            self.config.host_keys.open_existing().map_err(|error| {
+                tracing::error!("PROVISIONER-ERROR: {error}");
+                Failure::from(port::Error::from(Arc::new(error)))
+            })?;
+        }
         match (observed, intent.wish) {
             (_, Wish::Revoke) => {}
             (Some(host), _) => {

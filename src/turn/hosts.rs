@@ -46,7 +46,8 @@ impl World {
     ///
     /// Errors: as [`World::claim`].
     pub async fn claim_own(&self, session: SessionId, attempt: Id, actor: &str) -> Result<(Secret, bool)> {
-        let own = |row: &Standing| row.attempt == Some(attempt);
+        // A row that `--force-new` has put aside stays, inactive, and with its attempt.
+        let own = |row: &Standing| row.attempt == Some(attempt) && (row.is_active || row.revoked_at.is_some());
         if let Some(secret) = self.claim_where(session, Some(actor.to_owned()), own).await? {
             return Ok((secret, true));
         }
