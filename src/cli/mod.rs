@@ -128,10 +128,11 @@ fn settings(global: &Global) -> Result<Config> {
 }
 
 fn log_to_stderr(config: &Config, terminal: Terminal) {
-    // The libraries below are told of only when something is wrong, or when all is asked for.
+    // The libraries below are told of only when something is wrong, or when all is asked for; the file events that
+    // are watched never, because what is made of them is.
     let level = config.log_level;
     let others = if level >= Level::DEBUG { Level::INFO } else { Level::WARN };
-    let filter = EnvFilter::new(format!("reconcile={level},notify=off,{others}"));
+    let filter = EnvFilter::new(format!("reconcile={level},{others},notify=off"));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
     match config.log_format {
         LogFormat::Text => builder.with_ansi(terminal.color_err).with_timer(Clock).init(),

@@ -25,15 +25,15 @@ pub async fn run(world: World, mode: &Mode, format: Format, terminal: Terminal) 
         (true, ..) => preview(&world, mode, &request, format, terminal).await,
         (_, true, _) => {
             only(format, &[Format::Text, Format::Json])?;
-            once(&world, mode, format, async |lease: &Lease| world.turn(lease, &request).await).await
+            once(&world, mode, format, terminal, async |lease: &Lease| world.turn(lease, &request).await).await
         }
         (_, _, Some(file)) => {
             only(format, &[Format::Text, Format::Json])?;
             let saved = saved::read(file)?;
             world.admit_saved(&saved).await?;
             let force = request.force.clone();
-            once(&world, mode, format, async |lease: &Lease| world.apply_saved(lease, &saved, force.clone()).await)
-                .await
+            let apply = async |lease: &Lease| world.apply_saved(lease, &saved, force.clone()).await;
+            once(&world, mode, format, terminal, apply).await
         }
         (false, false, None) => match (&mode.target, &request.force) {
             (None, None) => daemon::serve::serve(world, &|turned| out(&told(turned))).await.map(|()| 0),
@@ -79,6 +79,7 @@ async fn once(
     world: &World,
     mode: &Mode,
     format: Format,
+    terminal: Terminal,
     turn: impl AsyncFnOnce(&Lease) -> Result<Turned>,
 ) -> Result<u8> {
     // The files are read before anything is opened for writing: a bad file leaves no trace.
@@ -95,6 +96,9 @@ async fn once(
     let released = lease.release(&world.database, &context).await;
     let turned = turned?;
     released?;
+    if !turned.warnings.is_empty() {
+        err(&turned.warnings.render(terminal.color_err, terminal.width));
+    }
     match format {
         Format::Json => out(&format!("{:#}\n", render::json(&turned.plan)))?,
         _ => out(&told(&turned))?,
@@ -121,7 +125,7 @@ fn finish(mode: &Mode, turned: &Turned) -> Result<u8> {
 
 /// What a turn did, as text.
 fn told(turned: &Turned) -> String {
-    let Turned { plan, outcome } = turned;
+    let Turned { plan, outcome, warnings: _ } = turned;
     let mut text = String::new();
     let Outcome::Applied(report) = outcome else { return text };
     for line in report.applied.iter().take(MOST) {

@@ -1,6 +1,10 @@
 //! What wakes the daemon, and what it does then.
 
+mod heart;
 pub mod serve;
+mod signals;
+mod systemd;
+mod voice;
 pub mod watch;
 
 /// Who applies, as the lease and `status` name it: process and host.

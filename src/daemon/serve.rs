@@ -1,34 +1,36 @@
 //! The daemon's loop: hold the lease, and carry out a turn whenever something may have changed.
 //!
 //! Events are hints: each turn reads all that it needs afresh, so a missed one costs at most an interval.
+//!
+//! ```text
+//! lead (take the lease, or follow its holder) ──► turn ──► wait (files, database, timer, signal) ──► turn …
+//!   ▲                                              │
+//!   └───────── lost to another, or refused ────────┘
+//! ```
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
-
-use super::holder;
+use super::heart::Heart;
+use super::signals::{Signals, Told};
+use super::voice::Voice;
 use super::watch::Watch;
-use crate::change::{Source, span};
+use super::{holder, systemd};
+use crate::change::span;
 use crate::failure::{Class, Failure, Result};
 use crate::store::Context;
 use crate::store::error::Error;
 use crate::store::lease::{self, Lease, Patience};
 use crate::store::listen::Listener;
-use crate::turn::{Outcome, Request, Turned, World};
+use crate::turn::{Request, Turned, World};
 
-/// How long the present step may take to end after `SIGTERM`.
-const FAREWELL: Duration = Duration::from_secs(10);
-/// Between two attempts while a server is away: at least, and at most.
+/// How long a turn may go on after `SIGTERM`, and how long giving the lease back may take: ten seconds in all.
+const FAREWELL: (Duration, Duration) = (Duration::from_secs(7), Duration::from_secs(2));
+/// Between two attempts while something is in trouble: at least, and at most.
 const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
-
-/// What the daemon is told from outside.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-    hangup: Signal,
-}
+/// How many times as long as the last turn took the notifications of the database have to wait, so that a table that
+/// is always busy costs at most a tenth of a processor.
+const REST: u32 = 9;
 
 /// Why a turn begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,280 +39,249 @@ enum Wake {
     Files,
     Database,
     Timer,
-    Hangup,
-    End,
-}
-
-/// Serves until it is told to end. `tell` is given every turn that did or blocked something.
-///
-/// Errors: only what no waiting mends, such as a refusal of the guard at the start.
-pub async fn serve(world: World, tell: &dyn Fn(&Turned) -> Result<()>) -> Result<()> {
-    let failed = |error| Failure::error(format!("signals cannot be received: {error}"));
-    let mut signals = Signals {
-        terminate: signal(SignalKind::terminate()).map_err(failed)?,
-        interrupt: signal(SignalKind::interrupt()).map_err(failed)?,
-        hangup: signal(SignalKind::hangup()).map_err(failed)?,
-    };
-    let config = &world.config;
-    // A commit that was never there is a mistake in the settings; one that is lost later is waited for.
-    if config.source == Source::Head
-        && let Err(failure) = world.read().await
-        && failure.problems().is_none()
-    {
-        return Err(failure);
-    }
-    let watch = Watch::start(config.source, &config.state, config.debounce, config.debounce_max).await;
-    let watch = watch.map_err(|error| Failure::caused(&error))?;
-    let listener = Listener::new(&world.database);
-    let mut daemon = Daemon {
-        context: world.by_user(None),
-        world,
-        lease: None,
-        watch,
-        listener,
-        last_trouble: None,
-        backoff: BACKOFF.0,
-        told: None,
-        applying: Arc::new(AtomicBool::new(false)),
-    };
-    daemon.run(&mut signals, tell).await
-}
-
-struct Daemon {
-    world: World,
-    context: Context,
-    lease: Option<Lease>,
-    watch: Watch,
-    listener: Listener,
-    /// The trouble of the last turn, so that the same one is not logged at every attempt.
-    last_trouble: Option<String>,
-    backoff: Duration,
-    /// What was last told of blocked resources.
-    told: Option<Vec<String>>,
-    /// A turn holds the lease and may be writing.
-    applying: Arc<AtomicBool>,
-}
-
-impl Daemon {
-    async fn run(&mut self, signals: &mut Signals, tell: &dyn Fn(&Turned) -> Result<()>) -> Result<()> {
-        let mut wake = Wake::Start;
-        let mut is_ready = false;
-        loop {
-            tracing::debug!(?wake, "a turn begins");
-            let applying = Arc::clone(&self.applying);
-            let ended = {
-                let turn = self.turn_or_wait(tell);
-                tokio::pin!(turn);
-                tokio::select! {
-                    ended = &mut turn => Some(ended),
-                    () = signals.end() => {
-                        // A step that writes may end in order, within a limit; who only waits need not.
-                        if applying.load(Ordering::Relaxed) {
-                            drop(tokio::time::timeout(FAREWELL, turn).await);
-                        }
-                        None
-                    }
-                }
-            };
-            let next = match ended {
-                None => break,
-                Some(Ok(next)) => next,
-                Some(Err(failure)) if wake == Wake::Start => return Err(failure),
-                Some(Err(_)) => Next::Soon(self.backoff),
-            };
-            if !is_ready && matches!(next, Next::Quiet) {
-                self.ready();
-                is_ready = true;
-            }
-            wake = self.wait(next, signals).await;
-            if wake == Wake::End {
-                break;
-            }
-        }
-        drop(sd_notify::notify(&[sd_notify::NotifyState::Stopping]));
-        self.farewell().await;
-        Ok(())
-    }
-
-    fn ready(&self) {
-        drop(sd_notify::notify(&[sd_notify::NotifyState::Ready]));
-        let every = span(self.world.config.interval);
-        tracing::info!("watching {} and looking every {every}; Ctrl-C ends it", self.world.config.state.display());
-    }
-
-    /// One turn. Trouble that may pass by itself is logged and met again later.
-    async fn turn_or_wait(&mut self, tell: &dyn Fn(&Turned) -> Result<()>) -> Result<Next> {
-        let turned = self.turn(tell).await;
-        self.applying.store(false, Ordering::Relaxed);
-        match turned {
-            Ok(()) => {
-                if self.last_trouble.take().is_some() {
-                    tracing::info!("all is well again");
-                }
-                self.backoff = BACKOFF.0;
-                Ok(Next::Quiet)
-            }
-            Err(failure) if failure.class == Class::Refused => {
-                // The database is not the one that it was: nothing more is written, until a person has looked.
-                self.lease = None;
-                self.trouble(&failure);
-                Err(failure)
-            }
-            Err(failure) if failure.problems().is_some() => {
-                self.trouble(&failure);
-                Ok(Next::Quiet)
-            }
-            Err(failure) => {
-                self.trouble(&failure);
-                let jitter = fastrand::f64().mul_add(0.5, 0.75);
-                let wait = self.backoff.mul_f64(jitter).max(BACKOFF.0);
-                self.backoff = (self.backoff * 2).min(BACKOFF.1).min(self.world.config.interval.max(BACKOFF.0));
-                Ok(Next::Soon(wait))
-            }
-        }
-    }
-
-    fn trouble(&mut self, failure: &Failure) {
-        let line = failure.line();
-        if self.last_trouble.as_ref() == Some(&line) {
-            tracing::debug!("still: {line}");
-            return;
-        }
-        match failure.problems() {
-            Some(_) => tracing::error!("{line}; the last good state stays in force\n{}", failure.report(false, 100)),
-            None => tracing::error!("{line}"),
-        }
-        for hint in &failure.hints {
-            tracing::error!("hint: {hint}");
-        }
-        self.last_trouble = Some(line);
-    }
-
-    async fn turn(&mut self, tell: &dyn Fn(&Turned) -> Result<()>) -> Result<()> {
-        let started = Instant::now();
-        // The files first: a bad one must not even make a database.
-        drop(self.world.read().await?);
-        self.hold_lease().await?;
-        self.applying.store(true, Ordering::Relaxed);
-        // Whether the lease is still ours shows here; that it is lost in the middle of a turn, at the next one.
-        self.beat().await?;
-        let Some(lease) = &self.lease else { return Ok(()) };
-        let turned = self.world.turn(lease, &Request::everything()).await?;
-        tracing::debug!(took_ms = started.elapsed().as_millis(), "the turn is over");
-        self.say(&turned, tell)
-    }
-
-    async fn hold_lease(&mut self) -> Result<()> {
-        if self.lease.is_some() {
-            return Ok(());
-        }
-        self.world.prepare().await?;
-        let life = self.world.config.lease;
-        let waiting =
-            |other: &str| tracing::info!("following: {other} holds the lease; taking over if it falls silent");
-        let database = &self.world.database;
-        let lease = lease::acquire(database, &self.context, &holder(), life, Patience::Follow, waiting).await?;
-        tracing::info!("applying as {}", lease.holder());
-        self.lease = Some(lease);
-        Ok(())
-    }
-
-    /// Shows the others that we live. A lease that is lost is forgotten.
-    async fn beat(&mut self) -> std::result::Result<(), Error> {
-        let Some(lease) = &mut self.lease else { return Ok(()) };
-        let beaten = lease.beat(&self.world.database, &self.context).await;
-        if matches!(beaten, Err(Error::LeaseLost)) {
-            self.lease = None;
-        }
-        beaten
-    }
-
-    /// Tells what is new: what was done, and what is blocked when that has changed.
-    fn say(&mut self, turned: &Turned, tell: &dyn Fn(&Turned) -> Result<()>) -> Result<()> {
-        let blocked: Vec<String> = turned.plan.blocked.iter().map(|one| format!("{}{}", one.id, one.reason)).collect();
-        let is_first = self.told.is_none();
-        let is_new = self.told.as_ref() != Some(&blocked);
-        let did = match &turned.outcome {
-            Outcome::Held { over, digest } => {
-                let over = over.join(", ");
-                tracing::warn!("held back: {over}; `reconcile approve {digest} --reason R` lets it pass");
-                false
-            }
-            Outcome::Applied(report) => {
-                for (id, why) in &report.failed {
-                    tracing::error!("{id}: {why}");
-                }
-                !report.applied.is_empty()
-            }
-        };
-        self.told = Some(blocked);
-        if did || is_new || is_first { tell(turned) } else { Ok(()) }
-    }
-
-    /// Waits for the next reason to look, keeping the lease alive meanwhile.
-    async fn wait(&mut self, next: Next, signals: &mut Signals) -> Wake {
-        let config = &self.world.config;
-        let until = match next {
-            // A tenth more or less, so that many daemons do not look at the same moment.
-            Next::Quiet => config.interval.mul_f64(fastrand::f64().mul_add(0.2, 0.9)),
-            Next::Soon(wait) => wait,
-        };
-        let timer = tokio::time::sleep(until);
-        tokio::pin!(timer);
-        let period = config.lease / 5;
-        let mut pulse = tokio::time::interval_at(tokio::time::Instant::now() + period, period);
-        pulse.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            tokio::select! {
-                () = &mut timer => return Wake::Timer,
-                _ = self.watch.changed(), if matches!(next, Next::Quiet) => return Wake::Files,
-                () = self.listener.changed(), if matches!(next, Next::Quiet) => return Wake::Database,
-                wake = signals.any() => return wake,
-                _ = pulse.tick() => {
-                    drop(sd_notify::notify(&[sd_notify::NotifyState::Watchdog]));
-                    if let Err(error) = self.beat().await {
-                        tracing::debug!("the heartbeat failed: {}", error.chain());
-                        return Wake::Timer;
-                    }
-                }
-            }
-        }
-    }
-
-    async fn farewell(&mut self) {
-        if let Some(lease) = self.lease.take() {
-            let release = lease.release(&self.world.database, &self.context);
-            match tokio::time::timeout(FAREWELL, release).await {
-                Ok(Ok(())) => tracing::info!("the lease is released; good-bye"),
-                Ok(Err(error)) => tracing::warn!("the lease could not be released: {}", error.chain()),
-                Err(_) => tracing::warn!("the lease could not be released in time"),
-            }
-        }
-    }
+    Signal,
+    /// The heartbeat stopped.
+    Heart,
 }
 
 /// What to wait for after a turn.
 #[derive(Clone, Copy, Debug)]
 enum Next {
-    /// Anything.
-    Quiet,
-    /// So long, whatever happens meanwhile.
-    Soon(Duration),
+    /// Anything, after a turn that took so long.
+    Anything(Duration),
+    /// So long, or until the files change, in which the trouble may lie.
+    Trouble(Duration),
 }
 
-impl Signals {
-    async fn any(&mut self) -> Wake {
-        tokio::select! {
-            _ = self.terminate.recv() => Wake::End,
-            _ = self.interrupt.recv() => Wake::End,
-            _ = self.hangup.recv() => Wake::Hangup,
+/// Serves until it is told to end. `tell` is given every turn that did something, or found something else blocked.
+///
+/// Errors: only what no waiting mends, and only at the start: the guard's refusal, or a desired state that cannot be
+/// read at all. Files with problems are waited for, like a database that is away.
+pub async fn serve(world: World, tell: &dyn Fn(&Turned) -> Result<()>) -> Result<()> {
+    let mut signals = Signals::catch()?;
+    let config = &world.config;
+    let watch = Watch::start(config.source, &config.state, config.debounce, config.debounce_max).await;
+    let watch = watch.map_err(|error| Failure::caused(&error))?;
+    let mut daemon = Daemon {
+        context: world.by_user(None),
+        listener: Listener::new(&world.database),
+        world: Arc::new(world),
+        watch,
+        voice: Voice::default(),
+        backoff: BACKOFF.0,
+        leading: None,
+        has_read: false,
+        has_led: false,
+        is_ready: false,
+    };
+    tokio::select! {
+        ended = daemon.run(&mut signals, tell) => ended?,
+        never = systemd::watchdog() => match never {},
+    }
+    systemd::stopping();
+    daemon.farewell().await;
+    Ok(())
+}
+
+struct Daemon {
+    world: Arc<World>,
+    context: Context,
+    watch: Watch,
+    listener: Listener,
+    voice: Voice,
+    backoff: Duration,
+    leading: Option<Leading>,
+    /// The desired state could be read once, good or bad.
+    has_read: bool,
+    /// The lease was ours once, so that the database is the right one.
+    has_led: bool,
+    is_ready: bool,
+}
+
+/// The lease, and what keeps it alive.
+struct Leading {
+    lease: Arc<Lease>,
+    /// `None` after it has stopped.
+    heart: Option<Heart>,
+}
+
+impl Daemon {
+    /// Goes on until a signal ends it.
+    async fn run(&mut self, signals: &mut Signals, tell: &dyn Fn(&Turned) -> Result<()>) -> Result<()> {
+        let mut wake = Wake::Start;
+        loop {
+            tracing::debug!(?wake, "a turn begins");
+            let begun = Instant::now();
+            let Some(ended) = self.attempt(signals, tell).await else { return Ok(()) };
+            let next = match ended {
+                Ok(()) => {
+                    self.backoff = BACKOFF.0;
+                    tracing::debug!(took_ms = begun.elapsed().as_millis(), "the turn is over");
+                    Next::Anything(begun.elapsed())
+                }
+                Err(failure) if self.is_fatal(&failure) => return Err(failure),
+                Err(failure) => self.meet(&failure, begun).await,
+            };
+            self.ready();
+            let Some(woken) = self.wait(next, signals).await else { return Ok(()) };
+            wake = woken;
         }
     }
 
-    async fn end(&mut self) {
+    /// Takes the lease where it is not ours, then one turn. `None`: a signal has ended it.
+    async fn attempt(&mut self, signals: &mut Signals, tell: &dyn Fn(&Turned) -> Result<()>) -> Option<Result<()>> {
+        if self.leading.is_none() {
+            // Nothing is under way yet that would have to be finished.
+            tokio::select! {
+                led = self.lead() => if let Err(failure) = led { return Some(Err(failure)) },
+                () = signals.end() => return None,
+            }
+        }
+        let turn = self.turn(tell);
+        tokio::pin!(turn);
         tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+            ended = &mut turn => Some(ended),
+            () = signals.end() => {
+                tracing::info!("finishing the turn");
+                if tokio::time::timeout(FAREWELL.0, turn).await.is_err() {
+                    tracing::warn!("the turn is given up; the next one goes on where it was");
+                }
+                None
+            }
+        }
+    }
+
+    /// Takes the lease, following its holder for as long as it lives.
+    async fn lead(&mut self) -> Result<()> {
+        let read = self.world.read().await;
+        self.has_read |= !matches!(&read, Err(failure) if failure.problems().is_none());
+        if let Err(failure) = read
+            && (failure.problems().is_none() || !self.world.exists().await?)
+        {
+            // A bad file must not even make a database.
+            return Err(failure);
+        }
+        self.world.prepare().await?;
+        let is_ready = &mut self.is_ready;
+        let waiting = |other: &str| {
+            let line = format!("following: {other} holds the lease; taking over if it falls silent");
+            tracing::info!("{line}");
+            systemd::ready(&line);
+            *is_ready = true;
+        };
+        let (database, life) = (&self.world.database, self.world.config.lease);
+        let lease = lease::acquire(database, &self.context, &holder(), life, Patience::Follow, waiting).await?;
+        tracing::info!("applying as {}", lease.holder());
+        self.has_led = true;
+        self.leading = Some(Leading { lease: Arc::new(lease), heart: None });
+        Ok(())
+    }
+
+    async fn turn(&mut self, tell: &dyn Fn(&Turned) -> Result<()>) -> Result<()> {
+        let Some(Leading { lease, heart }) = &mut self.leading else { return Ok(()) };
+        // Whether it is still ours shows before anything is done under it.
+        if let Err(error) = lease.beat(&self.world.database, &self.context).await {
+            if matches!(error, Error::LeaseLost) {
+                self.leading = None;
+            }
+            return Err(error.into());
+        }
+        if heart.is_none() {
+            *heart = Some(Heart::start(Arc::clone(&self.world), Arc::clone(lease), self.context.clone()));
+        }
+        // Before the database is read, so that no later change is missed.
+        self.listener.open().await;
+        let turned = self.world.turn(lease, &Request::everything()).await?;
+        self.voice.turned(&turned, tell)
+    }
+
+    /// What no waiting mends is told at once to whoever starts the daemon; later, it may be mended.
+    fn is_fatal(&self, failure: &Failure) -> bool {
+        !self.has_read || (failure.class == Class::Refused && !self.has_led)
+    }
+
+    /// Says what the trouble is, and for how long to leave it alone.
+    async fn meet(&mut self, failure: &Failure, begun: Instant) -> Next {
+        let is_new = self.voice.trouble(failure);
+        if failure.class == Class::Refused {
+            // The database is not the one that it was. Nothing more is written until it is again.
+            self.leading = None;
+            return Next::Trouble(self.world.config.interval);
+        }
+        if let (true, Some(leading)) = (is_new, &self.leading)
+            && let Err(error) = self.world.remember_failure(&leading.lease, &self.context, begun, failure).await
+        {
+            tracing::debug!("the trouble could not be noted for `status`: {}", error.line());
+        }
+        if failure.problems().is_some() {
+            return Next::Anything(begun.elapsed());
+        }
+        let wait = self.backoff.mul_f64(fastrand::f64().mul_add(0.5, 1.0));
+        let most = BACKOFF.1.min(self.world.config.interval);
+        self.backoff = (self.backoff * 2).min(most).max(BACKOFF.0);
+        Next::Trouble(wait)
+    }
+
+    /// After the first attempt, whatever came of it.
+    fn ready(&mut self) {
+        if !self.is_ready {
+            let every = span(self.world.config.interval);
+            let line = format!("watching {} and looking every {every}", self.world.config.state.display());
+            tracing::info!("{line}; Ctrl-C ends it");
+            systemd::ready(&line);
+            self.is_ready = true;
+        }
+    }
+
+    /// Waits for the next reason to look; `None`: the reason to end.
+    async fn wait(&mut self, next: Next, signals: &mut Signals) -> Option<Wake> {
+        let Self { world, watch, listener, leading, .. } = self;
+        let (until, calm) = match next {
+            // A tenth more or less, so that many daemons do not look at the same moment.
+            Next::Anything(_) => (world.config.interval.mul_f64(fastrand::f64().mul_add(0.2, 0.9)), Duration::ZERO),
+            Next::Trouble(wait) => (wait, BACKOFF.0),
+        };
+        let files = async {
+            tokio::time::sleep(calm).await;
+            watch.changed().await
+        };
+        let database = async {
+            match next {
+                Next::Anything(took) => tokio::time::sleep(took * REST).await,
+                Next::Trouble(_) => std::future::pending().await,
+            }
+            listener.changed().await;
+        };
+        let stopped = async {
+            let Some(Leading { heart, .. }) = leading else { return std::future::pending().await };
+            match heart {
+                Some(beating) => beating.stopped().await,
+                None => std::future::pending().await,
+            }
+            *heart = None;
+        };
+        tokio::select! {
+            told = signals.any() => (told == Told::Look).then_some(Wake::Signal),
+            () = stopped => Some(Wake::Heart),
+            _ = files => Some(Wake::Files),
+            () = database => Some(Wake::Database),
+            () = tokio::time::sleep(until) => Some(Wake::Timer),
+        }
+    }
+
+    /// Gives the lease back.
+    async fn farewell(&mut self) {
+        let Some(Leading { lease, heart }) = self.leading.take() else { return };
+        let release = async {
+            if let Some(heart) = heart {
+                heart.stop().await;
+            }
+            lease.release(&self.world.database, &self.context).await
+        };
+        match tokio::time::timeout(FAREWELL.1, release).await {
+            Ok(Ok(())) => tracing::info!("the lease is released; good-bye"),
+            Ok(Err(error)) => tracing::warn!("the lease could not be released: {}", error.chain()),
+            Err(_) => tracing::warn!("the lease could not be released in time"),
         }
     }
 }

@@ -6,10 +6,15 @@
 
 use std::time::{Duration, Instant};
 
+use tokio::sync::Mutex;
+
 use super::connect::Database;
 use super::error::{Error, Result};
 use super::sql::{Conn, execute, fetch, now};
 use super::tx::{Authority, Context, Snapshot};
+
+/// The longest pause between two looks at another's heartbeat.
+const POLL: Duration = Duration::from_secs(1);
 
 /// What to do while somebody else holds the lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,13 +37,13 @@ pub struct Seen {
 pub struct Lease {
     holder: String,
     fencing: i64,
-    conn: Option<Conn>,
+    conn: Mutex<Option<Conn>>,
 }
 
-const POLL: Duration = Duration::from_secs(1);
-
-/// Takes the lease. `waiting` is told whom we wait for, once for each holder.
+/// Takes the lease. `life` is how long a dead holder may stand in the way, from its last heartbeat until another has
+/// taken over. `waiting` is told whom we wait for, once for each holder.
 ///
+/// Guarantees: while it waits, it holds one connection and no transaction; it may be cancelled.
 /// Errors: [`Error::LeaseHeld`] under [`Patience::UntilAlive`], and whatever the database says.
 pub async fn acquire(
     database: &Database,
@@ -48,9 +53,15 @@ pub async fn acquire(
     patience: Patience,
     mut waiting: impl FnMut(&str),
 ) -> Result<Lease> {
+    // A heartbeat is seen up to one pause late, and its silence noticed up to another: both count as part of the life.
+    let (silence, pause) = (life.mul_f64(0.75), POLL.min(life / 10));
     let mut unchanged: Option<(Seen, Instant)> = None;
+    let mut conn = None;
     loop {
-        let mut tx = database.begin(&Authority::ByHand, context).await?;
+        let mut tx = match conn.take() {
+            Some(conn) => database.begin_on(conn, &Authority::ByHand, context).await?,
+            None => database.begin(&Authority::ByHand, context).await?,
+        };
         let seen = look(tx.conn()).await?;
         let since = match &unchanged {
             Some((before, since)) if *before == seen => *since,
@@ -65,27 +76,29 @@ pub async fn acquire(
                 Instant::now()
             }
         };
-        if seen.holder.is_none() || since.elapsed() >= life {
-            let fencing = seen.fencing.saturating_add(1);
-            let taken = execute!(
-                tx.conn(),
-                "UPDATE reconcile_lease SET holder = $1, fencing = $2, heartbeat = heartbeat + 1, acquired_at = $3
-                 WHERE lease_id = 1 AND fencing = $4 AND heartbeat = $5",
-                holder,
-                fencing,
-                now(),
-                seen.fencing,
-                seen.heartbeat,
-            );
-            if taken.map_err(Error::query("take the lease"))? == 1 {
-                let conn = tx.commit_and_keep().await?;
-                return Ok(Lease { holder: holder.to_owned(), fencing, conn: Some(conn) });
-            }
+        if (seen.holder.is_none() || since.elapsed() >= silence) && take(tx.conn(), holder, &seen).await? {
+            let conn = Mutex::new(Some(tx.commit_and_keep().await?));
+            return Ok(Lease { holder: holder.to_owned(), fencing: seen.fencing.saturating_add(1), conn });
         }
-        drop(tx);
+        conn = Some(tx.commit_and_keep().await?);
         unchanged = Some((seen, since));
-        tokio::time::sleep(POLL.min(life / 4)).await;
+        tokio::time::sleep(pause).await;
     }
+}
+
+/// Takes it from whom it was `seen` with; false when somebody was quicker, or the holder has shown that it lives.
+async fn take(conn: &mut Conn, holder: &str, seen: &Seen) -> Result<bool> {
+    let taken = execute!(
+        conn,
+        "UPDATE reconcile_lease SET holder = $1, fencing = $2, heartbeat = heartbeat + 1, acquired_at = $3
+         WHERE lease_id = 1 AND fencing = $4 AND heartbeat = $5",
+        holder,
+        seen.fencing.saturating_add(1),
+        now(),
+        seen.fencing,
+        seen.heartbeat,
+    );
+    Ok(taken.map_err(Error::query("take the lease"))? == 1)
 }
 
 async fn look(conn: &mut Conn) -> Result<Seen> {
@@ -114,23 +127,26 @@ impl Lease {
         Authority::Lease { holder: self.holder.clone(), fencing: self.fencing }
     }
 
-    /// Shows that we live. To be called at least three times in the life of the lease.
+    /// Shows that we live. To be called at least three times in the life of the lease; may be cancelled.
     ///
     /// Errors: [`Error::LeaseLost`] when somebody took over; on any error the connection is opened anew next time.
-    pub async fn beat(&mut self, database: &Database, context: &Context) -> Result<()> {
-        let conn = match self.conn.take() {
+    pub async fn beat(&self, database: &Database, context: &Context) -> Result<()> {
+        let mut kept = self.conn.lock().await;
+        let conn = match kept.take() {
             Some(conn) => conn,
             None => database.write().await?,
         };
         // Beginning under the lease's authority is the beat.
         let tx = database.begin_on(conn, &self.authority(), context).await?;
-        self.conn = Some(tx.commit_and_keep().await?);
+        *kept = Some(tx.commit_and_keep().await?);
         Ok(())
     }
 
     /// Gives the lease back, so that the next applier need not wait.
-    pub async fn release(mut self, database: &Database, context: &Context) -> Result<()> {
-        let conn = match self.conn.take() {
+    ///
+    /// Errors: [`Error::LeaseLost`] when somebody took over before; whatever the database says.
+    pub async fn release(&self, database: &Database, context: &Context) -> Result<()> {
+        let conn = match self.conn.lock().await.take() {
             Some(conn) => conn,
             None => database.write().await?,
         };

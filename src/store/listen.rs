@@ -3,18 +3,22 @@
 //! The driver listens only through a pool. This one has a single connection, which proves which database it is, as every
 //! other does, before it is used; a notification is a hint and carries no data.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
 
 use super::connect::Database;
 use super::session;
+use crate::change::span;
 use crate::guard::{Admitted, Guard, Target};
 
 /// What the triggers of the schema send to.
 const CHANNEL: &str = "reconcile";
 /// Between two attempts to listen.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Notifications of one burst follow each other within `QUIET`; one that does not end is told of after `AT_MOST`.
+const QUIET: Duration = Duration::from_millis(20);
+const AT_MOST: Duration = Duration::from_millis(250);
 
 /// Listens, or waits for ever where there is nothing to listen to.
 pub struct Listener {
@@ -30,7 +34,17 @@ struct Source {
 }
 
 impl Source {
-    async fn listen(&self) -> Result<PgListener, sqlx::Error> {
+    async fn listen(&self) -> Option<PgListener> {
+        let why = match tokio::time::timeout(self.limit, self.connect()).await {
+            Ok(Ok(listener)) => return Some(listener),
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => format!("no answer within {}", span(self.limit)),
+        };
+        tracing::debug!("changes of others in the database are found by looking alone: {why}");
+        None
+    }
+
+    async fn connect(&self) -> Result<PgListener, sqlx::Error> {
         let (guard, admitted) = (self.guard.clone(), self.admitted.clone());
         let pool = PgPoolOptions::new()
             .max_connections(1)
@@ -68,30 +82,47 @@ impl Listener {
         Self { heard_from, listener: None }
     }
 
-    /// Waits for a change. May be cancelled; what happened while nobody waited is told at the next call.
+    /// Begins to listen, where nobody does yet: what happens from now on is told by [`Listener::changed`]. Where it
+    /// fails, that tries again.
+    pub async fn open(&mut self) {
+        if let (Some(source), None) = (&self.heard_from, &self.listener) {
+            self.listener = source.listen().await;
+        }
+    }
+
+    /// Waits for the next burst of changes to be over. May be cancelled; what happened while nobody waited is told at
+    /// the next call. To have begun listening again counts as a change, because one may have been missed.
     pub async fn changed(&mut self) {
         let Some(source) = &self.heard_from else { return std::future::pending().await };
         loop {
-            if self.listener.is_none() {
-                match source.listen().await {
-                    Ok(listener) => self.listener = Some(listener),
-                    Err(error) => {
-                        tracing::debug!("nobody listens to the database: {error}");
-                        tokio::time::sleep(PATIENCE).await;
-                        continue;
-                    }
-                }
-            }
-            let Some(listener) = &mut self.listener else { continue };
-            match listener.try_recv().await {
-                Ok(Some(_)) => return,
-                // The connection broke: something may have been missed, so it counts as a change.
-                Ok(None) | Err(_) => {
-                    self.listener = None;
-                    tokio::time::sleep(PATIENCE).await;
+            let Some(listener) = &mut self.listener else {
+                self.listener = source.listen().await;
+                if self.listener.is_some() {
                     return;
+                }
+                tokio::time::sleep(PATIENCE).await;
+                continue;
+            };
+            if !heard(listener).await {
+                self.listener = None;
+                continue;
+            }
+            let begun = Instant::now();
+            loop {
+                match tokio::time::timeout(QUIET, heard(listener)).await {
+                    Ok(true) if begun.elapsed() < AT_MOST => {}
+                    Ok(true) | Err(_) => return,
+                    Ok(false) => {
+                        self.listener = None;
+                        return;
+                    }
                 }
             }
         }
     }
+}
+
+/// Waits for one notification; false when the connection broke.
+async fn heard(listener: &mut PgListener) -> bool {
+    matches!(listener.try_recv().await, Ok(Some(_)))
 }

@@ -5,6 +5,7 @@ pub mod explain;
 pub mod hosts;
 pub mod saved;
 pub mod status;
+mod trouble;
 
 use std::collections::BTreeMap;
 
@@ -91,6 +92,8 @@ pub enum Outcome {
 pub struct Turned {
     pub plan: Plan,
     pub outcome: Outcome,
+    /// What the files were read with.
+    pub warnings: Problems,
 }
 
 /// A turn that meets rows that moved under it is planned again, so many times.
@@ -250,7 +253,7 @@ impl World {
                 Ok(approved) => approved,
                 Err(held) => {
                     let outcome = Outcome::Held { over: held.over, digest: held.digest };
-                    let turned = Turned { plan: *held.plan, outcome };
+                    let turned = Turned { plan: *held.plan, outcome, warnings: wanted.warnings };
                     self.remember(lease, &context, started_at, &turned).await?;
                     return Ok(turned);
                 }
@@ -266,7 +269,7 @@ impl World {
             request.now = now();
         }
         let plan = first.ok_or_else(|| Failure::error("the turn was never planned"))?;
-        let turned = Turned { plan, outcome: Outcome::Applied(total) };
+        let turned = Turned { plan, outcome: Outcome::Applied(total), warnings: wanted.warnings };
         self.sweep().await;
         self.remember(lease, &context, started_at, &turned).await?;
         Ok(turned)
@@ -360,8 +363,9 @@ pub async fn read(config: &Config) -> Result<Wanted> {
         return Err(Failure::files(problems));
     }
     if desired.is_empty() {
-        let state = config.state.display();
-        tracing::warn!("{state} DECLARES NOTHING: every row is unmanaged and left alone. Is it the right directory?");
+        let place = Place { file: config.state.display().to_string().into(), line: 1, column: 1 };
+        let empty = Problem::error(place, "no file here declares anything").warning();
+        problems.push(empty.hint("nothing is deleted for that; if it is not meant, look at --state and --config"));
     }
     Ok(Wanted { desired, revision: tree.revision, warnings: problems })
 }

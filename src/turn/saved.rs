@@ -104,9 +104,12 @@ impl World {
         match plan.approve(self.budget(), request.force, &picture.approvals) {
             Ok(approved) => {
                 let report = self.apply(&approved, lease.authority(), &context).await?;
-                Ok(Turned { plan: shown, outcome: Outcome::Applied(report) })
+                Ok(Turned { plan: shown, outcome: Outcome::Applied(report), warnings: wanted.warnings })
             }
-            Err(held) => Ok(Turned { plan: shown, outcome: Outcome::Held { over: held.over, digest: held.digest } }),
+            Err(held) => {
+                let outcome = Outcome::Held { over: held.over, digest: held.digest };
+                Ok(Turned { plan: shown, outcome, warnings: wanted.warnings })
+            }
         }
     }
 }

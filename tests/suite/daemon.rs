@@ -178,7 +178,7 @@ both! {
         let mut follower = world.spawn(&["-v"]);
         follower.wait_for("following:", LIMIT);
         sleeper.signal(Signal::STOP);
-        follower.wait_for("watching desired-state", LIMIT);
+        follower.wait_for("applying as", LIMIT);
         let fencing = world.sql("SELECT holder, fencing FROM reconcile_lease");
         sleeper.signal(Signal::CONT);
         sleeper.signal(Signal::HUP);
@@ -275,8 +275,8 @@ fn a_foreign_write_wakes_the_daemon_at_once() {
     let before = turns(&daemon);
     let server = world.server().unwrap();
     server.psql("KSESSIONS_DEV", "UPDATE canvas.sessions SET title = 'Theirs' WHERE session_id = 215");
-    let took = becomes(&world, "First");
-    assert!(took < Duration::from_secs(2), "{took:?}");
+    // The timer would take an hour.
+    becomes(&world, "First");
     std::thread::sleep(Duration::from_millis(500));
     assert_eq!(turns(&daemon) - before, 1, "our own writes wake nobody:\n{}", daemon.stderr());
     ends(&world, daemon);
@@ -306,5 +306,5 @@ fn an_empty_directory_is_a_loud_warning() {
     let world = World::on(Database::Sqlite);
     fs::create_dir(world.path().join("desired-state")).unwrap();
     let output = world.run(&["--once"]).expect_code(0);
-    assert!(output.stderr.contains("DECLARES NOTHING"), "{}", output.text());
+    assert!(output.stderr.contains("no file here declares anything"), "{}", output.text());
 }

@@ -1,0 +1,53 @@
+//! A turn that came to nothing, as `status` shows it until the next one that did not.
+
+use std::time::Instant;
+
+use chrono::TimeDelta;
+
+use super::World;
+use crate::failure::{Failure, Result};
+use crate::store::Context;
+use crate::store::lease::Lease;
+use crate::store::sql::now;
+use crate::store::turns::{self, Turn};
+
+impl World {
+    /// Whether there is a database with our schema.
+    ///
+    /// Errors: it does not answer, or the guard refuses it.
+    pub async fn exists(&self) -> Result<bool> {
+        let Some(snapshot) = self.database.snapshot().await? else { return Ok(false) };
+        // Whatever happens to it meanwhile, it is there.
+        drop(snapshot.finish().await);
+        Ok(true)
+    }
+
+    /// Leaves a note of the failure of a turn that was `begun` then.
+    ///
+    /// Errors: the lease was lost, or the database does not answer.
+    pub async fn remember_failure(
+        &self,
+        lease: &Lease,
+        context: &Context,
+        begun: Instant,
+        failure: &Failure,
+    ) -> Result<()> {
+        let mut tx = self.database.begin(&lease.authority(), context).await?;
+        let finished_at = now();
+        let took = TimeDelta::from_std(begun.elapsed()).unwrap_or_default();
+        let first = failure.problems().and_then(|problems| problems.iter().next());
+        let first = first.map(|problem| format!("{}: {}", problem.place, problem.message)).unwrap_or_default();
+        let turn = Turn {
+            run: context.run,
+            holder: lease.holder().to_owned(),
+            started_at: finished_at - took,
+            finished_at,
+            revision: context.revision.clone(),
+            outcome: format!("failed: {}", failure.line()),
+            summary: first.into(),
+            good_at: None,
+        };
+        turns::write(&mut tx, &turn).await?;
+        Ok(tx.commit().await?)
+    }
+}
