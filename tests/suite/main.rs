@@ -5,6 +5,8 @@ mod canary;
 mod daemon;
 mod fixture;
 mod hosts;
+mod in_between;
+mod one_reader;
 mod power_cut;
 mod preview;
 mod races;
