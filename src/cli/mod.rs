@@ -30,13 +30,10 @@ pub fn main() -> ExitCode {
     }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(usage) => {
-            // The parser's own code for a wrong command line, 2, says "changes pending" here.
-            let code = u8::from(usage.use_stderr());
-            return match usage.print() {
-                Ok(()) => ExitCode::from(code),
-                Err(_) => ExitCode::from(1),
-            };
+        // The parser's own code for a mistake is 2, which means "changes pending" here.
+        Err(asked) => {
+            drop(asked.print());
+            return ExitCode::from(u8::from(asked.use_stderr()));
         }
     };
     let terminal = Terminal::of(&cli.global);

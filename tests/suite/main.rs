@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that fails should stop at once")]
 
 mod canary;
+mod cli;
 mod daemon;
 mod fixture;
 mod hosts;
@@ -12,5 +13,6 @@ mod preview;
 mod races;
 mod saved;
 mod scenario;
+mod schema;
 mod settle;
 mod tidy;
