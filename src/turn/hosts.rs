@@ -7,6 +7,7 @@ use crate::change::rfc3339;
 use crate::failure::{Failure, Result};
 use crate::port::Secrets;
 use crate::port::guid::HostGuid;
+use crate::port::handoff::Taken;
 use crate::port::keys::KeyRing;
 use crate::resource::host::consolidate::{self, Duplicate};
 use crate::resource::host::mint::handoff_key;
@@ -55,9 +56,7 @@ impl World {
             let message = format!("another command has replaced the new GUID of session {session}, and taken it away");
             return Err(Failure::error(message));
         };
-        let secret = taken.secret().clone();
-        taken.finish().await?;
-        Ok((secret, false))
+        Ok((kept(taken).await, false))
     }
 
     /// Claims the GUID of the session's first host that is `wanted`; `None`: there is no such host.
@@ -167,7 +166,14 @@ async fn hand_over(session: SessionId, row: &Standing, attempt: Id, secrets: &Se
         taken.restore().await?;
         return Err(error.into());
     }
+    Ok(kept(taken).await)
+}
+
+/// The secret, which is ours now: what cannot be deleted any more, nobody can take, and a later turn sweeps it.
+async fn kept(taken: Taken) -> Secret {
     let secret = taken.secret().clone();
-    taken.finish().await?;
-    Ok(secret)
+    if let Err(error) = taken.finish().await {
+        tracing::warn!("a claimed GUID could not be deleted from the hand-off: {error}");
+    }
+    secret
 }

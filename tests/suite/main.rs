@@ -6,6 +6,8 @@ mod cli;
 mod daemon;
 mod fixture;
 mod hosts;
+mod in_between;
+mod one_reader;
 mod power_cut;
 mod preview;
 mod races;

@@ -43,6 +43,24 @@ fn mend(world: &World, table: &str) {
     });
 }
 
+/// From now on no transaction that has touched `table` for the session 215 can be committed.
+fn break_commits(world: &World, event: &str, table: &str, condition: &str) {
+    world.sql(&match world.database() {
+        Database::Sqlite => format!(
+            "CREATE TABLE nobody (id INTEGER PRIMARY KEY);
+             CREATE TABLE orphans (id INTEGER REFERENCES nobody (id) DEFERRABLE INITIALLY DEFERRED);
+             CREATE TRIGGER broken AFTER {event} ON {table} WHEN {condition}
+             BEGIN INSERT INTO orphans VALUES (1); END"
+        ),
+        Database::Postgres => format!(
+            "CREATE FUNCTION broken() RETURNS trigger LANGUAGE plpgsql AS
+             $$ BEGIN RAISE EXCEPTION 'the power was cut'; END $$;
+             CREATE CONSTRAINT TRIGGER broken AFTER {event} ON {table} DEFERRABLE INITIALLY DEFERRED
+             FOR EACH ROW WHEN ({condition}) EXECUTE FUNCTION broken()"
+        ),
+    });
+}
+
 /// What an uncut run leaves: one active row for each session, whose claimed GUID opens it, and an empty plan.
 fn is_as_if_nothing_had_happened(world: &World) {
     world.run(&["--once"]).expect_code(0);
@@ -94,6 +112,48 @@ both! {
         assert_eq!(one(world, "SELECT COUNT(*) FROM reconcile_handoffs WHERE name = '215'"), "0");
         mend(world, "reconcile_journal");
         is_as_if_nothing_had_happened(world);
+    }
+
+    fn when_the_record_is_committed(world) {
+        begin(world);
+        break_commits(world, "INSERT", "host_sessions", "NEW.session_id = 215");
+        let failed = world.run(&["--once"]).expect_code(1);
+        assert!(failed.stderr.contains("host/215: cannot commit"), "{}", failed.text());
+        assert_eq!(one(world, "SELECT session_id FROM host_sessions"), "216", "the good one beside it stands");
+        mend(world, "host_sessions");
+        is_as_if_nothing_had_happened(world);
+    }
+
+    fn when_a_claim_is_committed_the_guid_is_given_back(world) {
+        begin(world);
+        world.run(&["--once"]).expect_code(0);
+        break_commits(world, "UPDATE", "reconcile_handoffs", "NEW.name = '215'");
+        let failed = world.run(&["host", "claim", "215"]).expect_code(1);
+        assert!(failed.stdout.is_empty() && failed.stderr.contains("cannot commit"), "{}", failed.text());
+        let status = world.run(&["status"]).expect_code(0).stdout;
+        assert!(status.contains("host/215 waits to be claimed"), "{status}");
+        mend(world, "reconcile_handoffs");
+        is_as_if_nothing_had_happened(world);
+    }
+
+    fn killed_at_any_moment(world) {
+        world.env("RECONCILE_LEASE", "1s");
+        begin(world);
+        world.run(&["--once"]).expect_code(0);
+        for rotation in 2..=8_u64 {
+            world.write("desired-state/week.yaml", &WEEK.replace("{session: 215}", &format!("{{session: 215, rotation: {rotation}}}")));
+            let applier = world.spawn(&["--once"]);
+            std::thread::sleep(Duration::from_millis(rotation * rotation * 4));
+            applier.signal(Signal::KILL);
+            applier.finish(LIMIT);
+            world.run(&["--once"]).expect_code(0);
+            let rows = "SELECT COUNT(*), SUM(rotation), SUM(generation) FROM host_sessions WHERE session_id = 215 AND is_active";
+            assert_eq!(one(world, rows), format!("1|{rotation}|{rotation}"), "each number is one rotation, cut or not");
+            let guid = world.run(&["host", "claim", "215"]).expect_code(0).stdout;
+            world.run_with(&["host", "verify", "--session-id", "215"], &guid).expect_code(0);
+        }
+        let rotated = "SELECT COUNT(*) FROM reconcile_journal WHERE kind = 'host' AND action = 'rotate'";
+        assert_eq!(one(world, rotated), "7");
     }
 
     fn during_a_rotation_the_old_guid_stays_valid(world) {
