@@ -7,12 +7,23 @@ use crate::resource::host::{self, mint};
 use crate::resource::{Recorded, session};
 use crate::store::Tx;
 use crate::store::error::Result;
+use crate::store::sql::Id;
 
 /// What performing a step left for its record.
 pub enum Receipt {
     /// The step has no outside.
     Nothing,
     Minted(mint::Receipt),
+}
+
+impl Receipt {
+    /// The hand-off attempt, where a secret was minted.
+    pub fn attempt(&self) -> Option<Id> {
+        match self {
+            Receipt::Nothing => None,
+            Receipt::Minted(receipt) => Some(receipt.attempt),
+        }
+    }
 }
 
 /// Performs a batch of one kind's steps, outside of the database.

@@ -15,6 +15,7 @@ use crate::port::Ports;
 use crate::resource::Recorded;
 use crate::store::connect::Database;
 use crate::store::error::Result;
+use crate::store::sql::Id;
 use crate::store::{Authority, Context, Entry, Tx, journal, ledger};
 use effects::Receipt;
 
@@ -26,6 +27,8 @@ pub const BATCH: usize = 500;
 pub struct Report {
     /// The changes made, each as a line, in order.
     pub applied: Vec<String>,
+    /// The hand-off attempts of the secrets that were minted, in the order of the changes that minted them.
+    pub minted: Vec<Id>,
     /// Resources that were no longer what the plan saw. They are planned again.
     pub conflicts: Vec<ResourceId>,
     /// Resources that could not be written, and why.
@@ -67,35 +70,19 @@ impl Applier<'_> {
         }
         // A batch that the database rejects is recorded one by one, so that the good ones of it are not lost.
         let mut queue = VecDeque::from([ready.as_slice()]);
-        while let Some(part) = queue.pop_front() {
-            match self.record(part, approved).await {
+        while let Some(part) = queue.pop_front().filter(|part| !part.is_empty()) {
+            // Where not even a transaction begins, no row is to blame: the next one would only wait as long again.
+            let tx = self.database.begin(&self.authority, &self.context).await?;
+            match record(part, approved, tx).await {
                 Ok(outcomes) => tell(part, &outcomes, report),
                 Err(error) if error.stops_everybody() => return Err(error),
                 Err(error) => match part {
-                    [] => return Err(error),
                     [(planned, _)] => report.failed.push((planned.change.id.clone(), error.chain())),
                     many => queue.extend(many.chunks(1)),
                 },
             }
         }
         Ok(())
-    }
-
-    async fn record(&self, part: &[(&Planned, Receipt)], approved: &Approved) -> Result<Vec<Recorded>> {
-        if part.is_empty() {
-            return Ok(Vec::new());
-        }
-        let mut tx = self.database.begin(&self.authority, &self.context).await?;
-        let mut outcomes = Vec::with_capacity(part.len());
-        for (planned, receipt) in part {
-            let outcome = effects::record(&planned.change.step, receipt, &mut tx).await?;
-            if outcome == Recorded::Done {
-                note(planned, approved, &mut tx).await?;
-            }
-            outcomes.push(outcome);
-        }
-        tx.commit().await?;
-        Ok(outcomes)
     }
 
     /// What a turn leaves in the ledger beside its changes.
@@ -119,6 +106,20 @@ impl Applier<'_> {
 /// Runs of one kind, none longer than [`BATCH`].
 fn batches(changes: &[Planned]) -> impl Iterator<Item = &[Planned]> {
     changes.chunk_by(|one, next| one.change.id.kind == next.change.id.kind).flat_map(|run| run.chunks(BATCH))
+}
+
+/// Records one part of a batch: all of it, or nothing.
+async fn record(part: &[(&Planned, Receipt)], approved: &Approved, mut tx: Tx) -> Result<Vec<Recorded>> {
+    let mut outcomes = Vec::with_capacity(part.len());
+    for (planned, receipt) in part {
+        let outcome = effects::record(&planned.change.step, receipt, &mut tx).await?;
+        if outcome == Recorded::Done {
+            note(planned, approved, &mut tx).await?;
+        }
+        outcomes.push(outcome);
+    }
+    tx.commit().await?;
+    Ok(outcomes)
 }
 
 /// The journal and the ledger of one change, in its own transaction.
@@ -155,6 +156,7 @@ fn tell(part: &[(&Planned, Receipt)], outcomes: &[Recorded], report: &mut Report
         match outcome {
             Recorded::Done => {
                 effects::log(&planned.change, receipt);
+                report.minted.extend(receipt.attempt());
                 report.applied.push(change_line(&planned.change));
             }
             Recorded::Conflict => report.conflicts.push(planned.change.id.clone()),

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
-use crate::change::ResourceId;
+use crate::change::{ResourceId, span};
 use crate::kinds::parse_id;
+use crate::resource::host::{LONGEST_LIFE, SHORTEST_LIFE};
 
 /// Keeps sessions and their host GUIDs as the YAML files in Git say.
 ///
@@ -187,7 +188,7 @@ pub enum HostVerb {
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(1..))]
         session_id: i64,
         /// Who asks for it
-        #[arg(long, value_name = "NAME", default_value = "Interactive User")]
+        #[arg(long, value_name = "NAME", value_parser = name, default_value = "Interactive User")]
         created_by: String,
         /// Connect, validate and tell the outcome, but change nothing and print no GUID
         #[arg(long)]
@@ -196,10 +197,10 @@ pub enum HostVerb {
         #[arg(long)]
         force_new: bool,
         /// Why, for the journal
-        #[arg(long, value_name = "R")]
+        #[arg(long, value_name = "R", value_parser = reason)]
         rotation_reason: Option<String>,
         /// How long the GUID is valid, such as 30d [default: for ever]
-        #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+        #[arg(long, value_name = "DURATION", value_parser = life)]
         expires_in: Option<Duration>,
     },
     /// Give a host a new GUID, to be claimed
@@ -207,13 +208,13 @@ pub enum HostVerb {
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(1..))]
         session_id: i64,
         /// Who asks for it
-        #[arg(long, value_name = "NAME", default_value = "Interactive User")]
+        #[arg(long, value_name = "NAME", value_parser = name, default_value = "Interactive User")]
         rotated_by: String,
         /// Why, for the journal
-        #[arg(long, value_name = "R")]
+        #[arg(long, value_name = "R", value_parser = reason)]
         rotation_reason: Option<String>,
         /// How long the GUID is valid, such as 30d [default: for ever]
-        #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+        #[arg(long, value_name = "DURATION", value_parser = life)]
         expires_in: Option<Duration>,
     },
     /// Take a host's GUID out of the hand-off and print it, exactly once
@@ -231,10 +232,10 @@ pub enum HostVerb {
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(1..))]
         session_id: i64,
         /// Who asks for it
-        #[arg(long, value_name = "NAME", default_value = "Interactive User")]
+        #[arg(long, value_name = "NAME", value_parser = name, default_value = "Interactive User")]
         revoked_by: String,
         /// Why, for the journal
-        #[arg(long, value_name = "R")]
+        #[arg(long, value_name = "R", value_parser = reason)]
         reason: Option<String>,
     },
     /// Of several active hosts of one session, keep the newest
@@ -243,4 +244,32 @@ pub enum HostVerb {
         #[arg(long)]
         dry_run: bool,
     },
+}
+
+/// Who asks: what the column takes.
+fn name(text: &str) -> Result<String, String> {
+    text_up_to(128, text)
+}
+
+/// Why: as much as a file may say.
+fn reason(text: &str) -> Result<String, String> {
+    text_up_to(500, text)
+}
+
+fn text_up_to(most: usize, text: &str) -> Result<String, String> {
+    match text.chars().count() {
+        0 => Err("it is empty".to_owned()),
+        count if count > most => Err(format!("it has {count} characters; {most} are allowed")),
+        _ if text.trim().is_empty() => Err("it is blank".to_owned()),
+        _ => Ok(text.to_owned()),
+    }
+}
+
+/// How long a GUID may be valid: the same as in a file.
+fn life(text: &str) -> Result<Duration, String> {
+    let life = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    match SHORTEST_LIFE <= life && life <= LONGEST_LIFE {
+        true => Ok(life),
+        false => Err(format!("it is not between {} and {}", span(SHORTEST_LIFE), span(LONGEST_LIFE))),
+    }
 }

@@ -3,7 +3,7 @@
 use std::io::Read;
 
 use super::args::HostVerb;
-use super::print::{err, out, working};
+use super::print::{err, out, out_once, working};
 use crate::change::rfc3339;
 use crate::failure::{Failure, Result};
 use crate::plan::render::change_line;
@@ -12,6 +12,7 @@ use crate::resource::host::by_hand::{Intent, Wish};
 use crate::resource::session::SessionId;
 use crate::secret::Secret;
 use crate::turn::World;
+use crate::turn::by_hand::Done;
 
 pub async fn host(world: &World, verb: &HostVerb) -> Result<u8> {
     match verb {
@@ -26,12 +27,12 @@ pub async fn host(world: &World, verb: &HostVerb) -> Result<u8> {
         HostVerb::Rotate { session_id, rotated_by, rotation_reason, expires_in } => {
             let wish = Wish::Rotate { expires_in: *expires_in };
             let done = carry_out(world, &intent(*session_id, rotated_by, rotation_reason, wish)).await?;
-            out(&format!("{done}The new GUID waits to be claimed: reconcile host claim {session_id}\n"))?;
+            out(&format!("{}The new GUID waits to be claimed: reconcile host claim {session_id}\n", done.told))?;
             Ok(0)
         }
         HostVerb::Revoke { session_id, revoked_by, reason } => {
             let done = carry_out(world, &intent(*session_id, revoked_by, reason, Wish::Revoke)).await?;
-            out(&done)?;
+            out(&done.told)?;
             Ok(0)
         }
         HostVerb::Claim { session_id } => {
@@ -62,27 +63,30 @@ async fn preview(world: &World, intent: &Intent) -> Result<u8> {
     Ok(0)
 }
 
-async fn carry_out(world: &World, intent: &Intent) -> Result<String> {
+async fn carry_out(world: &World, intent: &Intent) -> Result<Done> {
     if let Some(migrated) = world.prepare().await? {
         super::setup::told(&migrated);
     }
     let done = working("writing", world.by_hand(intent)).await?;
-    Ok(done.unwrap_or_else(|| format!("  {} is so already\n", intent.id())))
+    Ok(done.unwrap_or_else(|| Done { told: format!("  {} is so already\n", intent.id()), attempt: None }))
 }
 
 async fn create(world: &World, intent: &Intent) -> Result<u8> {
     let done = carry_out(world, intent).await?;
-    err(&format!("{}\n{done}", where_to(world)));
+    err(&format!("{}\n{}", where_to(world), done.told));
+    let minted = || Failure::error(format!("no GUID was made for session {}", intent.session));
     // Through the same hand-off as every other GUID: if we die here, it can still be claimed.
-    let guid = world.claim(intent.session, Some(intent.by.clone())).await?;
-    err("This GUID is shown once, and is nowhere else:\n");
+    let (guid, is_current) = world.claim_own(intent.session, done.attempt.ok_or_else(minted)?, &intent.by).await?;
+    err(match is_current {
+        true => "This GUID is shown once, and is nowhere else:\n",
+        false => "Another command has replaced this GUID already; it opens nothing any more:\n",
+    });
     show(&guid)
 }
 
 /// The one place where a GUID leaves for its reader.
 fn show(guid: &Secret) -> Result<u8> {
-    out(&format!("{}\n", guid.expose()))?;
-    Ok(0)
+    out_once(guid).map(|()| 0)
 }
 
 async fn verify(world: &World, session: SessionId) -> Result<u8> {

@@ -28,7 +28,14 @@ pub fn main() -> ExitCode {
         err(&format!("error: {error}\n"));
         return ExitCode::from(1);
     }
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        // The parser's own code for a mistake is 2, which means "changes pending" here.
+        Err(asked) => {
+            drop(asked.print());
+            return ExitCode::from(u8::from(asked.use_stderr()));
+        }
+    };
     let terminal = Terminal::of(&cli.global);
     let config = match settings(&cli.global) {
         Ok(config) => config,

@@ -4,9 +4,11 @@ use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
+use zeroize::Zeroizing;
 
 use super::args::{Color, Global};
 use crate::failure::{Failure, Result};
+use crate::secret::Secret;
 
 /// How this terminal wants it.
 #[derive(Clone, Copy, Debug)]
@@ -38,13 +40,25 @@ impl Terminal {
 
 /// Writes to stdout, all of it at once.
 pub fn out(text: &str) -> Result<()> {
-    let mut stdout = std::io::stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+    match print(text) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
             Err(Failure::error(format!("stdout cannot be written: {error}")))
         }
         _ => Ok(()),
     }
+}
+
+/// Writes to stdout what is printed once and never again: a closed pipe is an error too, because it is lost.
+pub fn out_once(secret: &Secret) -> Result<()> {
+    print(&Zeroizing::new(format!("{}\n", secret.expose()))).map_err(|error| {
+        Failure::error(format!("stdout cannot be written, so the secret is lost: {error}"))
+            .hint("nobody has it: make another, with `reconcile host rotate`, and read it from the output")
+    })
+}
+
+fn print(text: &str) -> std::io::Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush())
 }
 
 /// Writes to stderr. If that fails, there is nobody left to tell.

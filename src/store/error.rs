@@ -247,6 +247,7 @@ impl Error {
         match self {
             Error::Refused(refusal) => Some(refusal.mend.clone()),
             Error::SchemaNewer { .. } => Some("run the newer reconcile here too".to_owned()),
+            Error::Rights { .. } => Some("grant that right, or use a role that has it".to_owned()),
             Error::SchemaOlder { .. } => Some("run `reconcile migrate`".to_owned()),
             Error::CannotAdopt { table, .. } => {
                 Some(format!("rename the table {table}, or set database.schema to a schema of its own"))
@@ -263,11 +264,9 @@ impl Error {
             Error::SchemaName { .. } => {
                 Some("write 1 to 63 lower-case ASCII letters, digits and _, not beginning with pg_".to_owned())
             }
-            Error::Unreachable { .. }
-            | Error::SchemaMissing
-            | Error::Rights { .. }
-            | Error::File { .. }
-            | Error::Query { .. } => self.cause().mend().map(str::to_owned),
+            Error::Unreachable { .. } | Error::SchemaMissing | Error::File { .. } | Error::Query { .. } => {
+                self.cause().mend().map(str::to_owned)
+            }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! A command by hand: an intent for one resource that takes the same way as everything else. It is serialised by the
 //! row's own expectation, so it works beside a running daemon.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Picture, World};
@@ -9,14 +10,24 @@ use crate::change::{Change, Revision};
 use crate::failure::{Failure, Result};
 use crate::kinds::Step;
 use crate::plan::Plan;
+use crate::port;
 use crate::resource::host::by_hand::{Intent, Wish};
 use crate::resource::host::diff::SessionState;
 use crate::resource::{host, session};
 use crate::store::Authority;
-use crate::store::sql::now;
+use crate::store::sql::{Id, now};
 
 /// Rows may move under a command; it then looks again, so many times.
 const ATTEMPTS: u64 = 12;
+
+/// What a command did.
+#[derive(Debug)]
+pub struct Done {
+    /// As a plan shows it.
+    pub told: String,
+    /// The hand-off attempt of the GUID that it minted.
+    pub attempt: Option<Id>,
+}
 
 impl World {
     /// What the intent would do. `None`: it is fulfilled already.
@@ -40,6 +51,13 @@ impl World {
             tracing::error!("PROVISIONER-ERROR: {}", blocked.reason);
             Failure::error(blocked.reason).hint(blocked.hint)
         })?;
+        if change.as_ref().is_some_and(|change| matches!(change.step, host::Step::Mint(_))) {
+            // A dry run must not promise what no key can keep.
+            self.config.host_keys.open_existing().map_err(|error| {
+                tracing::error!("PROVISIONER-ERROR: {error}");
+                Failure::from(port::Error::from(Arc::new(error)))
+            })?;
+        }
         match (observed, intent.wish) {
             (_, Wish::Revoke) => {}
             (Some(host), _) => {
@@ -61,8 +79,8 @@ impl World {
         Ok(SessionState::Missing { near })
     }
 
-    /// Carries the intent out. Gives what was done; `None`: it was fulfilled already.
-    pub async fn by_hand(&self, intent: &Intent) -> Result<Option<String>> {
+    /// Carries the intent out; `None`: it was fulfilled already.
+    pub async fn by_hand(&self, intent: &Intent) -> Result<Option<Done>> {
         let context = self.by_user(Some(intent.by.clone()));
         for attempt in 0..ATTEMPTS {
             let Some(change) = self.preview_by_hand(intent).await? else { return Ok(None) };
@@ -82,7 +100,7 @@ impl World {
                 return Err(Failure::error(format!("{id} could not be written: {why}")).hints(hint));
             }
             if report.conflicts.is_empty() {
-                return Ok(report.applied.pop());
+                return Ok(report.applied.pop().map(|told| Done { told, attempt: report.minted.pop() }));
             }
             // Somebody else writes the same row: come back at another moment than they do.
             tokio::time::sleep(Duration::from_millis(fastrand::u64(5..40) * (attempt + 1))).await;

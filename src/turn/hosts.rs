@@ -1,16 +1,24 @@
 //! Using hosts: claim, verify, consolidate. Each is one guarded transaction, with its line in the journal.
 
+use chrono::{DateTime, Utc};
+
 use super::World;
+use crate::change::rfc3339;
 use crate::failure::{Failure, Result};
 use crate::port::Secrets;
 use crate::port::guid::HostGuid;
+use crate::port::handoff::Taken;
 use crate::port::keys::KeyRing;
 use crate::resource::host::consolidate::{self, Duplicate};
 use crate::resource::host::mint::handoff_key;
 use crate::resource::host::verify::{Standing, incident, standing};
 use crate::resource::session::SessionId;
 use crate::secret::Secret;
+use crate::store::sql::Id;
 use crate::store::{Authority, Tx, migrate};
+
+/// A host may change between looking and claiming; then it is looked at again, so many times.
+const ATTEMPTS: usize = 4;
 
 impl World {
     fn secrets(&self) -> Result<Secrets> {
@@ -26,60 +34,54 @@ impl World {
     ///
     /// Errors: it was claimed already (journalled as an incident), it expired, it was revoked, or there is none.
     pub async fn claim(&self, session: SessionId, actor: Option<String>) -> Result<Secret> {
-        let secrets = self.secrets()?;
-        let mut tx = self.write_by_hand(actor).await?;
-        let rows = standing(session, &mut tx).await?;
-        let row = rows.first().ok_or_else(|| {
+        let claimed = self.claim_where(session, actor, |_| true).await?;
+        claimed.ok_or_else(|| {
             Failure::error(format!("session {session} has no host")).hint(format!(
                 "declare it under hosts:, or `reconcile host create --session-id {session} --created-by NAME`"
             ))
-        })?;
-        if let Some(at) = row.claimed_at {
-            let by = row.claimed_by.as_deref().unwrap_or("somebody");
-            let why = format!("claimed again after {by} claimed it at {}", crate::change::rfc3339(at));
-            incident(session, &why, &mut tx).await?;
-            tx.commit().await?;
-            return Err(Failure::error(format!(
-                "the GUID of session {session} was already claimed by {by} at {}",
-                crate::change::rfc3339(at)
-            ))
-            .hint("if that was not you, it is in the wrong hands: raise rotation, or `reconcile host rotate`")
-            .hint("this attempt stands in the journal as an incident"));
-        }
-        self.take(session, row, secrets, tx).await
+        })
     }
 
-    async fn take(&self, session: SessionId, row: &Standing, secrets: Secrets, mut tx: Tx) -> Result<Secret> {
-        let rotate = format!("raise rotation, or `reconcile host rotate --session-id {session}`");
-        if row.revoked_at.is_some() || !row.is_active {
-            return Err(Failure::error(format!("the host of session {session} is revoked or inactive")).hint(rotate));
+    /// Takes the GUID that a command has just minted, for the one who typed the command. `false` beside it: another
+    /// command has replaced the GUID since, as if the two had come one after the other.
+    ///
+    /// Errors: as [`World::claim`].
+    pub async fn claim_own(&self, session: SessionId, attempt: Id, actor: &str) -> Result<(Secret, bool)> {
+        // A row that `--force-new` has put aside stays, inactive, and with its attempt.
+        let own = |row: &Standing| row.attempt == Some(attempt) && (row.is_active || row.revoked_at.is_some());
+        if let Some(secret) = self.claim_where(session, Some(actor.to_owned()), own).await? {
+            return Ok((secret, true));
         }
-        let Some(attempt) = row.attempt else {
-            let message = format!("the GUID of session {session} was not made here, so there is nothing to claim");
-            return Err(Failure::error(message).hint(rotate));
+        let Some(taken) = self.secrets()?.handoff.take(&handoff_key(session, attempt)).await? else {
+            let message = format!("another command has replaced the new GUID of session {session}, and taken it away");
+            return Err(Failure::error(message));
         };
-        let Some(taken) = secrets.handoff.take(&handoff_key(session, attempt)).await? else {
-            let message = format!("the GUID of session {session} is no longer in the hand-off: it expired unclaimed");
-            return Err(Failure::error(message).hint(rotate));
-        };
-        let fits = HostGuid::parse(taken.secret().expose()).is_some_and(|guid| row.holds(&guid, &secrets.keys));
-        if !fits {
-            taken.restore().await?;
-            let message = format!("the hand-off holds another GUID for session {session} than the database knows");
-            return Err(Failure::error(message).hint(rotate));
+        Ok((kept(taken).await, false))
+    }
+
+    /// Claims the GUID of the session's first host that is `wanted`; `None`: there is no such host.
+    async fn claim_where(
+        &self,
+        session: SessionId,
+        actor: Option<String>,
+        wanted: impl Fn(&Standing) -> bool,
+    ) -> Result<Option<Secret>> {
+        let secrets = self.secrets()?;
+        for _ in 0..ATTEMPTS {
+            let mut tx = self.write_by_hand(actor.clone()).await?;
+            let rows = standing(session, &mut tx).await?;
+            let Some(row) = rows.iter().find(|row| wanted(row)) else { return Ok(None) };
+            if let Some(at) = row.claimed_at {
+                return Err(claimed_before(session, row, at, tx).await?);
+            }
+            let attempt = claimable(session, row, tx.now())?;
+            // Recorded first, but for good only when it is in our hands: whoever else claims it waits for that.
+            if row.claimed(session, attempt, &mut tx).await? {
+                return hand_over(session, row, attempt, &secrets, tx).await.map(Some);
+            }
         }
-        let recorded = match row.claimed(session, attempt, &mut tx).await {
-            Ok(true) => tx.commit().await.map_err(Failure::from),
-            Ok(false) => Err(Failure::error(format!("the GUID of session {session} was claimed at this very moment"))),
-            Err(error) => Err(error.into()),
-        };
-        if let Err(failure) = recorded {
-            taken.restore().await?;
-            return Err(failure);
-        }
-        let secret = taken.secret().clone();
-        taken.finish().await?;
-        Ok(secret)
+        Err(Failure::error(format!("the host of session {session} kept changing while it was claimed"))
+            .hint("try again"))
     }
 
     /// Whether a GUID opens a session at this moment; if so, its use is noted. Gives no reason for a no.
@@ -113,4 +115,65 @@ impl World {
         tx.commit().await?;
         Ok(found)
     }
+}
+
+/// The attempt under which the GUID of `row` lies in the hand-off.
+fn claimable(session: SessionId, row: &Standing, now: DateTime<Utc>) -> Result<Id> {
+    if row.revoked_at.is_some() || !row.is_active {
+        return Err(Failure::error(format!("the host of session {session} is revoked or inactive"))
+            .hint(way_to_another(session)));
+    }
+    if let Some(at) = row.expires_at.filter(|at| *at <= now) {
+        return Err(Failure::error(format!("the GUID of session {session} expired at {}", rfc3339(at)))
+            .hint(way_to_another(session)));
+    }
+    row.attempt.ok_or_else(|| {
+        let message = format!("the GUID of session {session} was not made here, so there is nothing to claim");
+        Failure::error(message).hint(way_to_another(session))
+    })
+}
+
+fn way_to_another(session: SessionId) -> String {
+    format!("raise rotation, or `reconcile host rotate --session-id {session}`")
+}
+
+/// Journals the second claim of one GUID, and gives what its claimer is told.
+async fn claimed_before(session: SessionId, row: &Standing, at: DateTime<Utc>, mut tx: Tx) -> Result<Failure> {
+    let by = row.claimed_by.as_deref().unwrap_or("somebody");
+    let at = rfc3339(at);
+    incident(session, &format!("claimed again after {by} claimed it at {at}"), &mut tx).await?;
+    tx.commit().await?;
+    Ok(Failure::error(format!("the GUID of session {session} was already claimed by {by} at {at}"))
+        .hint("if that was not you, it is in the wrong hands: raise rotation, or `reconcile host rotate`")
+        .hint("this attempt stands in the journal as an incident"))
+}
+
+/// Takes the GUID, and makes the record of its claim durable; or puts it back.
+async fn hand_over(session: SessionId, row: &Standing, attempt: Id, secrets: &Secrets, tx: Tx) -> Result<Secret> {
+    let Some(taken) = secrets.handoff.take(&handoff_key(session, attempt)).await? else {
+        let message = format!(
+            "the GUID of session {session} is no longer in the hand-off: it expired unclaimed, or a claim was cut short"
+        );
+        return Err(Failure::error(message).hint(way_to_another(session)));
+    };
+    let fits = HostGuid::parse(taken.secret().expose()).is_some_and(|guid| row.holds(&guid, &secrets.keys));
+    if !fits {
+        taken.restore().await?;
+        let message = format!("the hand-off holds another GUID for session {session} than the database knows");
+        return Err(Failure::error(message).hint(way_to_another(session)));
+    }
+    if let Err(error) = tx.commit().await {
+        taken.restore().await?;
+        return Err(error.into());
+    }
+    Ok(kept(taken).await)
+}
+
+/// The secret, which is ours now: what cannot be deleted any more, nobody can take, and a later turn sweeps it.
+async fn kept(taken: Taken) -> Secret {
+    let secret = taken.secret().clone();
+    if let Err(error) = taken.finish().await {
+        tracing::warn!("a claimed GUID could not be deleted from the hand-off: {error}");
+    }
+    secret
 }

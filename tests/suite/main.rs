@@ -1,7 +1,18 @@
 //! The one test binary.
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that fails should stop at once")]
 
+mod canary;
+mod cli;
 mod daemon;
 mod fixture;
+mod hosts;
+mod in_between;
+mod one_reader;
+mod power_cut;
+mod preview;
+mod races;
+mod saved;
 mod scenario;
+mod schema;
+mod settle;
 mod tidy;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::diff::{SessionState, missing};
+use super::diff::{SessionState, missing, sticky};
 use super::{Expiry, KIND, Keep, Mint, Observed, Revoke, Step};
 use crate::change::{Action, Blocked, Change, FieldDiff, Origin, ResourceId, Value};
 use crate::resource::session::SessionId;
@@ -49,6 +49,13 @@ impl Intent {
                 format!("{} active GUIDs stand for session {}", observed.active_rows, self.session),
                 "`reconcile host consolidate` keeps the newest",
             ));
+        }
+        if let (Wish::Create { .. }, Some(observed)) = (self.wish, observed)
+            && let Some(at) = observed.revoked_at
+        {
+            let way_out = format!("`reconcile host rotate --session-id {}` ends the revocation", self.session);
+            let why = sticky(at, observed.revoked_by.as_deref());
+            return Err(self.blocked(format!("session {} gets no new GUID: {why}", self.session), way_out));
         }
         match (self.wish, observed) {
             (Wish::Create { expires_in, force_new }, observed) => {

@@ -129,6 +129,11 @@ pub fn missing(session: SessionId, near: &[SessionId]) -> String {
     }
 }
 
+/// Why a revoked host stays as it is.
+pub fn sticky(at: DateTime<Utc>, by: Option<&str>) -> String {
+    format!("it was revoked by {} at {}, and revocation is sticky", by.unwrap_or("somebody"), rfc3339(at))
+}
+
 fn blocked(asked: &Asked<'_, Host>, reason: impl Into<String>, hint: impl Into<String>) -> Blocked {
     Blocked { id: asked.id.clone(), reason: reason.into(), hint: hint.into() }
 }
@@ -201,11 +206,7 @@ fn keep_or_adjust(asked: &Asked<'_, Host>, observed: &Observed, scope: &mut Scop
         return match desired.active {
             Some(true) => Verdict::Blocked(blocked(
                 asked,
-                format!(
-                    "it was revoked by {} at {}, and revocation is sticky",
-                    observed.revoked_by.as_deref().unwrap_or("somebody"),
-                    rfc3339(at)
-                ),
+                sticky(at, observed.revoked_by.as_deref()),
                 format!("raise rotation, or `reconcile host rotate --session-id {}`", asked.key),
             )),
             _ => Verdict::InSync,

@@ -104,6 +104,7 @@ impl Observed {
             host_session_id: self.host_session_id,
             generation: self.generation,
             rotation: self.rotation,
+            is_revoked: self.revoked_at.is_some(),
             expires_at: self.expires_at,
         }
     }
@@ -155,6 +156,8 @@ pub struct Over {
     pub host_session_id: i64,
     pub generation: i64,
     pub rotation: i64,
+    /// A revocation that comes in between is not undone by a step that did not know of it.
+    pub is_revoked: bool,
     /// When the GUID that stands there expires.
     pub expires_at: Option<DateTime<Utc>>,
 }
@@ -183,6 +186,11 @@ const fn duration(hours: u64) -> Duration {
     Duration::from_secs(hours * 3600)
 }
 
+/// A GUID is valid for at least so long,
+pub const SHORTEST_LIFE: Duration = Duration::from_secs(60);
+/// and at most for so long, unless it is for ever.
+pub const LONGEST_LIFE: Duration = duration(24 * 3660);
+
 /// What a file may say of a host.
 pub const SECTION: Section = Section {
     kind: KIND,
@@ -192,7 +200,7 @@ pub const SECTION: Section = Section {
         Field::int("rotation", 1, i64::MAX).default("1").about("Raise it to rotate. A lower number is an old commit."),
         Field::text("reason", 1, 500).about("Why; kept in the journal."),
         Field::text("rotated_by", 1, 128).default("the author of the commit").about("Who asked for the rotation."),
-        Field::duration("expires_in", Duration::from_secs(60), duration(24 * 3660))
+        Field::duration("expires_in", SHORTEST_LIFE, LONGEST_LIFE)
             .about("How long the GUID is valid, counted from the rotation."),
         Field::time("expires_at").nullable().about("Until when the GUID is valid; null: for ever."),
         Field::duration("rotate_every", Duration::from_secs(60), duration(24 * 3660)).about("Rotate on a schedule."),

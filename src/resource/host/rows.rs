@@ -96,7 +96,11 @@ async fn record_mint(mint: &Mint, receipt: &Receipt, tx: &mut Tx) -> Result<Reco
     let touched = match &mint.over {
         None => insert(mint, receipt, None, tx).await?,
         Some(over) if mint.replace => match retire(over, tx).await? {
-            1 => insert(mint, receipt, Some(over), tx).await?,
+            1 => match insert(mint, receipt, Some(over), tx).await? {
+                // Nothing of this transaction may stay: the old row would be gone, and no new one there.
+                0 => return Err(Error::Conflict { what: format!("the host of session {}", mint.session) }),
+                inserted => inserted,
+            },
             _ => 0,
         },
         Some(over) => update(mint, receipt, over, tx).await?,
@@ -177,15 +181,17 @@ async fn insert(mint: &Mint, receipt: &Receipt, old: Option<&Over>, tx: &mut Tx)
     .map_err(Error::query(WRITE))
 }
 
-/// The old row of `--force-new`: kept, but it opens nothing any more.
+/// The old row of `--force-new`: kept, but it opens nothing any more. Its generation is raised, so that a step that was
+/// planned on it finds another row than it expects.
 async fn retire(over: &Over, tx: &mut Tx) -> Result<u64> {
     execute!(
         tx.conn(),
         "UPDATE host_sessions SET is_active = FALSE, previous_hash = NULL, previous_key_id = NULL,
-             previous_valid_until = NULL
-         WHERE host_session_id = $1 AND generation = $2",
+             previous_valid_until = NULL, generation = generation + 1
+         WHERE host_session_id = $1 AND generation = $2 AND (revoked_at IS NOT NULL) = $3",
         over.host_session_id,
         over.generation,
+        over.is_revoked,
     )
     .map_err(Error::query(WRITE))
 }
@@ -208,7 +214,7 @@ async fn update(mint: &Mint, receipt: &Receipt, over: &Over, tx: &mut Tx) -> Res
              previous_valid_until = $2,
              host_guid_hash = $3, key_id = $4, attempt = $5, is_active = $6, expires_at = $7, rotation = $8,
              generation = generation + 1, revoked_at = NULL, revoked_by = NULL
-         WHERE host_session_id = $9 AND generation = $10",
+         WHERE host_session_id = $9 AND generation = $10 AND (revoked_at IS NOT NULL) = $11",
         keeps,
         until,
         &receipt.hash.hash,
@@ -219,6 +225,7 @@ async fn update(mint: &Mint, receipt: &Receipt, over: &Over, tx: &mut Tx) -> Res
         mint.rotation.unwrap_or(over.rotation),
         over.host_session_id,
         over.generation,
+        over.is_revoked,
     )
     .map_err(Error::query(WRITE))
 }

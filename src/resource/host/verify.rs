@@ -15,13 +15,12 @@ use crate::store::{Entry, Tx, journal};
 /// What is needed to judge a GUID.
 pub struct Standing {
     host_session_id: i64,
-    generation: i64,
     pub attempt: Option<Id>,
     pub claimed_at: Option<DateTime<Utc>>,
     pub claimed_by: Option<String>,
     pub is_active: bool,
     pub revoked_at: Option<DateTime<Utc>>,
-    expires_at: Option<DateTime<Utc>>,
+    pub expires_at: Option<DateTime<Utc>>,
     hash: String,
     key_id: Option<String>,
     previous: Option<(String, Option<String>)>,
@@ -34,7 +33,7 @@ pub struct Standing {
 pub async fn standing(session: SessionId, tx: &mut Tx) -> Result<Vec<Standing>> {
     let rows = fetch!(
         tx.conn(),
-        "SELECT h.host_session_id, h.generation, h.attempt, h.is_active, h.revoked_at, h.expires_at, h.host_guid_hash,
+        "SELECT h.host_session_id, h.attempt, h.is_active, h.revoked_at, h.expires_at, h.host_guid_hash,
              h.key_id, h.previous_hash, h.previous_key_id, h.previous_valid_until,
              r.claimed_at, r.claimed_by, r.overlap_until,
              s.title, s.status, s.created_by, s.starts_at, s.expires_at AS session_expires_at
@@ -53,7 +52,6 @@ fn row(row: &Row) -> std::result::Result<Standing, sqlx::Error> {
     let previous_key: Option<String> = row.get("previous_key_id")?;
     Ok(Standing {
         host_session_id: row.get("host_session_id")?,
-        generation: row.get("generation")?,
         attempt: row.get("attempt")?,
         claimed_at: row.get("claimed_at")?,
         claimed_by: row.get("claimed_by")?,
@@ -103,10 +101,24 @@ impl Standing {
         .map_err(Error::query("note the use of a host"))
     }
 
-    /// Records that the GUID was taken, and ends the one before it, but for its overlap. `false`: somebody was first.
+    /// Records that the GUID was taken, and ends the one before it, but for its overlap. Whoever does the same meanwhile
+    /// waits until this transaction is over. `false`: somebody was first, or the row holds another GUID by now.
     pub async fn claimed(&self, session: SessionId, attempt: Id, tx: &mut Tx) -> Result<bool> {
         let failed = Error::query("record a claim");
         let (now, actor) = (tx.now(), tx.context().actor.clone());
+        let kept = self.overlap_until.map_or(now, |overlap| overlap.max(now));
+        let until = self.previous_until.map_or(kept, |until| until.min(kept));
+        let held = execute!(
+            tx.conn(),
+            "UPDATE host_sessions SET previous_valid_until = CASE WHEN previous_hash IS NOT NULL THEN $1 END
+             WHERE host_session_id = $2 AND attempt = $3 AND is_active AND revoked_at IS NULL",
+            until,
+            self.host_session_id,
+            attempt,
+        );
+        if held.map_err(&failed)? != 1 {
+            return Ok(false);
+        }
         let first = execute!(
             tx.conn(),
             "UPDATE reconcile_handoffs SET claimed_at = $1, claimed_by = $2 WHERE attempt = $3 AND claimed_at IS NULL",
@@ -117,17 +129,6 @@ impl Standing {
         if first.map_err(&failed)? != 1 {
             return Ok(false);
         }
-        let kept = self.overlap_until.map_or(now, |overlap| overlap.max(now));
-        let until = self.previous_until.map_or(kept, |until| until.min(kept));
-        execute!(
-            tx.conn(),
-            "UPDATE host_sessions SET previous_valid_until = $1
-             WHERE host_session_id = $2 AND generation = $3 AND previous_hash IS NOT NULL",
-            until,
-            self.host_session_id,
-            self.generation,
-        )
-        .map_err(&failed)?;
         let entry = Entry {
             id: ResourceId::new(KIND, session),
             actor: None,

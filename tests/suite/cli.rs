@@ -1,0 +1,168 @@
+//! The command line as its users meet it: exit codes, formats, streams, and an answer in time.
+
+use std::net::TcpListener;
+use std::time::{Duration, Instant};
+
+use crate::fixture::{Database, World, both};
+
+const WEEK: &str = "sessions: [{id: 215, title: Al-Fatiha}]\n";
+
+fn ready(world: &World) {
+    world.write("desired-state/week.yaml", WEEK);
+    world.run(&["migrate"]).expect_code(0);
+    world.run(&["--once"]).expect_code(0);
+}
+
+both! {
+    fn the_exit_code_tells_what_the_plan_holds(world) {
+        ready(world);
+        let plan = |arguments: &[&str]| world.run(&[&["--plan"], arguments].concat()).code;
+        assert_eq!(plan(&["--detailed-exitcode"]), 0, "nothing to do");
+        world.sql("UPDATE sessions SET title = 'Theirs' WHERE session_id = 215");
+        assert_eq!(plan(&["--detailed-exitcode"]), 5, "only drift");
+        world.write("desired-state/more.yaml", "sessions: [{id: 216}]");
+        assert_eq!(plan(&["--detailed-exitcode"]), 2, "changes pending");
+        assert_eq!(plan(&[]), 0, "unless it is asked for, a plan is a success");
+        world.write("desired-state/host.yaml", "hosts: [{session: 999}]");
+        assert_eq!(plan(&["--detailed-exitcode"]), 4, "something blocked, before changes");
+        assert_eq!(world.run(&["--once", "--detailed-exitcode"]).code, 4);
+        world.write("desired-state/bad.yaml", "sessions: [{id: x}]");
+        assert_eq!(plan(&["--detailed-exitcode"]), 1, "an error, before all");
+        assert_eq!(plan(&["--database", "sqlite:KSESSIONS.db"]), 3, "refused, before anything is read");
+    }
+
+    fn history_is_text_json_and_inert_csv(world) {
+        world.write("desired-state/week.yaml", "sessions: [{id: 215, title: '=cmd|calc!A1'}]\n");
+        world.run(&["migrate"]).expect_code(0);
+        world.run(&["--once"]).expect_code(0);
+        world.run(&["suspend", "--reason", "=HYPERLINK(\"http://x\")"]).expect_code(0);
+        world.run(&["resume", "--reason", "\u{1b}[2J"]).expect_code(0);
+        let text = world.run(&["history"]).expect_code(0).stdout;
+        assert!(text.contains("create") && text.contains("session/215") && !text.contains('\u{1b}'), "{text}");
+        let json: serde_json::Value = serde_json::from_str(&world.run(&["history", "--format", "json"]).stdout).unwrap();
+        assert_eq!(json[2]["after"]["title"], "=cmd|calc!A1");
+        let csv = world.run(&["history", "--format", "csv"]).expect_code(0).stdout;
+        let mut reader = csv::Reader::from_reader(csv.as_bytes());
+        for record in reader.records().map(Result::unwrap) {
+            assert!(record.iter().all(|field| !field.starts_with(['=', '+', '-', '@'])), "{record:?}");
+        }
+        assert!(csv.contains("'=HYPERLINK"), "{csv}");
+        assert_eq!(world.run(&["history", "--limit", "1"]).stdout.lines().count(), 1);
+        assert_eq!(world.run(&["history", "session/999"]).stdout, "The journal is empty.\n");
+    }
+}
+
+#[test]
+fn data_goes_to_stdout_and_logs_to_stderr() {
+    let world = World::on(Database::Sqlite);
+    world.write("desired-state/week.yaml", WEEK);
+    let output = world.run(&["--once", "-vv", "--log-format", "json", "--format", "json"]).expect_code(0);
+    let plan: serde_json::Value = serde_json::from_str(&output.stdout).unwrap();
+    assert_eq!(plan["format_version"], "1.0");
+    assert_eq!(plan["resource_changes"][0]["address"], "session/215");
+    for line in output.stderr.lines() {
+        let entry: serde_json::Value = serde_json::from_str(line).unwrap_or_else(|_| panic!("not JSON: {line}"));
+        assert!(entry["level"].is_string() && entry["timestamp"].is_string(), "{line}");
+    }
+}
+
+#[test]
+fn colour_is_for_terminals_unless_it_is_asked_for() {
+    let mut world = World::on(Database::Sqlite);
+    world.write("desired-state/week.yaml", WEEK);
+    let coloured = |world: &World, arguments: &[&str]| world.run(arguments).expect_code(0).stdout.contains('\u{1b}');
+    assert!(!coloured(&world, &["--plan"]));
+    assert!(coloured(&world, &["--plan", "--color", "always"]));
+    world.env("NO_COLOR", "1");
+    assert!(!coloured(&world, &["--plan", "--color", "auto"]));
+}
+
+#[test]
+fn a_reader_that_leaves_early_is_no_error_of_ours() {
+    let world = World::on(Database::Sqlite);
+    let items: String = (1..=5_000).map(|id| format!("  - id: {id}\n")).collect();
+    world.write("desired-state/week.yaml", &format!("sessions:\n{items}"));
+    let output = world.sh("reconcile --plan --all | head -n 1; reconcile --plan --all --format json | head -n 1");
+    assert!(!output.stderr.contains("panicked") && !output.stderr.contains("rror"), "{}", output.text());
+    assert!(output.stdout.starts_with("environment development"), "{}", output.text());
+}
+
+#[test]
+fn what_is_typed_wrong_is_said_so() {
+    let world = World::on(Database::Sqlite);
+    world.write("desired-state/week.yaml", WEEK);
+    for (arguments, code, wanted) in [
+        (&["--plam"][..], 1, "--plan"),
+        (&["--plan", "--once"], 1, "cannot be used with"),
+        (&["--once", "--force"], 1, "--reason"),
+        (&["--plan", "--target", "sesion/215"], 1, "write KIND/NAME"),
+        (&["--plan", "--target", "session/x"], 1, "a whole number above zero"),
+        (&["explain", "session"], 1, "write KIND/NAME"),
+        (&["--plan", "status"], 1, "stand alone"),
+        (&["status", "--format", "csv"], 1, "no format csv"),
+        (&["approve", "nonsense", "--reason", "R"], 1, "32 hexadecimal digits"),
+        (&["--plan", "--state", "elsewhere"], 1, "`elsewhere` does not exist"),
+        (&["--plan", "--environment", "moon"], 3, "moon"),
+        (&["host", "claim", "0"], 1, "0"),
+    ] {
+        let output = world.run(arguments);
+        assert_eq!(output.code, code, "{arguments:?}: {}", output.text());
+        assert!(output.stderr.contains(wanted), "{arguments:?} does not say {wanted:?}: {}", output.text());
+    }
+}
+
+#[test]
+fn the_configuration_says_where_each_value_came_from_and_hides_secrets() {
+    let mut world = World::on(Database::Sqlite);
+    world.write("reconcile.toml", "interval = \"5m\"\n[budget]\npercent = 50\n");
+    world.env("RECONCILE_HOST_KEYS", "canary-key-0123456789abcdef0123456789abcdef");
+    let output = world.run(&["config", "--state", "elsewhere"]).expect_code(0);
+    let line = |key: &str| {
+        let line = output.stdout.lines().find(|line| line.split_whitespace().next() == Some(key));
+        line.unwrap_or_else(|| panic!("no {key} in {}", output.stdout)).split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(line("interval"), "interval 5m reconcile.toml:1");
+    assert_eq!(line("budget.percent"), "budget.percent 50 reconcile.toml:3");
+    assert_eq!(line("state"), "state elsewhere --state");
+    assert_eq!(line("host.keys"), "host.keys ******** RECONCILE_HOST_KEYS");
+    assert!(!output.text().contains("canary"));
+    world.write("reconcile.toml", "intervall = \"5m\"\n");
+    let wrong = world.run(&["config"]).expect_code(1);
+    assert!(
+        wrong.stderr.contains("reconcile.toml:1:1") && wrong.stderr.contains("did you mean interval?"),
+        "{}",
+        wrong.text()
+    );
+}
+
+#[test]
+fn completions_are_what_shells_read() {
+    let world = World::on(Database::Sqlite);
+    for shell in ["bash", "zsh", "fish"] {
+        let script = world.run(&["completions", shell]).expect_code(0).stdout;
+        assert!(script.contains("reconcile") && script.contains("detailed-exitcode"), "{shell}");
+        world.write(&format!("completion.{shell}"), &script);
+    }
+    let loaded = world.sh("bash -c '. ./completion.bash && complete -p reconcile'").expect_code(0);
+    assert!(loaded.stdout.contains("_reconcile"), "{}", loaded.text());
+}
+
+#[test]
+fn a_port_that_accepts_and_never_answers_is_named_in_seconds() {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let url = format!("postgres://noor@127.0.0.1:{}/KSESSIONS_DEV", listener.local_addr().unwrap().port());
+    let mut world = World::on(Database::Sqlite);
+    world.env("RECONCILE_DATABASE_URL", &url).env("RECONCILE_DATABASE_CONNECT_TIMEOUT", "2s");
+    world.write("desired-state/week.yaml", WEEK);
+    let begun = Instant::now();
+    let mut running = world.spawn(&["--plan"]);
+    running.wait_for("planning …", Duration::from_secs(1));
+    assert!(begun.elapsed() < Duration::from_millis(600), "the first sign of life came after {:?}", begun.elapsed());
+    let output = running.finish(Duration::from_secs(10)).expect_code(1);
+    assert!(output.stderr.contains("no answer in time"), "{}", output.text());
+    assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+    let doctor = world.run(&["doctor"]).expect_code(1);
+    assert!(doctor.stdout.contains("FAIL  log in"), "{}", doctor.text());
+    let limited = world.run(&["--plan", "--timeout", "300ms"]).expect_code(1);
+    assert!(limited.stderr.contains("longer than --timeout 300ms"), "{}", limited.text());
+}

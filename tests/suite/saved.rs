@@ -1,0 +1,136 @@
+//! Saved plans: exactly that plan, or nothing.
+
+use crate::fixture::{Database, World, both};
+
+const WEEK: &str = "sessions: [{id: 215, title: Surah Al-Fatiha}]\nhosts: [{session: 215}]\n";
+
+fn ready(world: &World) {
+    world.write("desired-state/week.yaml", WEEK);
+    world.run(&["migrate"]).expect_code(0);
+    world.run(&["--once"]).expect_code(0);
+    world.write("desired-state/week.yaml", &WEEK.replace("Surah ", ""));
+    world.run(&["--plan", "--out", "saved.plan"]).expect_code(0);
+}
+
+fn title(world: &World) -> String {
+    world.sql("SELECT title FROM sessions WHERE session_id = 215").trim().to_owned()
+}
+
+#[track_caller]
+fn stale(world: &World) {
+    let output = world.run(&["--apply", "saved.plan"]).expect_code(1);
+    assert!(output.stderr.contains("the plan is stale"), "{}", output.text());
+}
+
+both! {
+    fn what_was_saved_is_what_is_applied(world) {
+        ready(world);
+        let output = world.run(&["--apply", "saved.plan"]).expect_code(0);
+        assert!(output.stdout.contains("~ session/215  title \"Surah Al-Fatiha\" -> \"Al-Fatiha\""), "{}", output.text());
+        assert_eq!(title(world), "Al-Fatiha");
+        // What it was made for is done: it cannot be done again.
+        stale(world);
+    }
+
+    fn a_plan_is_stale_when_the_files_have_changed(world) {
+        ready(world);
+        world.write("desired-state/week.yaml", &WEEK.replace("Surah Al-Fatiha", "Another"));
+        stale(world);
+        assert_eq!(title(world), "Surah Al-Fatiha");
+    }
+
+    fn a_plan_is_stale_when_the_database_has_changed(world) {
+        ready(world);
+        world.sql("UPDATE sessions SET created_by = 'somebody' WHERE session_id = 215");
+        stale(world);
+        assert_eq!(title(world), "Surah Al-Fatiha");
+    }
+
+    fn a_plan_is_stale_when_a_secret_has_left_the_hand_off(world) {
+        ready(world);
+        world.run(&["host", "claim", "215"]).expect_code(0);
+        stale(world);
+    }
+
+    fn a_plan_expires_after_a_day(world) {
+        ready(world);
+        let plan = world.read("saved.plan");
+        let now = plan.split("\"now\": \"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+        world.write("saved.plan", &plan.replace(&now, "2026-01-01T00:00:00Z"));
+        let output = world.run(&["--apply", "saved.plan"]).expect_code(1);
+        assert!(output.stderr.contains("the plan has expired"), "{}", output.text());
+        assert_eq!(title(world), "Surah Al-Fatiha");
+    }
+
+    fn a_plan_that_was_tampered_with_is_not_applied(world) {
+        ready(world);
+        let plan = world.read("saved.plan");
+        let digest = plan.split("\"plan_digest\": \"").nth(1).unwrap()[..32].to_owned();
+        world.write("saved.plan", &plan.replace(&digest, &"0".repeat(32)));
+        stale(world);
+        for nonsense in ["", "{}", "not a plan", "[1, 2", "{\"format_version\": \"9.0\"}"] {
+            world.write("saved.plan", nonsense);
+            let output = world.run(&["--apply", "saved.plan"]).expect_code(1);
+            assert!(output.stderr.contains("saved.plan is not a plan"), "{}", output.text());
+        }
+        world.run(&["--apply", "missing.plan"]).expect_code(1);
+        world.run(&["--apply", "desired-state"]).expect_code(1);
+    }
+
+    fn a_plan_of_a_new_world_makes_it(world) {
+        world.write("desired-state/week.yaml", WEEK);
+        if world.database() == Database::Postgres {
+            world.run(&["migrate"]).expect_code(0);
+        }
+        world.run(&["--plan", "--out", "saved.plan"]).expect_code(0);
+        world.run(&["--apply", "saved.plan"]).expect_code(0);
+        assert_eq!(title(world), "Surah Al-Fatiha");
+    }
+}
+
+#[test]
+fn a_plan_for_another_file_is_refused_also_when_both_are_empty() {
+    let world = World::on(Database::Sqlite);
+    world.write("desired-state/week.yaml", WEEK);
+    world.run(&["--plan", "--out", "saved.plan"]).expect_code(0);
+    let output = world.run(&["--apply", "saved.plan", "--data-dir", "elsewhere"]).expect_code(3);
+    assert!(output.stderr.contains("another target"), "{}", output.text());
+    assert!(!world.path().join("elsewhere").exists(), "nothing was made");
+}
+
+#[test]
+fn a_plan_for_another_database_of_the_same_name_is_refused() {
+    let mut world = World::on(Database::Postgres);
+    ready(&world);
+    let server = world.server().unwrap();
+    server.psql("postgres", "DROP DATABASE \"KSESSIONS_DEV\" WITH (FORCE)");
+    server.create_database("KSESSIONS_DEV");
+    world.run(&["migrate"]).expect_code(0);
+    let output = world.run(&["--apply", "saved.plan"]).expect_code(3);
+    assert!(output.stderr.contains("another target"), "{}", output.text());
+}
+
+#[test]
+fn a_plan_over_the_budget_wants_a_reason() {
+    let world = World::on(Database::Sqlite);
+    let week = |word: &str| -> String {
+        (1..=10)
+            .map(|id| format!("  - {{id: {id}, title: {word} {id}}}\n"))
+            .fold("sessions:\n".to_owned(), |all, one| all + &one)
+    };
+    world.write("desired-state/week.yaml", &week("First"));
+    world.run(&["--once"]).expect_code(0);
+    world.write("desired-state/week.yaml", &week("Second"));
+    let held = world.run(&["--once"]).expect_code(1);
+    assert!(held.stderr.contains("10 of 10 sessions (limit 30 %)"), "{}", held.text());
+    world.run(&["--plan", "--out", "saved.plan"]).expect_code(0);
+    world.run(&["--apply", "saved.plan"]).expect_code(1);
+    assert_eq!(world.sql("SELECT COUNT(*) FROM sessions WHERE title LIKE 'Second%'").trim(), "0");
+    world.run(&["--apply", "saved.plan", "--force"]).expect_code(1);
+    world.run(&["--apply", "saved.plan", "--force", "--reason", "New term"]).expect_code(0);
+    assert_eq!(world.sql("SELECT COUNT(*) FROM sessions WHERE title LIKE 'Second%'").trim(), "10");
+    assert_eq!(
+        world.sql("SELECT DISTINCT reason FROM reconcile_journal WHERE reason IS NOT NULL").trim(),
+        "forced: New term"
+    );
+}
