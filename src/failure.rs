@@ -62,7 +62,11 @@ impl Failure {
 
     /// All problems of all files.
     pub fn files(problems: Problems) -> Self {
-        let message = format!("the state files have {} problems; nothing was applied", problems.len());
+        let count = match problems.len() {
+            1 => "a problem".to_owned(),
+            count => format!("{count} problems"),
+        };
+        let message = format!("the state files have {count}; nothing was applied");
         Self { body: Body::Files(problems), ..Self::error(message) }
     }
 
