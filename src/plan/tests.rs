@@ -1,5 +1,6 @@
 //! The planner's stories: a world in three lines, one change, and the plan as its reader sees it.
 
+mod fairness;
 mod hosts;
 mod limits;
 
