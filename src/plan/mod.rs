@@ -5,6 +5,7 @@ pub mod render;
 #[cfg(test)]
 mod tests;
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
@@ -178,7 +179,8 @@ impl Plan {
 
 /// Computes the plan. Pure: the same pictures and the same time give the same plan.
 pub fn plan(header: Header, desired: &Desired, observed: &Observed, ledger: &Ledger, terms: &Terms) -> Plan {
-    let mut draft = Draft::new(header, ledger, terms);
+    let schedule_left = Cell::new(terms.schedule_limit);
+    let mut draft = Draft { plan: Plan::empty(header, terms.now), ledger, terms, schedule_left: &schedule_left };
     draft.kind(&desired.sessions, &observed.sessions, &mut (), Step::Session);
     let created: HashSet<SessionId> =
         draft.plan.changes.iter().filter_map(|planned| planned.change.step.session()).collect();
@@ -194,7 +196,7 @@ pub fn plan(header: Header, desired: &Desired, observed: &Observed, ledger: &Led
         actor: &actor,
         claim_life: terms.claim_life,
         session: &state,
-        schedule_left: terms.schedule_limit,
+        schedule_left: &schedule_left,
     };
     draft.kind(&desired.hosts, &observed.hosts, &mut scope, |step| Step::Host(Box::new(step)));
     draft.retired_keys(desired, observed);
@@ -214,14 +216,11 @@ struct Draft<'a> {
     plan: Plan,
     ledger: &'a Ledger,
     terms: &'a Terms,
+    /// Scheduled rotations that this turn may still do.
+    schedule_left: &'a Cell<u64>,
 }
 
-impl<'a> Draft<'a> {
-    fn new(header: Header, ledger: &'a Ledger, terms: &'a Terms) -> Self {
-        let plan = Plan::empty(header, terms.now);
-        Self { plan, ledger, terms }
-    }
-
+impl Draft<'_> {
     fn kind<R: Resource>(
         &mut self,
         desired: &BTreeMap<R::Key, Declared<R>>,
@@ -280,6 +279,8 @@ impl<'a> Draft<'a> {
             (Origin::Drift, _) => Flap::Turns(1),
         };
         if let Some(blocked) = self.held(&change, &wish, flap) {
+            // Its place in this turn goes to the next in line, or those that are held would keep all others waiting.
+            self.schedule_left.update(|left| left + u64::from(change.is_scheduled));
             self.plan.blocked.push(blocked);
             return;
         }

@@ -1,7 +1,9 @@
 //! The planner's stories: a world in three lines, one change, and the plan as its reader sees it.
 
+mod fairness;
 mod hosts;
 mod limits;
+mod rendering;
 
 use std::sync::Arc;
 use std::time::Duration;

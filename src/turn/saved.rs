@@ -23,6 +23,8 @@ use crate::store::sql::now;
 
 /// A plan older than this is not applied.
 const LIFE: chrono::TimeDelta = chrono::TimeDelta::hours(24);
+/// As far may the clocks of two machines be apart. A plan from later than that would never expire.
+const SKEW: chrono::TimeDelta = chrono::TimeDelta::minutes(5);
 
 /// The file of `--out`. Holds no secret.
 #[derive(Debug, Serialize, Deserialize)]
@@ -78,7 +80,12 @@ impl World {
             let message = format!("the plan was made for another target: environment {}", saved.environment);
             return Err(Failure::refused(message).hint("make a plan for this one: `reconcile --plan --out FILE`"));
         }
-        if now().signed_duration_since(saved.now) > LIFE {
+        let age = now().signed_duration_since(saved.now);
+        if age < -SKEW {
+            let message = format!("the plan was made at {}, which is still to come", rfc3339(saved.now));
+            return Err(Failure::error(message).hint("compare the clocks of both machines, and make a new plan"));
+        }
+        if age > LIFE {
             let message = format!("the plan has expired: it was made at {}, more than 24 h ago", rfc3339(saved.now));
             return Err(Failure::error(message).hint("make a new one: `reconcile --plan --out FILE`"));
         }
@@ -87,6 +94,7 @@ impl World {
 
     /// Applies exactly the saved plan. Errors: it is stale, for another target, or expired; then nothing was applied.
     pub async fn apply_saved(&self, lease: &Lease, saved: &SavedPlan, force: Option<Force>) -> Result<Turned> {
+        let started_at = now();
         let target: Option<ResourceId> = saved.target.as_deref().map(parse_id).transpose().map_err(Failure::error)?;
         let request = Request { now: saved.now, target, force };
         let wanted = self.read().await?;
@@ -94,24 +102,38 @@ impl World {
         // The schema may have been made just now, to have a lease to hold: an empty one counts as none.
         picture.is_new = saved.plan["schema_missing"] == true && picture.ledger.applied.is_empty();
         let plan = self.plan(&wanted, &picture, &request);
-        let differs = plan.digest() != saved.plan_digest || observed_digest(&picture) != saved.observed_digest;
-        if differs || saved.reconcile_version != VERSION {
-            let message = "the plan is stale: the files or the database have changed since it was made";
+        let same = plan.digest() == saved.plan_digest
+            && observed_digest(&picture) == saved.observed_digest
+            && shown(&render::json(&plan)) == shown(&saved.plan);
+        if !same || saved.reconcile_version != VERSION {
+            let message =
+                "the plan is stale: the files, the database or the saved plan itself have changed since it was made";
             return Err(Failure::error(message).hint("look at what would be done now: `reconcile --plan`"));
         }
         let context = self.context(wanted.revision.actor(), &wanted.revision);
-        let shown = plan.clone();
-        match plan.approve(self.budget(), request.force, &picture.approvals) {
+        let approved = plan.approve(self.budget(), request.force, &picture.approvals);
+        let turned = match approved {
             Ok(approved) => {
                 let report = self.apply(&approved, lease.authority(), &context).await?;
-                Ok(Turned { plan: shown, outcome: Outcome::Applied(report), warnings: wanted.warnings })
+                Turned { plan: approved.into_plan(), outcome: Outcome::Applied(report), warnings: wanted.warnings }
             }
             Err(held) => {
                 let outcome = Outcome::Held { over: held.over, digest: held.digest };
-                Ok(Turned { plan: shown, outcome, warnings: wanted.warnings })
+                Turned { plan: *held.plan, outcome, warnings: wanted.warnings }
             }
-        }
+        };
+        self.remember(lease, &context, started_at, &turned).await?;
+        Ok(turned)
     }
+}
+
+/// What people read of a plan before they let it be applied: all but the commit, which may move without changing it.
+fn shown(plan: &serde_json::Value) -> serde_json::Value {
+    let mut plan = plan.clone();
+    if let Some(fields) = plan.as_object_mut() {
+        fields.remove("revision");
+    }
+    plan
 }
 
 /// Reads the file of a saved plan.

@@ -1,7 +1,7 @@
 //! The plan as a comment on a pull request. Everything that comes from data is escaped for GitHub's Markdown.
 
 use super::{details, sentence};
-use crate::change::{Action, Origin};
+use crate::change::{Action, Origin, printable};
 use crate::plan::Plan;
 
 /// The whole plan; long ones are cut after `most` changes.
@@ -63,23 +63,28 @@ fn word(action: Action) -> &'static str {
     }
 }
 
-/// `text` with everything that Markdown or HTML would read as markup made plain, on one line.
+/// `text` with everything that Markdown, HTML or GitHub itself would read as markup made plain, on one line.
 pub fn escape(text: &str) -> String {
+    /// Seen by nobody, and it parts what GitHub looks for in the finished page, where escapes are gone already.
+    const APART: &str = "&#8203;";
     let mut escaped = String::with_capacity(text.len());
-    for letter in text.chars() {
+    for letter in printable(&text.replace(['\n', '\r'], " ")).chars() {
         match letter {
-            '\n' | '\r' => escaped.push(' '),
             '&' => escaped.push_str("&amp;"),
             '<' => escaped.push_str("&lt;"),
             '>' => escaped.push_str("&gt;"),
-            // A mention would call people, and a bare address would become a link.
-            '@' => escaped.push_str("&#64;"),
+            // A bare address would become a link.
             ':' => escaped.push_str("&#58;"),
-            '\\' | '`' | '*' | '_' | '{' | '}' | '[' | ']' | '#' | '|' | '!' | '~' => {
+            '.' if escaped.ends_with("www") => escaped.push_str(&format!("{APART}.")),
+            // Two of them would begin and end a formula; GitHub knows no other way to say one.
+            '$' => escaped.push_str("<span>$</span>"),
+            // A mention would call people, and a number would point to somebody else's work.
+            '@' => escaped.push_str(&format!("@{APART}")),
+            '#' => escaped.push_str(&format!("\\#{APART}")),
+            '\\' | '`' | '*' | '_' | '{' | '}' | '[' | ']' | '|' | '!' | '~' => {
                 escaped.push('\\');
                 escaped.push(letter);
             }
-            letter if letter.is_control() => escaped.extend(letter.escape_default()),
             letter => escaped.push(letter),
         }
     }

@@ -34,7 +34,8 @@ pub fn text(plan: &Plan, looks: Looks) -> String {
     }
     more(&mut lines, plan.blocked.len(), looks.most, "blocked");
     for (id, note) in plan.notes.iter().take(looks.most) {
-        lines.push(entry('i', &id.to_string(), &wrap(&printable(note), width), "", width, paint(looks.color, 'i')));
+        let note = wrap(&printable(note), width, "");
+        lines.push(entry('i', &id.to_string(), &note, "", width, paint(looks.color, 'i')));
     }
     more(&mut lines, plan.notes.len(), looks.most, "notes");
     if !lines.is_empty() {
@@ -102,51 +103,62 @@ pub fn blocked_line(blocked: &Blocked) -> String {
 
 fn blocked(blocked: &Blocked, width: usize, color: bool) -> String {
     let about = format!("{}; {}", printable(&blocked.reason), printable(&blocked.hint));
-    entry('!', &blocked.id.to_string(), &wrap(&about, width), "", width, paint(color, '!'))
+    entry('!', &blocked.id.to_string(), &wrap(&about, width, ""), "", width, paint(color, '!'))
 }
 
 fn change<S>(change: &Change<S>, width: usize, color: bool) -> String {
-    let mut lines = wrap(&details(change).join(", "), width);
-    for note in &change.notes {
-        lines.extend(wrap(&printable(note), width));
-    }
     let mark = match change.origin {
         Origin::Drift => "drift",
         Origin::Intended => "",
     };
+    let mut lines = wrap(&details(change).join(", "), width, mark);
+    for note in &change.notes {
+        lines.extend(wrap(&printable(note), width, ""));
+    }
     let sign = change.action.sign();
     entry(sign, &change.id.to_string(), &lines, mark, width, paint(color, sign))
 }
 
+/// Columns before the details: sign, address, and the blanks around them.
+fn margin(width: usize) -> usize {
+    INDENT.len() + 2 + width + 2
+}
+
 /// `  + session/215   title …          drift`, and what does not fit below it.
 fn entry(sign: char, id: &str, lines: &[String], mark: &str, width: usize, style: Style) -> String {
-    let gap = " ".repeat(width.saturating_sub(id.chars().count()) + 2);
-    let mut lines = lines.iter();
-    let first = lines.next().map_or("", String::as_str);
+    let columns = id.chars().count();
+    // The details of an address that is too long for its column begin in the line below.
+    let (first, rest) = match lines {
+        [first, rest @ ..] if columns <= width => (first.as_str(), rest),
+        lines => ("", lines),
+    };
+    let gap = " ".repeat(width.saturating_sub(columns) + 2);
     let mut line = format!("{INDENT}{style}{sign}{style:#} {id}{gap}{first}");
     if !mark.is_empty() {
-        let used = INDENT.len() + 2 + width + 2 + first.chars().count();
+        let used = margin(width.max(columns)) + first.chars().count();
         line.push_str(&" ".repeat((WIDTH - mark.len()).saturating_sub(used).max(2)));
         line.push_str(mark);
     }
     let mut out = line.trim_end().to_owned();
     out.push('\n');
-    for line in lines {
-        out.push_str(&" ".repeat(INDENT.len() + 2 + width + 2));
+    for line in rest {
+        out.push_str(&" ".repeat(margin(width)));
         out.push_str(line);
         out.push('\n');
     }
     out
 }
 
-/// `text` in lines that end before the right margin, broken between words.
-fn wrap(text: &str, width: usize) -> Vec<String> {
-    let room = WIDTH.saturating_sub(INDENT.len() + 2 + width + 2).max(20);
+/// `text` in lines that end before the right margin, broken between words; the first leaves room for `mark`.
+fn wrap(text: &str, width: usize, mark: &str) -> Vec<String> {
+    let room = WIDTH.saturating_sub(margin(width)).max(20);
+    let mut reserved = if mark.is_empty() { 0 } else { mark.len() + 2 };
     let mut lines: Vec<String> = Vec::new();
     let mut line = String::new();
     for word in text.split(' ') {
-        if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > room {
+        if !line.is_empty() && line.chars().count() + 1 + word.chars().count() + reserved > room {
             lines.push(std::mem::take(&mut line));
+            reserved = 0;
         }
         if !line.is_empty() {
             line.push(' ');

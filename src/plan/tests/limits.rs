@@ -174,7 +174,7 @@ fn markdown_is_inert() {
 
     | | resource | change | |
     |---|---|---|---|
-    | ✏️ update | session/1 | title "&lt;img src=x onerror=alert(1)&gt; \| &#64;everyone \[a\](http&#58;//b) \`c\` \*d\*\\n\# e" -&gt; "Plain" |  |
+    | ✏️ update | session/1 | title "&lt;img src=x onerror=alert(1)&gt; \| @&#8203;everyone \[a\](http&#58;//b) \`c\` \*d\*\\n\#&#8203; e" -&gt; "Plain" |  |
 
     **Blocked**
 

@@ -68,7 +68,7 @@ impl Intent {
             (Wish::Revoke, Some(observed)) => Ok(Some(self.revoke(observed))),
             (Wish::Rotate { .. } | Wish::Revoke, None) => Err(self.blocked(
                 format!("session {} has no host", self.session),
-                "`reconcile host create --session-id N --created-by NAME` makes one",
+                format!("`reconcile host create --session-id {} --created-by NAME` makes one", self.session),
             )),
         }
     }

@@ -1,5 +1,6 @@
 //! How a host's difference becomes a change: by number, by schedule, by field; never otherwise.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -29,7 +30,7 @@ pub struct Scope<'a> {
     pub claim_life: Duration,
     pub session: &'a dyn Fn(SessionId) -> SessionState,
     /// Scheduled rotations that this turn may still do.
-    pub schedule_left: u64,
+    pub schedule_left: &'a Cell<u64>,
 }
 
 impl Resource for Host {
@@ -219,9 +220,9 @@ fn keep_or_adjust(asked: &Asked<'_, Host>, observed: &Observed, scope: &mut Scop
         if let Some(every) = desired.rotate_every
             && (observed.claimed_at.is_some() || observed.attempt.is_none())
             && due(*asked.key, observed.minted_at, every).is_some_and(|due| due <= scope.now)
-            && scope.schedule_left > 0
+            && let Some(left) = scope.schedule_left.get().checked_sub(1)
         {
-            scope.schedule_left -= 1;
+            scope.schedule_left.set(left);
             return Verdict::Change(Box::new(rotate_on_schedule(asked, observed, scope, every)));
         }
     }

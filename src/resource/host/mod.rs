@@ -8,6 +8,8 @@ pub mod consolidate;
 pub mod diff;
 pub mod mint;
 pub mod rows;
+#[cfg(test)]
+mod tests;
 pub mod verify;
 
 use std::time::Duration;
