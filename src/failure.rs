@@ -72,15 +72,7 @@ impl Failure {
 
     /// An error with everything that stands behind it.
     pub fn caused(error: &dyn StdError) -> Self {
-        let mut causes = Vec::new();
-        let mut source = error.source();
-        while let Some(cause) = source {
-            causes.push(cause.to_string());
-            source = cause.source();
-        }
-        // Drivers repeat their source in their own text.
-        causes.dedup();
-        Self { causes, ..Self::error(error.to_string()) }
+        Self { causes: store::error::causes(error), ..Self::error(error.to_string()) }
     }
 
     #[must_use]

@@ -121,6 +121,26 @@ impl fmt::Display for Cause {
     }
 }
 
+/// What stands behind `error`, the nearest cause first, each said once.
+///
+/// The driver repeats what stands behind its own errors, with words of its own before and the line in the server's
+/// source code after it: what the server or the system said is what counts.
+pub fn causes(error: &dyn std::error::Error) -> Vec<String> {
+    let mut causes = Vec::new();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let plain = match cause.downcast_ref::<sqlx::Error>() {
+            Some(sqlx::Error::Io(error)) => Some(error.to_string()),
+            Some(sqlx::Error::Database(error)) => Some(error.message().to_owned()),
+            _ => None,
+        };
+        source = if plain.is_some() { None } else { cause.source() };
+        causes.push(plain.unwrap_or_else(|| cause.to_string()));
+    }
+    causes.dedup();
+    causes
+}
+
 /// What our database answered, or this error.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -213,12 +233,9 @@ impl Error {
         }
     }
 
-    /// The message with the reason behind it, on one line.
+    /// The message with the reasons behind it, on one line.
     pub fn chain(&self) -> String {
-        match std::error::Error::source(self) {
-            Some(source) => format!("{self}: {source}"),
-            None => self.to_string(),
-        }
+        std::iter::once(self.to_string()).chain(causes(self)).collect::<Vec<_>>().join(": ")
     }
 
     /// Why, as an operator would name it.
