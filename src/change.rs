@@ -149,6 +149,42 @@ pub fn rfc3339(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::AutoSi, true)
 }
 
+/// As [`rfc3339`], to the second: how people are told of a time that they will not look up.
+pub fn moment(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::Secs, true)
+}
+
+/// `text` in lines of at most `room` columns, `first` in the first of them, broken between words alone: a word that is
+/// longer than a line stays whole. At least one line.
+pub fn wrapped(text: &str, first: usize, room: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    let (mut line, mut used, mut limit) = (String::new(), 0, first);
+    for word in text.split(' ') {
+        let columns = word.chars().count();
+        if used > 0 && used + 1 + columns > limit {
+            lines.push(std::mem::take(&mut line));
+            (used, limit) = (0, room);
+        }
+        if used > 0 {
+            line.push(' ');
+            used += 1;
+        }
+        line.push_str(word);
+        used += columns;
+    }
+    lines.push(line);
+    lines
+}
+
+/// `lead` and `text` in a row, at most 80 columns wide where words allow it: what does not fit stands below, `indent`
+/// blanks from the left.
+pub fn hanging(lead: &str, text: &str, indent: usize) -> String {
+    const WIDTH: usize = 80;
+    let first = WIDTH.saturating_sub(lead.chars().count());
+    let lines = wrapped(text, first, WIDTH.saturating_sub(indent));
+    format!("{lead}{}", lines.join(&format!("\n{:indent$}", "")))
+}
+
 /// `text` with everything that could move a terminal's cursor, or turn the direction of writing, made visible.
 pub fn printable(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
@@ -236,6 +272,9 @@ pub enum Source {
     Head,
 }
 
+/// What stands for a commit where there is none: outside Git, and for what was done by hand.
+pub const NO_COMMIT: &str = "no commit";
+
 /// Where the desired state came from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Revision {
@@ -265,7 +304,33 @@ impl Revision {
                 let short: String = commit.chars().take(7).collect();
                 format!("{short} ({})", if self.dirty { "dirty" } else { "clean" })
             }
-            None => "no commit".to_owned(),
+            None => NO_COMMIT.to_owned(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_break_between_words_and_hang() {
+        assert_eq!(wrapped("one two three", 7, 9), ["one two", "three"]);
+        assert_eq!(wrapped("one two three", 6, 9), ["one", "two three"]);
+        assert_eq!(wrapped("unbreakable", 3, 3), ["unbreakable"]);
+        assert_eq!(wrapped("", 3, 3), [""]);
+        let text = "word ".repeat(20);
+        let shown = hanging("  lead  ", text.trim_end(), 4);
+        insta::assert_snapshot!(shown, @r"
+          lead  word word word word word word word word word word word word word word
+            word word word word word word
+        ");
+        assert!(shown.lines().all(|line| line.chars().count() <= 80), "{shown}");
+    }
+
+    #[test]
+    fn a_moment_has_no_fraction() {
+        let time = "2026-12-01T18:00:00.123456+02:00".parse::<DateTime<chrono::FixedOffset>>().unwrap();
+        assert_eq!(moment(time.into()), "2026-12-01T16:00:00Z");
     }
 }

@@ -65,10 +65,11 @@ impl Desired {
         self.len() == 0
     }
 
-    /// `7 sessions and 5 hosts`.
+    /// `7 sessions and 1 host`.
     pub fn counts(&self) -> String {
         let Desired { sessions, hosts } = self;
-        format!("{} sessions and {} hosts", sessions.len(), hosts.len())
+        let count = |count: usize, kind: Kind| format!("{count} {}", if count == 1 { kind.name } else { kind.plural });
+        format!("{} and {}", count(sessions.len(), Session::KIND), count(hosts.len(), Host::KIND))
     }
 
     /// What only the database can decide: hosts whose session no file declares.

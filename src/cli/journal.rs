@@ -3,7 +3,7 @@
 use super::args::{Format, SuspendArgs};
 use super::only;
 use super::print::out;
-use crate::change::{ResourceId, printable, rfc3339};
+use crate::change::{NO_COMMIT, ResourceId, hanging, moment, printable, rfc3339};
 use crate::failure::{Failure, Result};
 use crate::store::journal::{self, Filter, Line};
 use crate::turn::World;
@@ -21,7 +21,9 @@ pub async fn approve(world: &World, digest: &str, reason: &str) -> Result<u8> {
 
 pub async fn suspend(world: &World, args: &SuspendArgs) -> Result<u8> {
     world.suspend(args.id.as_ref(), &args.reason).await?;
-    out(&format!("Suspended: {}. `reconcile resume` starts it again.\n", what(args.id.as_ref())))?;
+    let again = args.id.as_ref().map(|id| format!(" {id}")).unwrap_or_default();
+    let what = what(args.id.as_ref());
+    out(&format!("Suspended: {what}. `reconcile resume{again} --reason R` starts it again.\n"))?;
     Ok(0)
 }
 
@@ -65,11 +67,24 @@ fn text(lines: &[Line]) -> String {
     if lines.is_empty() {
         return "The journal is empty.\n".to_owned();
     }
+    let address = |line: &Line| match line.name.as_str() {
+        // How the journal writes what concerns all resources.
+        "*" => "everything".to_owned(),
+        name => format!("{}/{}", printable(&line.kind), printable(name)),
+    };
+    let longest = |of: &dyn Fn(&Line) -> usize, most: usize| lines.iter().map(of).max().unwrap_or(0).min(most);
+    let action = longest(&|line| line.action.chars().count(), 12);
+    let name = longest(&|line| address(line).chars().count(), 24);
     let line = |line: &Line| {
-        let reason = line.reason.as_ref().map(|reason| format!(": {}", printable(reason))).unwrap_or_default();
-        let (kind, name) = (printable(&line.kind), printable(&line.name));
-        let (actor, revision) = (printable(&line.actor), printable(&line.revision));
-        format!("{}  {:<11} {kind}/{name}  by {actor}{reason}  @ {revision}\n", rfc3339(line.at), line.action)
+        let lead = format!("{}  {:<action$}  {:<name$}  ", moment(line.at), printable(&line.action), address(line));
+        let mut about = format!("by {}", printable(&line.actor));
+        if line.revision != NO_COMMIT {
+            about.push_str(&format!(" @ {}", printable(&line.revision)));
+        }
+        if let Some(reason) = &line.reason {
+            about.push_str(&format!(": {}", printable(reason)));
+        }
+        format!("{}\n", hanging(&lead, &about, 22))
     };
     lines.iter().map(line).collect()
 }

@@ -294,10 +294,10 @@ impl Draft<'_> {
         let suspended = &self.ledger.suspended;
         let for_all = (String::new(), String::new());
         if let Some(why) = suspended.get(&key(id)) {
-            return blocked(format!("it is suspended: {why}"), format!("`reconcile resume {id} --reason R`"));
+            return blocked(format!("it is suspended {why}"), format!("`reconcile resume {id} --reason R`"));
         }
         if let Some(why) = suspended.get(&for_all) {
-            return blocked(format!("applying is suspended: {why}"), "`reconcile resume --reason R`".to_owned());
+            return blocked(format!("applying is suspended {why}"), "`reconcile resume --reason R`".to_owned());
         }
         if let Some(place) = wish.protected.as_ref().filter(|_| change.action != Action::Create) {
             return blocked(format!("it is protected in {place}"), "take `protect: true` away to change it".to_owned());

@@ -211,10 +211,10 @@ fn protect_blocks_a_change_but_not_a_beginning() {
 #[test]
 fn what_is_suspended_is_blocked_with_whose_word_it_was() {
     let mut story = Story::wants("sessions: [{id: 1, title: New}, {id: 2, title: Newer}]").has_session(1, "Old");
-    story.ledger.suspended.insert(("session".into(), "1".into()), "exam week by Amina".into());
+    story.ledger.suspended.insert(("session".into(), "1".into()), "by Amina: exam week".into());
     insta::assert_snapshot!(story.told(), @r#"
       + session/2    title "Newer", status active, created_by "reconcile"
-      ! session/1    it is suspended: exam week by Amina; `reconcile resume
+      ! session/1    it is suspended by Amina: exam week; `reconcile resume
                      session/1 --reason R`
 
     Plan: 1 to create; 1 blocked. 0 unchanged, 0 unmanaged.

@@ -1,6 +1,7 @@
 //! The only way to a connection. A [`Database`] cannot be built without the guard, and each connection that it hands
 //! out has proved what it is: the catalog that was admitted, with our stamp or nothing in it.
 
+use std::fmt;
 use std::future::Future;
 use std::io;
 use std::sync::{Mutex, PoisonError};
@@ -76,6 +77,15 @@ pub enum TargetIdentity {
     Sqlite { path: String },
     /// The cluster by its own identifier, or by its address where the role may not read that; and the database in it.
     Postgres { cluster: String, oid: i64 },
+}
+
+impl fmt::Display for TargetIdentity {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            TargetIdentity::Sqlite { path } => write!(out, "the file {path}"),
+            TargetIdentity::Postgres { cluster, oid } => write!(out, "the server {cluster}, database {oid}"),
+        }
+    }
 }
 
 /// A database that the guard has admitted.

@@ -96,6 +96,7 @@ async fn postgres(database: &Database, target: &PostgresTarget, steps: &mut Step
         .take("resolve name", async {
             let addresses = session::resolve(target).await?;
             let said = match addresses.first() {
+                Some(first) if first.ip().to_string() == target.host => format!("{} is an address", target.host),
                 Some(first) => format!("{} is {}", target.host, first.ip()),
                 None => format!("{} is a socket's directory", target.host),
             };

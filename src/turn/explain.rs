@@ -1,9 +1,10 @@
 //! One answer to "why is this not done?": where a resource is declared, how it stands, and what comes next.
 
 use super::{Request, World};
-use crate::change::{ResourceId, printable, rfc3339};
+use crate::change::{Change, ResourceId, hanging, moment, printable, rfc3339};
 use crate::failure::Result;
-use crate::plan::render::change_line;
+use crate::kinds::Step;
+use crate::plan::render::{change_line, json_change};
 use crate::store::journal::{self, Line};
 
 /// Everything known of one resource.
@@ -19,7 +20,7 @@ pub struct Explanation {
     /// The way out, where it is blocked.
     pub hint: Option<String>,
     /// What the next turn will do, as a plan shows it.
-    pub change: Option<String>,
+    pub change: Option<Change<Step>>,
     pub notes: Vec<String>,
     pub history: Vec<Line>,
 }
@@ -36,7 +37,7 @@ impl World {
         let blocked = plan.blocked.iter().find(|blocked| blocked.id == *id);
         let verdict = match (change, blocked, &declared) {
             (Some(change), ..) => {
-                format!("the next turn will {} it ({}), as below", change.action.name(), change.origin.name())
+                format!("the next turn will {} it ({})", change.action.name(), change.origin.name())
             }
             (None, Some(blocked), _) => format!("blocked: {}", blocked.reason),
             (None, None, Some(_)) => "in sync: the database matches the file".to_owned(),
@@ -52,18 +53,33 @@ impl World {
         };
         let of_this = plan.notes.iter().filter(|(of, _)| of == id).map(|(_, note)| note.clone());
         let notes = of_this.collect();
-        let change = change.map(change_line);
+        let change = change.cloned();
         let hint = blocked.map(|blocked| blocked.hint.clone());
         Ok(Explanation { id: id.clone(), declared, exists, verdict, hint, change, notes, history })
     }
 }
 
 impl Explanation {
+    pub fn json(&self) -> serde_json::Value {
+        let Self { id, declared, exists, verdict, hint, change, notes, history } = self;
+        let line = |line: &Line| {
+            serde_json::json!({ "at": rfc3339(line.at), "action": line.action, "actor": line.actor,
+                                "revision": line.revision, "reason": line.reason })
+        };
+        serde_json::json!({
+            "address": id.to_string(), "declared": declared, "exists": exists, "verdict": verdict, "hint": hint,
+            "change": change.as_ref().map(json_change), "notes": notes, "history": history.iter().map(line).collect::<Vec<_>>(),
+        })
+    }
+
     /// For a terminal.
     pub fn text(&self) -> String {
         let Self { id, declared, exists, verdict, hint, change, notes, history } = self;
         let mut text = format!("{id}\n");
-        let mut line = |name: &str, about: &str| text.push_str(&format!("  {name:<10}{}\n", about));
+        let mut line = |name: &str, about: &str| {
+            text.push_str(&hanging(&format!("  {name:<10}"), about, 12));
+            text.push('\n');
+        };
         line("declared", declared.as_deref().unwrap_or("in no file"));
         line("database", if *exists { "has it" } else { "does not have it" });
         line("verdict", verdict);
@@ -72,9 +88,9 @@ impl Explanation {
         for entry in history {
             let reason = entry.reason.as_ref().map(|reason| format!(": {}", printable(reason))).unwrap_or_default();
             let actor = printable(&entry.actor);
-            line("journal", &format!("{} {} by {actor}{reason}", rfc3339(entry.at), entry.action));
+            line("journal", &format!("{} {} by {actor}{reason}", moment(entry.at), entry.action));
         }
-        text.push_str(change.as_deref().unwrap_or_default());
+        text.push_str(&change.as_ref().map(change_line).unwrap_or_default());
         text
     }
 }

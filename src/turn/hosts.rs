@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use super::World;
-use crate::change::rfc3339;
+use crate::change::moment;
 use crate::failure::{Failure, Result};
 use crate::port::Secrets;
 use crate::port::guid::HostGuid;
@@ -124,7 +124,7 @@ fn claimable(session: SessionId, row: &Standing, now: DateTime<Utc>) -> Result<I
             .hint(way_to_another(session)));
     }
     if let Some(at) = row.expires_at.filter(|at| *at <= now) {
-        return Err(Failure::error(format!("the GUID of session {session} expired at {}", rfc3339(at)))
+        return Err(Failure::error(format!("the GUID of session {session} expired at {}", moment(at)))
             .hint(way_to_another(session)));
     }
     row.attempt.ok_or_else(|| {
@@ -140,7 +140,7 @@ fn way_to_another(session: SessionId) -> String {
 /// Journals the second claim of one GUID, and gives what its claimer is told.
 async fn claimed_before(session: SessionId, row: &Standing, at: DateTime<Utc>, mut tx: Tx) -> Result<Failure> {
     let by = row.claimed_by.as_deref().unwrap_or("somebody");
-    let at = rfc3339(at);
+    let at = moment(at);
     incident(session, &format!("claimed again after {by} claimed it at {at}"), &mut tx).await?;
     tx.commit().await?;
     Ok(Failure::error(format!("the GUID of session {session} was already claimed by {by} at {at}"))

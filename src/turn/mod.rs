@@ -373,12 +373,8 @@ pub async fn read(config: &Config) -> Result<Wanted> {
 fn as_planned(known: ledger::Ledger) -> Ledger {
     let ledger::Ledger { applied, suspensions, flaps, approvals: _ } = known;
     let why = |suspension: &ledger::Suspension| {
-        format!(
-            "{} by {}, since {}",
-            suspension.reason,
-            suspension.actor,
-            crate::change::rfc3339(suspension.suspended_at)
-        )
+        let since = crate::change::moment(suspension.suspended_at);
+        format!("by {} since {since}: {}", suspension.actor, suspension.reason)
     };
     Ledger {
         applied: applied.into_iter().map(|(kind, name, digest)| ((kind, name), digest)).collect(),

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{Outcome, Picture, Request, Turned, World};
-use crate::change::{ResourceId, rfc3339};
+use crate::change::{ResourceId, moment};
 use crate::failure::{Failure, Result};
 use crate::kinds::parse_id;
 use crate::plan::Plan;
@@ -77,16 +77,23 @@ impl World {
     /// Checks a saved plan against this very target and time, before anything is opened for writing.
     pub async fn admit_saved(&self, saved: &SavedPlan) -> Result<()> {
         if saved.environment != self.guard.environment().as_str() || saved.identity != self.database.identity().await? {
-            let message = format!("the plan was made for another target: environment {}", saved.environment);
-            return Err(Failure::refused(message).hint("make a plan for this one: `reconcile --plan --out FILE`"));
+            let catalog = saved.plan["catalog"].as_str().unwrap_or_default();
+            let here = (self.guard.environment(), self.database.catalog(), self.database.admitted().server());
+            let message = format!(
+                "the plan was made for another target: environment {}, catalog {catalog}, {}",
+                saved.environment, saved.identity
+            );
+            return Err(Failure::refused(message)
+                .hint(format!("this is environment {}, catalog {}, {}", here.0, here.1, here.2))
+                .hint("make a plan for this one: `reconcile --plan --out FILE`"));
         }
         let age = now().signed_duration_since(saved.now);
         if age < -SKEW {
-            let message = format!("the plan was made at {}, which is still to come", rfc3339(saved.now));
+            let message = format!("the plan was made at {}, which is still to come", moment(saved.now));
             return Err(Failure::error(message).hint("compare the clocks of both machines, and make a new plan"));
         }
         if age > LIFE {
-            let message = format!("the plan has expired: it was made at {}, more than 24 h ago", rfc3339(saved.now));
+            let message = format!("the plan has expired: it was made at {}, more than 24 h ago", moment(saved.now));
             return Err(Failure::error(message).hint("make a new one: `reconcile --plan --out FILE`"));
         }
         Ok(())

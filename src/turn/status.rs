@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::World;
-use crate::change::{ResourceId, printable, rfc3339};
+use crate::change::{ResourceId, hanging, moment, printable, rfc3339};
 use crate::failure::Result;
 use crate::kinds::ALL;
 use crate::resource::host::rows::waiting;
@@ -101,7 +101,10 @@ impl Status {
             text.push_str("  nothing was applied yet: there is no schema\n");
             return text;
         };
-        let mut line = |name: &str, about: String| text.push_str(&format!("  {name:<10} {about}\n"));
+        let mut line = |name: &str, about: String| {
+            text.push_str(&hanging(&format!("  {name:<10} "), &about, 13));
+            text.push('\n');
+        };
         line(
             "applier",
             match &lease.holder {
@@ -113,19 +116,19 @@ impl Status {
             None => line("last turn", "none yet".to_owned()),
             Some(turn) => {
                 let revision = printable(&turn.revision);
-                line("last turn", format!("{} @ {revision}: {}", rfc3339(turn.finished_at), printable(&turn.outcome)));
-                line("", turn.summary.as_str().map(printable).unwrap_or_default());
-                line("last good", turn.good_at.map_or_else(|| "never".to_owned(), rfc3339));
+                line("last turn", format!("{} @ {revision}: {}", moment(turn.finished_at), printable(&turn.outcome)));
+                line("its plan", turn.summary.as_str().map(printable).unwrap_or_default());
+                line("last good", turn.good_at.map_or_else(|| "never".to_owned(), moment));
             }
         }
         for suspension in suspensions {
             let Suspension { kind, name, actor, reason, suspended_at } = suspension;
             let what = if kind.is_empty() { "everything".to_owned() } else { format!("{kind}/{}", printable(name)) };
             let (actor, reason) = (printable(actor), printable(reason));
-            line("suspended", format!("{what} by {actor} since {}: {reason}", rfc3339(*suspended_at)));
+            line("suspended", format!("{what} by {actor} since {}: {reason}", moment(*suspended_at)));
         }
         for (session, until) in waiting {
-            line("hand-off", format!("host/{session} waits to be claimed until {}", rfc3339(*until)));
+            line("hand-off", format!("host/{session} waits to be claimed until {}", moment(*until)));
         }
         text
     }

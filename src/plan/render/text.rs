@@ -3,7 +3,7 @@
 use anstyle::{AnsiColor, Style};
 
 use super::{details, sentence};
-use crate::change::{Action, Blocked, Change, Origin, printable};
+use crate::change::{Action, Blocked, Change, Origin, printable, wrapped};
 use crate::plan::{Header, Plan};
 
 /// How the text is to look.
@@ -152,21 +152,8 @@ fn entry(sign: char, id: &str, lines: &[String], mark: &str, width: usize, style
 /// `text` in lines that end before the right margin, broken between words; the first leaves room for `mark`.
 fn wrap(text: &str, width: usize, mark: &str) -> Vec<String> {
     let room = WIDTH.saturating_sub(margin(width)).max(20);
-    let mut reserved = if mark.is_empty() { 0 } else { mark.len() + 2 };
-    let mut lines: Vec<String> = Vec::new();
-    let mut line = String::new();
-    for word in text.split(' ') {
-        if !line.is_empty() && line.chars().count() + 1 + word.chars().count() + reserved > room {
-            lines.push(std::mem::take(&mut line));
-            reserved = 0;
-        }
-        if !line.is_empty() {
-            line.push(' ');
-        }
-        line.push_str(word);
-    }
-    lines.push(line);
-    lines
+    let reserved = if mark.is_empty() { 0 } else { mark.len() + 2 };
+    wrapped(text, room.saturating_sub(reserved), room)
 }
 
 fn paint(color: bool, sign: char) -> Style {

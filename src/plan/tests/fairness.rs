@@ -52,11 +52,11 @@ fn a_rotation_that_waits_for_a_later_turn_does_not_hold_up_other_fields() {
 fn a_suspension_of_all_blocks_each_change_and_leaves_what_is_in_sync() {
     let mut story = Story::wants("sessions: [{id: 1, title: New}, {id: 2}]\nhosts: [{session: 3}]");
     story = story.has_session(1, "Old").has_session(2, "Two").has_session(3, "Three");
-    story.ledger.suspended.insert((String::new(), String::new()), "exams by Amina".into());
+    story.ledger.suspended.insert((String::new(), String::new()), "by Amina: exams".into());
     insta::assert_snapshot!(story.told(), @"
-      ! session/1    applying is suspended: exams by Amina; `reconcile resume
+      ! session/1    applying is suspended by Amina: exams; `reconcile resume
                      --reason R`
-      ! host/3       applying is suspended: exams by Amina; `reconcile resume
+      ! host/3       applying is suspended by Amina: exams; `reconcile resume
                      --reason R`
 
     Plan: nothing to change; 2 blocked. 1 unchanged, 1 unmanaged.
@@ -66,11 +66,11 @@ fn a_suspension_of_all_blocks_each_change_and_leaves_what_is_in_sync() {
 #[test]
 fn a_host_waits_for_a_session_that_is_held_back_and_for_no_other() {
     let mut story = Story::wants("sessions: [{id: 1}, {id: 2}]\nhosts: [{session: 1}, {session: 2}]");
-    story.ledger.suspended.insert(("session".into(), "1".into()), "exams by Amina".into());
+    story.ledger.suspended.insert(("session".into(), "1".into()), "by Amina: exams".into());
     insta::assert_snapshot!(story.told(), @r#"
       + session/2    title "Session 2", status active, created_by "reconcile"
       + host/2       rotation 1, by Noor Team
-      ! session/1    it is suspended: exams by Amina; `reconcile resume session/1
+      ! session/1    it is suspended by Amina: exams; `reconcile resume session/1
                      --reason R`
       ! host/1       it waits for session/1, which this plan does not create; see to
                      session/1 first

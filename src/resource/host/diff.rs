@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::{Adjust, Expiry, Host, KIND, Keep, Mint, MissingSession, Observed, SECTION, Step, add};
-use crate::change::{Action, Blocked, Change, FieldDiff, Kind, Origin, Value, rfc3339, span};
+use crate::change::{Action, Blocked, Change, FieldDiff, Kind, Origin, Value, moment, span};
 use crate::resource::session::SessionId;
 use crate::resource::{Asked, Resource, Verdict};
 use crate::yaml::{Item, Problem, Section};
@@ -132,7 +132,7 @@ pub fn missing(session: SessionId, near: &[SessionId]) -> String {
 
 /// Why a revoked host stays as it is.
 pub fn sticky(at: DateTime<Utc>, by: Option<&str>) -> String {
-    format!("it was revoked by {} at {}, and revocation is sticky", by.unwrap_or("somebody"), rfc3339(at))
+    format!("it was revoked by {} at {}, and revocation is sticky", by.unwrap_or("somebody"), moment(at))
 }
 
 fn blocked(asked: &Asked<'_, Host>, reason: impl Into<String>, hint: impl Into<String>) -> Blocked {
@@ -232,7 +232,7 @@ fn keep_or_adjust(asked: &Asked<'_, Host>, observed: &Observed, scope: &mut Scop
 fn lost(asked: &Asked<'_, Host>, observed: &Observed) -> Blocked {
     let reason = format!(
         "the GUID minted at {} expired in the hand-off before anybody claimed it{}",
-        rfc3339(observed.minted_at),
+        moment(observed.minted_at),
         if observed.previous_valid { "; the one before it is still valid" } else { "" }
     );
     let hint = format!("raise rotation, or `reconcile host rotate --session-id {}`", asked.key);
