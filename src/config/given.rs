@@ -10,6 +10,9 @@ use super::{Entry, Fallback, HIDDEN, Secrecy, Setting, shown, url};
 use crate::change::span;
 use crate::secret::Secret;
 
+/// How the origin of what nobody gave is shown.
+pub(super) const DEFAULT: &str = "default";
+
 /// Where a value came from, the weakest first.
 #[derive(Clone)]
 pub(super) enum Origin {
@@ -48,7 +51,7 @@ impl Origin {
 
     pub(super) fn shown(&self) -> String {
         match self {
-            Origin::Default => "default".to_owned(),
+            Origin::Default => DEFAULT.to_owned(),
             Origin::File { path, line, .. } => format!("{path}:{line}"),
             Origin::Variable(name) | Origin::Flag(name) => (*name).to_owned(),
         }

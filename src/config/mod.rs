@@ -21,7 +21,7 @@ use crate::port::private;
 use crate::secret::Secret;
 
 use file::File;
-use given::{Given, Origin};
+use given::{DEFAULT, Given, Origin};
 pub use settings::{Fallback, Secrecy, Setting, TABLE, markdown};
 
 /// The environment that is meant where none is named: nothing in it is anybody's work.
@@ -295,6 +295,7 @@ impl Draft {
             (None, None) if development => KeySource::Made(config.data_dir.join("host.key")),
             (None, None) => KeySource::Missing { environment: config.environment.clone() },
         };
+        config.show_what_rules_yield();
         config
     }
 }
@@ -303,6 +304,39 @@ impl Config {
     /// The SQLite file that stands in where no database is configured.
     pub fn embedded_database(&self) -> PathBuf {
         self.data_dir.join("KSESSIONS_DEV.db")
+    }
+
+    /// Puts values in the place of the rules that yielded them, so that what is shown is what is in force.
+    fn show_what_rules_yield(&mut self) {
+        let source = match self.source {
+            Source::Worktree => "worktree",
+            Source::Head => "head",
+        };
+        let url = match &self.database_url {
+            Some(url) => url::masked(url.expose()),
+            None => format!("sqlite:{}", self.embedded_database().display()),
+        };
+        let keys = match &self.host_keys {
+            KeySource::Made(path) => format!("(made at the first apply: {})", path.display()),
+            KeySource::File(_) => "(in host.keys_file)".to_owned(),
+            KeySource::Given { .. } => HIDDEN.to_owned(),
+            KeySource::Missing { .. } => "(none)".to_owned(),
+        };
+        let from_file =
+            self.shown.iter().find(|entry| entry.key == "database.url_file").map(|entry| entry.origin.clone());
+        for entry in &mut self.shown {
+            match entry.key.as_str() {
+                "source" => source.clone_into(&mut entry.value),
+                "database.url" => {
+                    entry.value.clone_from(&url);
+                    if self.database_url.is_some() && entry.origin == DEFAULT {
+                        entry.origin = from_file.clone().unwrap_or_default();
+                    }
+                }
+                "host.keys" => entry.value.clone_from(&keys),
+                _ => {}
+            }
+        }
     }
 
     /// What is in force and where it came from, in the table's order, then the further environments.
