@@ -37,14 +37,14 @@ pub struct Mode {
     /// Apply exactly the plan saved in FILE
     #[arg(long, value_name = "FILE")]
     pub apply: Option<PathBuf>,
-    /// With --plan: save the plan to FILE
+    /// With --plan: save the plan to FILE, for --apply
     #[arg(long, value_name = "FILE", requires = "plan")]
     pub out: Option<PathBuf>,
     /// With --plan: show all changes of a long plan
     #[arg(long, requires = "plan")]
     pub all: bool,
     /// Plan or apply this resource alone
-    #[arg(long, value_name = "KIND/NAME", value_parser = parse_id)]
+    #[arg(long, value_name = "KIND/NAME", value_parser = parse_id, conflicts_with = "apply")]
     pub target: Option<ResourceId>,
     /// Apply more than the change budget allows; wants --reason
     #[arg(long, requires = "reason", conflicts_with = "plan")]
@@ -52,7 +52,7 @@ pub struct Mode {
     /// Why, for the journal
     #[arg(long, value_name = "R", requires = "force")]
     pub reason: Option<String>,
-    /// Let the exit code tell what the plan holds
+    /// Let the exit code tell what the plan holds: 2, 4 or 5, see below
     #[arg(long)]
     pub detailed_exitcode: bool,
 }
@@ -73,10 +73,10 @@ pub struct Global {
     /// The database [default: the SQLite file KSESSIONS_DEV.db in the data directory]
     #[arg(long, global = true, value_name = "URL")]
     pub database: Option<String>,
-    /// Key, embedded database and hand-off [default: .reconcile]
+    /// The directory of key, embedded database and hand-off [default: .reconcile]
     #[arg(long, global = true, value_name = "DIR")]
     pub data_dir: Option<String>,
-    /// How to print
+    /// How to print; each command has its own choice of these
     #[arg(long, global = true, value_enum, default_value_t = Format::Text)]
     pub format: Format,
     /// How to log, on stderr [default: text]
@@ -91,7 +91,7 @@ pub struct Global {
     /// When to use colour (NO_COLOR is honoured)
     #[arg(long, global = true, value_enum, default_value_t = Color::Auto)]
     pub color: Color,
-    /// The most time that the command may take, such as 30s [default: no limit; each wait has its own]
+    /// End after so long, such as 30s [default: each wait has its own limit]
     #[arg(long, global = true, value_name = "DURATION", value_parser = humantime::parse_duration)]
     pub timeout: Option<Duration>,
 }
@@ -117,6 +117,7 @@ pub enum Verb {
     Validate,
     /// Answer "why is this not done?" for one resource
     Explain {
+        /// The resource, such as host/215
         #[arg(value_name = "KIND/NAME", value_parser = parse_id)]
         id: ResourceId,
     },
@@ -135,7 +136,7 @@ pub enum Verb {
         #[arg(long, value_name = "R")]
         reason: String,
     },
-    /// Show the sync state: last turn, lease, waiting hand-offs, what is held
+    /// Show the last turn, the lease, and what waits or is held
     Status,
     /// Show the journal, the newest first
     History {
@@ -150,12 +151,29 @@ pub enum Verb {
     Suspend(SuspendArgs),
     /// Start applying again
     Resume(SuspendArgs),
-    /// Show what is in force and where each value came from; secrets hidden
+    /// Show what is in force and from where; secrets hidden
     Config,
     /// Print the JSON Schema of the state files
     Schema,
     /// Print completions for a shell
-    Completions { shell: clap_complete::Shell },
+    Completions {
+        /// For bash: `. <(reconcile completions bash)`
+        shell: clap_complete::Shell,
+    },
+}
+
+impl Verb {
+    /// Whether it looks at `--format`; the others print text, or one format of their own.
+    pub fn has_formats(&self) -> bool {
+        match self {
+            Verb::Validate | Verb::Explain { .. } | Verb::Doctor => true,
+            Verb::Status | Verb::History { .. } | Verb::Config => true,
+            // Always JSON.
+            Verb::Schema => true,
+            Verb::Host(_) | Verb::Migrate(_) | Verb::Approve { .. } => false,
+            Verb::Suspend(_) | Verb::Resume(_) | Verb::Completions { .. } => false,
+        }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -183,8 +201,9 @@ pub struct SuspendArgs {
 
 #[derive(Debug, Subcommand)]
 pub enum HostVerb {
-    /// Make a host, or give the one that is there a new GUID; print the GUID once
+    /// Make a host or a new GUID for the one there is; print it once
     Create {
+        /// The session that the host opens
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(1..))]
         session_id: i64,
         /// Who asks for it
@@ -205,6 +224,7 @@ pub enum HostVerb {
     },
     /// Give a host a new GUID, to be claimed
     Rotate {
+        /// The session that the host opens
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(1..))]
         session_id: i64,
         /// Who asks for it
@@ -219,16 +239,19 @@ pub enum HostVerb {
     },
     /// Take a host's GUID out of the hand-off and print it, exactly once
     Claim {
+        /// The session that the host opens
         #[arg(value_name = "SESSION", value_parser = clap::value_parser!(i64).range(1..))]
         session_id: i64,
     },
     /// Read a GUID on stdin; exit 0 if it opens the session now, else 1
     Verify {
+        /// The session that the host opens
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(1..))]
         session_id: i64,
     },
     /// End a host's GUID for good
     Revoke {
+        /// The session that the host opens
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(1..))]
         session_id: i64,
         /// Who asks for it

@@ -4,9 +4,9 @@ use clap::CommandFactory;
 
 use super::args::{Cli, Format};
 use super::only;
-use super::print::{Terminal, err, out};
-use crate::change::ResourceId;
-use crate::config::Config;
+use super::print::{Terminal, out};
+use crate::change::{ResourceId, printable};
+use crate::config::{Config, Entry};
 use crate::desired::schema::json_schema;
 use crate::failure::{Failure, Result};
 use crate::kinds::sections;
@@ -29,15 +29,18 @@ pub async fn validate(config: &Config, format: Format, terminal: Terminal) -> Re
         out(&format!("{:#}\n", serde_json::json!({ "valid": true, "problems": warnings })))?;
         return Ok(0);
     }
-    if !warnings.is_empty() {
-        err(&warnings.render(terminal.color_err, terminal.width));
-    }
+    terminal.warned(&warnings);
     out(&format!("{} is valid: {} @ {}.\n", config.state.display(), wanted.desired.counts(), wanted.revision.label()))?;
     Ok(0)
 }
 
-pub async fn explain(world: &World, id: &ResourceId) -> Result<u8> {
-    out(&world.explain(id).await?.text())?;
+pub async fn explain(world: &World, id: &ResourceId, format: Format) -> Result<u8> {
+    only(format, &[Format::Text, Format::Json])?;
+    let explanation = world.explain(id).await?;
+    out(&match format {
+        Format::Json => format!("{:#}\n", explanation.json()),
+        _ => explanation.text(),
+    })?;
     Ok(0)
 }
 
@@ -58,7 +61,7 @@ pub fn config(config: &Config, format: Format) -> Result<u8> {
     only(format, &[Format::Text, Format::Json])?;
     let report = config.report();
     if format == Format::Json {
-        let entry = |entry: &crate::config::Entry| {
+        let entry = |entry: &Entry| {
             (
                 entry.key.clone(),
                 serde_json::json!({ "value": entry.value, "origin": entry.origin, "about": entry.about }),
@@ -68,13 +71,20 @@ pub fn config(config: &Config, format: Format) -> Result<u8> {
         out(&format!("{:#}\n", serde_json::Value::Object(entries)))?;
         return Ok(0);
     }
-    let key = report.iter().map(|entry| entry.key.len()).max().unwrap_or(0);
-    let value = report.iter().map(|entry| entry.value.chars().count()).max().unwrap_or(0).min(32);
-    let mut text = String::new();
-    for entry in report {
-        let shown = crate::change::printable(&entry.value);
-        text.push_str(&format!("{:<key$}  {shown:<value$}  {}\n", entry.key, entry.origin));
-    }
-    out(&text)?;
+    out(&report.iter().map(line).collect::<String>())?;
     Ok(0)
+}
+
+/// `interval                    60s                     default`; the origin of a long value stands below it.
+fn line(entry: &Entry) -> String {
+    /// The longest key has 26 columns; most values are short.
+    const COLUMNS: (usize, usize) = (26, 26);
+    let (key, value) = (printable(&entry.key), printable(&entry.value));
+    let lead = format!("{key:<0$}  {value:<1$}  ", COLUMNS.0, COLUMNS.1);
+    let below = COLUMNS.0 + COLUMNS.1 + 4;
+    let fits = lead.chars().count() <= below && below + entry.origin.chars().count() <= 80;
+    match fits {
+        true => format!("{lead}{}\n", entry.origin),
+        false => format!("{}\n{:indent$}{}\n", lead.trim_end(), "", entry.origin, indent = COLUMNS.0 + 2),
+    }
 }

@@ -3,8 +3,8 @@
 use std::io::Read;
 
 use super::args::HostVerb;
-use super::print::{err, out, out_once, working};
-use crate::change::rfc3339;
+use super::print::{Terminal, out, out_once, working};
+use crate::change::moment;
 use crate::failure::{Failure, Result};
 use crate::plan::render::change_line;
 use crate::port::guid::HostGuid;
@@ -14,14 +14,14 @@ use crate::secret::Secret;
 use crate::turn::World;
 use crate::turn::by_hand::Done;
 
-pub async fn host(world: &World, verb: &HostVerb) -> Result<u8> {
+pub async fn host(world: &World, verb: &HostVerb, terminal: Terminal) -> Result<u8> {
     match verb {
         HostVerb::Create { session_id, created_by, dry_run, force_new, rotation_reason, expires_in } => {
             let wish = Wish::Create { expires_in: *expires_in, force_new: *force_new };
             let intent = intent(*session_id, created_by, rotation_reason, wish);
             match dry_run {
                 true => preview(world, &intent).await,
-                false => create(world, &intent).await,
+                false => create(world, &intent, terminal).await,
             }
         }
         HostVerb::Rotate { session_id, rotated_by, rotation_reason, expires_in } => {
@@ -71,13 +71,13 @@ async fn carry_out(world: &World, intent: &Intent) -> Result<Done> {
     Ok(done.unwrap_or_else(|| Done { told: format!("  {} is so already\n", intent.id()), attempt: None }))
 }
 
-async fn create(world: &World, intent: &Intent) -> Result<u8> {
+async fn create(world: &World, intent: &Intent, terminal: Terminal) -> Result<u8> {
     let done = carry_out(world, intent).await?;
-    err(&format!("{}\n{}", where_to(world), done.told));
+    terminal.note(&format!("{}\n{}", where_to(world), done.told));
     let minted = || Failure::error(format!("no GUID was made for session {}", intent.session));
     // Through the same hand-off as every other GUID: if we die here, it can still be claimed.
     let (guid, is_current) = world.claim_own(intent.session, done.attempt.ok_or_else(minted)?, &intent.by).await?;
-    err(match is_current {
+    terminal.note(match is_current {
         true => "This GUID is shown once, and is nowhere else:\n",
         false => "Another command has replaced this GUID already; it opens nothing any more:\n",
     });
@@ -113,7 +113,7 @@ async fn consolidate(world: &World, dry_run: bool) -> Result<u8> {
     let mut text = format!("{}\n", where_to(world));
     for duplicate in &found {
         let fate = if duplicate.stays { "stays active" } else { "deactivated" };
-        let (session, id, at) = (duplicate.session, duplicate.host_session_id, rfc3339(duplicate.created_at));
+        let (session, id, at) = (duplicate.session, duplicate.host_session_id, moment(duplicate.created_at));
         text.push_str(&format!("  session {session}: host session {id} of {at} {fate}\n"));
     }
     text.push_str(match (found.is_empty(), dry_run) {

@@ -36,14 +36,15 @@ pub fn main() -> ExitCode {
             return ExitCode::from(u8::from(asked.use_stderr()));
         }
     };
-    let terminal = Terminal::of(&cli.global);
+    let mut terminal = Terminal::of(&cli.global);
     let config = match settings(&cli.global) {
         Ok(config) => config,
         Err(failure) => {
-            err(&failure.report(terminal.color_err, terminal.width));
+            terminal.failed(&failure);
             return ExitCode::from(failure.exit_code());
         }
     };
+    terminal.log = config.log_format;
     log_to_stderr(&config, terminal);
     for warning in &config.warnings {
         tracing::warn!("{warning}");
@@ -61,7 +62,7 @@ pub fn main() -> ExitCode {
     match ended {
         Ok(code) => ExitCode::from(code),
         Err(failure) => {
-            err(&failure.report(terminal.color_err, terminal.width));
+            terminal.failed(&failure);
             ExitCode::from(failure.exit_code())
         }
     }
@@ -83,21 +84,30 @@ async fn act(cli: &Cli, config: Config, terminal: Terminal) -> Result<u8> {
         Some(_) if cli.mode.plan || cli.mode.once || cli.mode.apply.is_some() => {
             Err(Failure::error("--plan, --once and --apply stand alone, without a command"))
         }
-        Some(Verb::Validate) => check::validate(&config, global.format, terminal).await,
-        Some(Verb::Schema) => check::schema(),
-        Some(Verb::Completions { shell }) => check::completions(*shell),
-        Some(Verb::Config) => check::config(&config, global.format),
-        Some(Verb::Explain { id }) => check::explain(&World::open(config)?, id).await,
-        Some(Verb::Host(verb)) => host::host(&World::open(config)?, verb).await,
-        Some(Verb::Doctor) => setup::doctor(&World::open(config)?).await,
-        Some(Verb::Migrate(migrate)) => setup::migrate(config, migrate).await,
-        Some(Verb::Approve { digest, reason }) => journal::approve(&World::open(config)?, digest, reason).await,
-        Some(Verb::Suspend(args)) => journal::suspend(&World::open(config)?, args).await,
-        Some(Verb::Resume(args)) => journal::resume(&World::open(config)?, args).await,
-        Some(Verb::Status) => journal::status(&World::open(config)?, global.format).await,
-        Some(Verb::History { id, limit }) => {
-            journal::history(&World::open(config)?, id.clone(), *limit, global.format).await
+        Some(verb) => {
+            if !verb.has_formats() {
+                only(global.format, &[Format::Text])?;
+            }
+            command(verb, config, global.format, terminal).await
         }
+    }
+}
+
+async fn command(verb: &Verb, config: Config, format: Format, terminal: Terminal) -> Result<u8> {
+    match verb {
+        Verb::Validate => check::validate(&config, format, terminal).await,
+        Verb::Explain { id } => check::explain(&World::open(config)?, id, format).await,
+        Verb::Host(verb) => host::host(&World::open(config)?, verb, terminal).await,
+        Verb::Doctor => setup::doctor(&World::open(config)?, format).await,
+        Verb::Migrate(args) => setup::migrate(config, args).await,
+        Verb::Approve { digest, reason } => journal::approve(&World::open(config)?, digest, reason).await,
+        Verb::Status => journal::status(&World::open(config)?, format).await,
+        Verb::History { id, limit } => journal::history(&World::open(config)?, id.clone(), *limit, format).await,
+        Verb::Suspend(args) => journal::suspend(&World::open(config)?, args).await,
+        Verb::Resume(args) => journal::resume(&World::open(config)?, args).await,
+        Verb::Config => check::config(&config, format),
+        Verb::Schema => check::schema(),
+        Verb::Completions { shell } => check::completions(*shell),
     }
 }
 

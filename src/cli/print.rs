@@ -7,8 +7,10 @@ use indicatif::{ProgressBar, ProgressStyle};
 use zeroize::Zeroizing;
 
 use super::args::{Color, Global};
-use crate::failure::{Failure, Result};
+use crate::config::LogFormat;
+use crate::failure::{Class, Failure, Result};
 use crate::secret::Secret;
+use crate::yaml::Problems;
 
 /// How this terminal wants it.
 #[derive(Clone, Copy, Debug)]
@@ -19,9 +21,12 @@ pub struct Terminal {
     pub color_err: bool,
     /// Columns.
     pub width: usize,
+    /// How stderr is written: where machines read it, all of it is log lines.
+    pub log: LogFormat,
 }
 
 impl Terminal {
+    /// Before the configuration is known, people are taken to read.
     pub fn of(global: &Global) -> Self {
         let wanted = |is_terminal: bool| match global.color {
             Color::Always => true,
@@ -34,6 +39,41 @@ impl Terminal {
             color: wanted(std::io::stdout().is_terminal()),
             color_err: wanted(std::io::stderr().is_terminal()),
             width: usize::clamp(width, 40, 120),
+            log: LogFormat::Text,
+        }
+    }
+
+    /// Says why the command failed; nothing where that is not to be told.
+    pub fn failed(self, failure: &Failure) {
+        match self.log {
+            LogFormat::Text => err(&failure.report(self.color_err, self.width)),
+            LogFormat::Json if failure.class == Class::Silent => {}
+            LogFormat::Json => tracing::error!(
+                because = failure.causes.join(": "),
+                hint = failure.hints.join("; "),
+                problems = failure.problems().and_then(|problems| serde_json::to_string(problems).ok()),
+                "{}",
+                failure.message
+            ),
+        }
+    }
+
+    /// Shows what the files warn of, if anything.
+    pub fn warned(self, warnings: &Problems) {
+        match self.log {
+            _ if warnings.is_empty() => {}
+            LogFormat::Text => err(&warnings.render(self.color_err, self.width)),
+            LogFormat::Json => warnings.iter().for_each(|warning| {
+                tracing::warn!(place = warning.place.to_string(), hint = warning.hint, "{}", warning.message);
+            }),
+        }
+    }
+
+    /// Tells people something on stderr, beside the data on stdout.
+    pub fn note(self, text: &str) {
+        match self.log {
+            LogFormat::Text => err(text),
+            LogFormat::Json => text.lines().for_each(|line| tracing::info!("{}", line.trim())),
         }
     }
 }
@@ -79,7 +119,7 @@ pub async fn working<T>(what: &str, work: impl Future<Output = T>) -> T {
         return work.await;
     }
     if !std::io::stderr().is_terminal() {
-        err(&format!("{what} …\n"));
+        tracing::info!("{what} …");
         return work.await;
     }
     let bar = ProgressBar::new_spinner().with_message(what.to_owned());

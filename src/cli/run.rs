@@ -4,7 +4,8 @@ use std::path::Path;
 
 use super::args::{Format, Mode};
 use super::only;
-use super::print::{Terminal, err, out, working};
+use super::print::{Terminal, out, working};
+use crate::change::ResourceId;
 use crate::daemon;
 use crate::failure::{Failure, Result};
 use crate::plan::Summary;
@@ -21,6 +22,9 @@ pub async fn run(world: World, mode: &Mode, format: Format, terminal: Terminal) 
     let reason = mode.reason.clone().filter(|_| mode.force);
     let force = reason.map(|reason| Force { reason });
     let request = Request { now: now(), target: mode.target.clone(), force };
+    if let Some(target) = &mode.target {
+        declared(&world, target).await?;
+    }
     match (mode.plan, mode.once, &mode.apply) {
         (true, ..) => preview(&world, mode, &request, format, terminal).await,
         (_, true, _) => {
@@ -36,9 +40,21 @@ pub async fn run(world: World, mode: &Mode, format: Format, terminal: Terminal) 
             once(&world, mode, format, terminal, apply).await
         }
         (false, false, None) => match (&mode.target, &request.force) {
-            (None, None) => daemon::serve::serve(world, &|turned| out(&told(turned))).await.map(|()| 0),
+            (None, None) => {
+                only(format, &[Format::Text])?;
+                daemon::serve::serve(world, &|turned| out(&told(turned))).await.map(|()| 0)
+            }
             _ => Err(Failure::error("--target and --force go with --plan, --once or --apply")),
         },
+    }
+}
+
+/// A target that no file names would otherwise be a plan without changes, as if all were well.
+async fn declared(world: &World, target: &ResourceId) -> Result<()> {
+    match world.read().await?.desired.place(target) {
+        Some(_) => Ok(()),
+        None => Err(Failure::error(format!("no file in {} declares {target}", world.config.state.display()))
+            .hint(format!("`reconcile explain {target}` tells what is known of it"))),
     }
 }
 
@@ -47,9 +63,7 @@ async fn preview(world: &World, mode: &Mode, request: &Request, format: Format, 
     let plan = match &mode.out {
         None => {
             let (plan, wanted) = working("planning", world.preview(request)).await?;
-            if !wanted.warnings.is_empty() {
-                err(&wanted.warnings.render(terminal.color_err, terminal.width));
-            }
+            terminal.warned(&wanted.warnings);
             plan
         }
         Some(file) => {
@@ -96,9 +110,7 @@ async fn once(
     let released = lease.release(&world.database, &context).await;
     let turned = turned?;
     released?;
-    if !turned.warnings.is_empty() {
-        err(&turned.warnings.render(terminal.color_err, terminal.width));
-    }
+    terminal.warned(&turned.warnings);
     match format {
         Format::Json => out(&format!("{:#}\n", render::json(&turned.plan)))?,
         _ => out(&told(&turned))?,

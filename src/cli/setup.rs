@@ -1,34 +1,57 @@
 //! Making things ready: doctor and migrate.
 
-use super::args::MigrateArgs;
+use super::args::{Format, MigrateArgs};
+use super::only;
 use super::print::{out, working};
-use crate::change::printable;
+use crate::change::{hanging, printable};
 use crate::config::Config;
 use crate::failure::{Failure, Result};
 use crate::store::doctor;
 use crate::store::migrate::{self, Migrated};
 use crate::turn::World;
 
-pub async fn doctor(world: &World) -> Result<u8> {
+pub async fn doctor(world: &World, format: Format) -> Result<u8> {
+    only(format, &[Format::Text, Format::Json])?;
     let steps = working("examining", doctor::examine(&world.database)).await;
-    let mut text =
-        format!("environment {} · {}\n", world.guard.environment(), printable(world.database.admitted().server()));
-    let mut mend = None;
-    for step in &steps {
-        let took = format!("{} ms", step.took.as_millis());
-        match &step.outcome {
-            Ok(about) => text.push_str(&format!("  ok    {:<10} {took:>8}  {}\n", step.name, printable(about))),
-            Err(trouble) => {
-                text.push_str(&format!("  FAIL  {:<10} {took:>8}  {}\n", step.name, printable(&trouble.what)));
-                mend = Some(trouble.mend.clone());
-            }
+    let (environment, server) = (world.guard.environment().to_string(), world.database.admitted().server());
+    match format {
+        Format::Json => {
+            let steps: Vec<_> = steps.iter().map(json).collect();
+            let report = serde_json::json!({ "environment": environment, "server": server, "steps": steps });
+            out(&format!("{report:#}\n"))?;
+        }
+        _ => {
+            let steps: String = steps.iter().map(line).collect();
+            out(&format!("environment {environment} · {}\n{steps}", printable(server)))?;
         }
     }
-    out(&text)?;
-    match mend {
+    match steps.into_iter().find_map(|step| step.outcome.err()) {
         None => Ok(0),
-        Some(mend) => Err(Failure::error("the database cannot be used as it is").hint(mend)),
+        Some(trouble) => {
+            let mend = Some(trouble.mend).filter(|mend| !mend.is_empty());
+            Err(Failure::error("the database cannot be used as it is").hints(mend))
+        }
     }
+}
+
+fn line(step: &doctor::Step) -> String {
+    let (sign, about) = match &step.outcome {
+        Ok(about) => ("ok  ", about),
+        Err(trouble) => ("FAIL", &trouble.what),
+    };
+    let took = format!("{} ms", step.took.as_millis());
+    format!("{}\n", hanging(&format!("  {sign}  {:<12} {took:>8}  ", step.name), &printable(about), 8))
+}
+
+fn json(step: &doctor::Step) -> serde_json::Value {
+    let (about, trouble) = match &step.outcome {
+        Ok(about) => (Some(about), None),
+        Err(trouble) => (None, Some(trouble)),
+    };
+    serde_json::json!({
+        "step": step.name, "ok": trouble.is_none(), "took_ms": u64::try_from(step.took.as_millis()).ok(),
+        "about": about, "trouble": trouble.map(|trouble| &trouble.what), "mend": trouble.map(|trouble| &trouble.mend),
+    })
 }
 
 pub async fn migrate(config: Config, args: &MigrateArgs) -> Result<u8> {
@@ -65,9 +88,12 @@ pub fn told(migrated: &Migrated) {
     }
     if !duplicates.is_empty() {
         let sessions: Vec<String> = duplicates.iter().take(10).map(ToString::to_string).collect();
+        let more = match duplicates.len() - sessions.len() {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
         tracing::warn!(
-            "{} sessions have several active hosts ({}): they are blocked until `reconcile host consolidate`",
-            duplicates.len(),
+            "sessions with several active hosts: {}{more}; they are blocked until `reconcile host consolidate`",
             sessions.join(", ")
         );
     }
