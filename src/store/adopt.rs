@@ -1,6 +1,6 @@
 //! Adopting tables that stood there before us: what they lack is added, what they hold is kept.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use sqlx::AssertSqlSafe;
 
@@ -56,49 +56,82 @@ const COLUMNS: &[Column] = &[
     added("host_sessions", "previous_valid_until", "TEXT", "TIMESTAMPTZ"),
 ];
 
-/// The columns of the tables whose names we share, by table. A table that is not there is not in it.
-pub async fn columns(conn: &mut Conn) -> Result<BTreeMap<String, BTreeSet<String>>> {
+/// The tables whose names we share, with the type of each of their columns; empty on SQLite, which has none to speak of.
+/// A table that is not there is not in it.
+pub type Tables = BTreeMap<String, BTreeMap<String, String>>;
+
+pub async fn columns(conn: &mut Conn) -> Result<Tables> {
     let rows = match conn {
         Conn::Sqlite(_) => fetch!(
             &mut *conn,
-            "SELECT 'sessions' AS table_name, name AS column_name FROM pragma_table_info('sessions')
-             UNION ALL SELECT 'host_sessions', name FROM pragma_table_info('host_sessions')"
+            "SELECT 'sessions' AS table_name, name AS column_name, '' AS type FROM pragma_table_info('sessions')
+             UNION ALL SELECT 'host_sessions', name, '' FROM pragma_table_info('host_sessions')"
         ),
         Conn::Postgres(..) => fetch!(
             &mut *conn,
-            "SELECT table_name::text AS table_name, column_name::text AS column_name FROM information_schema.columns
+            "SELECT table_name::text AS table_name, column_name::text AS column_name, udt_name::text AS type
+             FROM information_schema.columns
              WHERE table_schema = current_schema() AND table_name IN ('sessions', 'host_sessions')"
         ),
     };
     let failed = Error::query("read the tables that are there");
-    let mut tables: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for row in rows.map_err(&failed)? {
-        let table = row.get("table_name").map_err(&failed)?;
-        tables.entry(table).or_default().insert(row.get("column_name").map_err(&failed)?);
+    let mut tables = Tables::new();
+    for row in rows.map_err(failed)? {
+        let (table, column) = (row.get("table_name").map_err(failed)?, row.get("column_name").map_err(failed)?);
+        let columns: &mut BTreeMap<String, String> = tables.entry(table).or_default();
+        columns.insert(column, row.get("type").map_err(failed)?);
     }
     Ok(tables)
 }
 
-/// Gives the tables that are there the columns that they lack; gives their names.
+/// Gives the tables that are there the columns that they lack, and widens those that are too narrow; gives their names.
 ///
-/// Errors: [`Error::CannotAdopt`] where a table lacks what no default can stand for.
-pub async fn add_missing(conn: &mut Conn, tables: &BTreeMap<String, BTreeSet<String>>) -> Result<Vec<String>> {
+/// Errors: [`Error::CannotAdopt`] where a table lacks what no default can stand for, [`Error::CannotAdoptType`] where a
+/// column holds something else than ours.
+pub async fn add_missing(conn: &mut Conn, tables: &Tables) -> Result<Vec<String>> {
     let mut names = Vec::new();
-    for Column { table, name, sqlite, postgres, essential } in COLUMNS {
-        if tables.get(*table).is_none_or(|columns| columns.contains(*name)) {
-            continue;
-        }
-        if *essential {
-            return Err(Error::CannotAdopt { table, column: name });
-        }
-        // All of it is text of ours, from the list above.
-        let form = match conn {
-            Conn::Sqlite(_) => sqlite,
-            Conn::Postgres(..) => postgres,
+    for column in COLUMNS {
+        let Some(columns) = tables.get(column.table) else { continue };
+        let altered = match columns.get(column.name) {
+            Some(found) => widened(column, found)?,
+            None if column.essential => {
+                return Err(Error::CannotAdopt { table: column.table, column: column.name });
+            }
+            None => {
+                let form = match conn {
+                    Conn::Sqlite(_) => column.sqlite,
+                    Conn::Postgres(..) => column.postgres,
+                };
+                Some(format!("ADD COLUMN {} {form}", column.name))
+            }
         };
-        let sql = AssertSqlSafe(format!("ALTER TABLE {table} ADD COLUMN {name} {form}"));
-        script(conn, sql).await.map_err(Error::query("add a column"))?;
-        names.push(format!("{table}.{name}"));
+        // All of it is text of ours, from the list above.
+        if let Some(change) = altered {
+            let sql = AssertSqlSafe(format!("ALTER TABLE {} {change}", column.table));
+            script(conn, sql).await.map_err(Error::query("adapt a column"))?;
+            names.push(format!("{}.{}", column.table, column.name));
+        }
     }
     Ok(names)
+}
+
+/// How a column of PostgreSQL becomes one that our statements can read; `None`: it is one already.
+fn widened(column: &Column, found: &str) -> Result<Option<String>> {
+    let Column { table, name, .. } = *column;
+    let is_time = name.ends_with("_at") || name.ends_with("_until");
+    let is_number = matches!(name, "session_id" | "host_session_id" | "rotation" | "generation");
+    match found {
+        "" => Ok(None),
+        "int8" if is_number => Ok(None),
+        "int2" | "int4" if is_number => Ok(Some(format!("ALTER COLUMN {name} TYPE BIGINT"))),
+        "timestamptz" if is_time => Ok(None),
+        // Without a zone, as the older tools wrote them: UTC.
+        "timestamp" if is_time => {
+            Ok(Some(format!("ALTER COLUMN {name} TYPE TIMESTAMPTZ USING {name} AT TIME ZONE 'UTC'")))
+        }
+        "bool" if name == "is_active" => Ok(None),
+        "uuid" if name == "attempt" => Ok(None),
+        "text" | "varchar" if !is_number && !is_time && !matches!(name, "is_active" | "attempt") => Ok(None),
+        found => Err(Error::CannotAdoptType { table, column: name, found: found.to_owned() }),
+    }
 }

@@ -173,6 +173,11 @@ pub enum Error {
     /// A table that stands there under one of our names is another one.
     #[error("the table {table} that stands here has no column {column}, so it is not the one that reconcile keeps")]
     CannotAdopt { table: &'static str, column: &'static str },
+    /// A column that stands there holds something else.
+    #[error(
+        "the column {table}.{column} that stands here is of the type {found}, so it is not the one that reconcile keeps"
+    )]
+    CannotAdoptType { table: &'static str, column: &'static str, found: String },
     /// Another applier is alive.
     #[error("another applier holds the lease: {holder}")]
     LeaseHeld { holder: String },
@@ -250,6 +255,7 @@ impl Error {
             | Error::SchemaNewer { .. }
             | Error::SchemaOlder { .. }
             | Error::CannotAdopt { .. }
+            | Error::CannotAdoptType { .. }
             | Error::LeaseHeld { .. }
             | Error::Probe { .. }
             | Error::Conflict { .. }
@@ -266,7 +272,7 @@ impl Error {
             Error::SchemaNewer { .. } => Some("run the newer reconcile here too".to_owned()),
             Error::Rights { .. } => Some("grant that right, or use a role that has it".to_owned()),
             Error::SchemaOlder { .. } => Some("run `reconcile migrate`".to_owned()),
-            Error::CannotAdopt { table, .. } => {
+            Error::CannotAdopt { table, .. } | Error::CannotAdoptType { table, .. } => {
                 Some(format!("rename the table {table}, or set database.schema to a schema of its own"))
             }
             Error::LeaseHeld { .. } => {

@@ -15,6 +15,7 @@ use crate::resource::host::by_hand::{Intent, Wish};
 use crate::resource::host::diff::SessionState;
 use crate::resource::{host, session};
 use crate::store::Authority;
+use crate::store::error::Error;
 use crate::store::sql::{Id, now};
 
 /// Rows may move under a command; it then looks again, so many times.
@@ -37,6 +38,10 @@ impl World {
         let session = intent.session;
         tracing::info!("PROVISIONER: Validating Session ID {session} exists...");
         let picture = self.look(Some(session), now()).await?;
+        if picture.is_new && self.database.driver() == "postgres" {
+            // Not an empty world, but one that nobody has made yet; the embedded one is made by itself.
+            return Err(Error::SchemaMissing.into());
+        }
         let state = self.session_state(&picture, intent).await?;
         let exists = matches!(state, SessionState::Present { .. });
         tracing::info!(

@@ -55,6 +55,7 @@ impl World {
 
     /// Lets the daemon apply the plan with this digest.
     pub async fn approve(&self, digest: &str, reason: &str) -> Result<()> {
+        self.prepare().await?;
         let mut tx = self.database.begin(&Authority::ByHand, &self.by_user(None)).await?;
         ledger::approve(&mut tx, digest, reason).await?;
         journal::write(&mut tx, &entry(None, "approve", Some(json!({ "digest": digest })), reason)).await?;
@@ -64,6 +65,7 @@ impl World {
     /// Stops applying, for one resource or for all.
     pub async fn suspend(&self, id: Option<&ResourceId>, reason: &str) -> Result<()> {
         let (kind, name) = names(id);
+        self.prepare().await?;
         let mut tx = self.database.begin(&Authority::ByHand, &self.by_user(None)).await?;
         ledger::suspend(&mut tx, kind, name, reason).await?;
         journal::write(&mut tx, &entry(id, "suspend", None, reason)).await?;
@@ -73,6 +75,7 @@ impl World {
     /// Starts applying again. Gives whether anything was suspended.
     pub async fn resume(&self, id: Option<&ResourceId>, reason: &str) -> Result<bool> {
         let (kind, name) = names(id);
+        self.prepare().await?;
         let mut tx = self.database.begin(&Authority::ByHand, &self.by_user(None)).await?;
         let was = ledger::resume(&mut tx, kind, name).await?;
         if was {

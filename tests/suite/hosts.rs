@@ -180,7 +180,7 @@ both! {
     fn duplicates_of_older_tools_are_consolidated_and_then_forbidden(world) {
         world.seed(
             "CREATE TABLE sessions (session_id BIGINT PRIMARY KEY, title TEXT NOT NULL);
-             CREATE TABLE host_sessions (host_session_id BIGINT PRIMARY KEY, session_id BIGINT NOT NULL,
+             CREATE TABLE host_sessions (host_session_id INTEGER PRIMARY KEY, session_id INTEGER NOT NULL,
                  host_guid_hash TEXT NOT NULL, is_active BOOLEAN NOT NULL);
              INSERT INTO sessions VALUES (215, 'Al-Fatiha'), (216, 'Al-Baqara');
              INSERT INTO host_sessions VALUES (1, 215, 'a', TRUE), (2, 215, 'b', TRUE), (3, 215, 'c', FALSE), (4, 216, 'd', TRUE)",

@@ -70,10 +70,23 @@ macro_rules! pages {
 
 pages! {
     both about_these_pages;
+    both adopt;
+    both blocked;
+    both budget;
+    postgres doctor;
+    both drift;
     both dry_run;
+    both exit_codes;
+    both first_tour;
+    postgres migrate;
+    both mistakes;
     both one_guid_per_session;
+    both protect;
+    both rotation;
     both saved_for_real;
+    both saved_plan;
     both session_missing;
+    both suspend;
     both wrong_catalog;
 }
 
