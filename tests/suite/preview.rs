@@ -23,7 +23,7 @@ pub fn dump(world: &World) -> String {
     TABLES.iter().map(|table| rows(world, table)).collect()
 }
 
-fn rows(world: &World, table: &str) -> String {
+pub fn rows(world: &World, table: &str) -> String {
     format!("{table}\n{}\n", world.sql(&format!("SELECT * FROM {table} ORDER BY 1, 2")))
 }
 
