@@ -20,10 +20,48 @@ pub const TABLES: [&str; 12] = [
 
 /// All rows of all tables, as text.
 pub fn dump(world: &World) -> String {
-    TABLES
-        .iter()
-        .map(|table| format!("{table}\n{}\n", world.sql(&format!("SELECT * FROM {table} ORDER BY 1, 2"))))
-        .collect()
+    TABLES.iter().map(|table| rows(world, table)).collect()
+}
+
+pub fn rows(world: &World, table: &str) -> String {
+    format!("{table}\n{}\n", world.sql(&format!("SELECT * FROM {table} ORDER BY 1, 2")))
+}
+
+/// The tables that there are.
+fn tables(world: &mut World) -> Vec<String> {
+    let names = match world.server() {
+        Some(_) => "SELECT tablename FROM pg_tables WHERE schemaname = 'canvas' ORDER BY 1",
+        None => "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY 1",
+    };
+    world.sql(names).lines().map(str::to_owned).collect()
+}
+
+/// What PostgreSQL knows of every row's last writer, of sequences, tables and roles: a row that was written with the
+/// values that it had shows here. Nothing on SQLite, where the file itself shows it.
+fn versions(world: &mut World) -> String {
+    let Some(server) = world.server() else { return String::new() };
+    let rows = TABLES.map(|table| format!("SELECT '{table}' AS place, ctid::text, xmin::text FROM canvas.{table}"));
+    let shapes = "SELECT relname || ' ' || oid, relfilenode::text, xmin::text FROM pg_class
+        UNION ALL SELECT sequencename, last_value::text, '' FROM pg_sequences
+        UNION ALL SELECT rolname, rolcanlogin::text, '' FROM pg_roles
+        UNION ALL SELECT datname, '', '' FROM pg_database";
+    server.psql("KSESSIONS_DEV", &format!("{} UNION ALL {shapes} ORDER BY 1, 2", rows.join(" UNION ALL ")))
+}
+
+/// Every file and directory with its times: also what was made and removed again leaves its mark on a directory.
+fn marks(world: &World) -> String {
+    world.sh("find . -printf '%p %i %M %n %s %T@ %C@\\n' | sort").expect_code(0).stdout
+}
+
+/// Looks in every way, each of which must leave all files as they were.
+fn look(world: &World, codes: &[i32]) {
+    let (marks_before, files) = (marks(world), world.snapshot_files());
+    for look in LOOKS {
+        let output = world.run(look);
+        assert!(codes.contains(&output.code), "{look:?}: {}", output.text());
+        assert_eq!(world.snapshot_files(), files, "{look:?} left something behind");
+        assert_eq!(marks(world), marks_before, "{look:?} wrote something, and cleared it away");
+    }
 }
 
 const WEEK: &str = "
@@ -56,12 +94,11 @@ const LOOKS: &[&[&str]] = &[
 both! {
     fn looking_at_a_world_that_was_never_applied_leaves_no_trace(world) {
         world.write("desired-state/week.yaml", WEEK);
-        let before = world.snapshot_files();
-        for look in LOOKS {
-            let output = world.run(look);
-            assert!([0, 1, 2, 4].contains(&output.code), "{look:?}: {}", output.text());
-            assert_eq!(world.snapshot_files(), before, "{look:?} left something behind");
-        }
+        world.git_init();
+        world.commit("Begin");
+        // The index that Git keeps would be refreshed by a careless look.
+        world.sh("touch desired-state/week.yaml").expect_code(0);
+        look(world, &[0, 1, 2, 4]);
         let told = world.run(&["--plan"]).expect_code(0).stdout;
         assert!(told.contains("schema will be created, database will be stamped `development`"), "{told}");
         assert!(told.contains("Plan: 3 to create; 1 blocked."), "{told}");
@@ -76,18 +113,44 @@ both! {
         world.run(&["--once"]).expect_code(0);
         world.sql("UPDATE sessions SET title = 'Drift' WHERE session_id = 216");
         world.write("desired-state/week.yaml", &WEEK.replace("rotation: 1", "rotation: 2"));
-        let (rows, files) = (dump(world), world.snapshot_files());
-        for look in LOOKS {
-            let output = world.run(look);
-            assert!([0, 2, 4].contains(&output.code), "{look:?}: {}", output.text());
-            assert_eq!(world.snapshot_files(), files, "{look:?} left something behind");
-        }
+        assert_eq!(tables(world), TABLES, "every table is compared");
+        let (rows, written) = (dump(world), versions(world));
+        look(world, &[0, 2, 4]);
+        assert_eq!(versions(world), written);
         assert_eq!(dump(world), rows);
+        let files = world.snapshot_files();
         let plan = world.run(&["--plan", "--out", "saved.plan"]).expect_code(0).stdout;
         assert!(plan.contains("~ session/216") && plan.contains("drift") && plan.contains("± host/215"), "{plan}");
         let mut after = world.snapshot_files();
-        after.retain(|path, _| !path.ends_with("saved.plan"));
-        assert_eq!(after.keys().collect::<Vec<_>>(), files.keys().collect::<Vec<_>>(), "only the plan is new");
+        let saved = after.remove(std::path::Path::new("saved.plan")).expect("the plan is saved");
+        assert_eq!(saved.mode & 0o777, 0o600, "its owner's alone");
+        assert_eq!(after, files, "only the plan is new");
+        assert_eq!(versions(world), written);
+        assert_eq!(dump(world), rows);
+    }
+
+    fn looking_beside_a_running_daemon_changes_nothing_of_its_rows(world) {
+        world.write("desired-state/week.yaml", WEEK);
+        world.run(&["migrate"]).expect_code(0);
+        let daemon = world.spawn(&["--quiet"]);
+        let started = std::time::Instant::now();
+        // The lease's heartbeat is the daemon's own, and goes on.
+        let at_rest = |world: &World| -> String {
+            TABLES.iter().filter(|table| **table != "reconcile_lease").map(|table| rows(world, table)).collect()
+        };
+        while world.sql("SELECT COUNT(*) FROM reconcile_turns").trim() != "1" {
+            assert!(started.elapsed().as_secs() < 20, "the daemon takes no turn: {}", daemon.stderr());
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+        let before = at_rest(world);
+        assert!(before.contains("Surah Al-Fatiha"), "{before}");
+        for look in LOOKS {
+            let output = world.run(look);
+            assert!([0, 2, 4].contains(&output.code), "{look:?}: {}", output.text());
+        }
+        assert_eq!(at_rest(world), before);
+        daemon.signal(rustix::process::Signal::TERM);
+        daemon.finish(std::time::Duration::from_secs(20)).expect_code(0);
     }
 }
 
@@ -105,6 +168,10 @@ fn a_preview_needs_no_right_to_write() {
     world.env("RECONCILE_DATABASE_URL", &url);
     let plan = world.run(&["--plan"]).expect_code(0).stdout;
     assert!(plan.contains("3 unchanged"), "{plan}");
+    for look in LOOKS.iter().filter(|look| **look != ["doctor"]) {
+        let output = world.run(look);
+        assert!([0, 2, 4].contains(&output.code), "{look:?}: {}", output.text());
+    }
     let refused = world.run(&["--once"]).expect_code(1);
     assert!(refused.stderr.contains("permission denied"), "{}", refused.text());
     let doctor = world.run(&["doctor"]).expect_code(1);

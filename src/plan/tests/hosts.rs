@@ -105,6 +105,21 @@ fn the_schedule_rotates_when_its_time_has_come_and_keeps_the_old_guid() {
 }
 
 #[test]
+fn a_host_that_was_made_by_hand_is_adopted_by_its_first_scheduled_rotation() {
+    let by_hand = |row: &mut host::Observed| row.rotation = 0;
+    insta::assert_snapshot!(host("rotation: 1, rotate_every: 29d", by_hand).told(), @"
+      ± host/215     rotation 0 -> 1, generation 5 -> 6, by Noor Team: scheduled,
+                     every 29d
+                     the old GUID stays valid until the new one is claimed
+
+    Plan: 1 to rotate. 1 unchanged, 0 unmanaged.
+    ");
+    let plan = host("rotation: 1, rotate_every: 29d", by_hand).plan();
+    let Step::Host(step) = &plan.changes[0].change.step else { panic!("not a host") };
+    assert!(matches!(**step, host::Step::Mint(host::Mint { rotation: Some(1), .. })), "{step:?}");
+}
+
+#[test]
 fn the_schedule_has_a_limit_per_turn_and_is_spread() {
     let mut story = Story::wants("");
     for id in 1..=50 {

@@ -262,10 +262,15 @@ fn rotate_on_schedule(
         before: Value::Int(generation),
         after: Value::Int(generation.saturating_add(1)),
     }];
+    // A host that was made by hand is adopted on the way: else the next turn would still have that to do.
+    if let Some(wanted) = asked.desired.rotation.filter(|wanted| *wanted != observed.rotation) {
+        let (before, after) = (Value::Int(observed.rotation), Value::Int(wanted));
+        fields.insert(0, FieldDiff { field: "rotation", before, after });
+    }
     fields.extend(expiry_field(asked.desired));
     let notes = vec!["the old GUID stays valid until the new one is claimed".to_owned()];
     let reason = Some(format!("scheduled, every {}", span(every)));
-    let mint = mint(asked, scope, None, keep, None);
+    let mint = mint(asked, scope, asked.desired.rotation, keep, None);
     let change = changed(asked, Action::Rotate, fields, reason, notes, mint);
     // Time moved, not the database: this is what the files want.
     Change { origin: Origin::Intended, ..change }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{Observed, SessionId, Step};
 use crate::resource::Recorded;
 use crate::store::error::{Error, Result};
-use crate::store::sql::{Row, execute, fetch};
+use crate::store::sql::{Conn, Row, execute, fetch};
 use crate::store::{Snapshot, Tx};
 
 /// Every session there is, by id, or the one that is asked for.
@@ -53,6 +53,38 @@ fn observed(row: &Row) -> std::result::Result<(SessionId, Observed), sqlx::Error
 
 /// Writes one session. The row that the plan saw is the expectation.
 pub async fn record(step: &Step, tx: &mut Tx) -> Result<Recorded> {
+    let mut touched = write(step, tx).await?;
+    if touched == 0 && respelt(step, tx).await? {
+        touched = write(step, tx).await?;
+    }
+    Ok(if touched == 1 { Recorded::Done } else { Recorded::Conflict })
+}
+
+/// SQLite keeps times as text, and others may spell a moment in another way than we do. Such a row is what the plan
+/// saw, and yet compares differently: its times are brought to our spelling. `false`: the row has really changed.
+async fn respelt(step: &Step, tx: &mut Tx) -> Result<bool> {
+    let (Conn::Sqlite(_), Some(was)) = (tx.conn(), &step.before) else { return Ok(false) };
+    let failed = Error::query("read a session");
+    let rows = fetch!(
+        tx.conn(),
+        "SELECT session_id, title, status, created_by, starts_at, expires_at FROM sessions WHERE session_id = $1",
+        step.id.0,
+    );
+    let found = rows.map_err(&failed)?.first().map(observed).transpose().map_err(&failed)?;
+    if found.is_none_or(|(_, now)| now != *was) {
+        return Ok(false);
+    }
+    let respelt = execute!(
+        tx.conn(),
+        "UPDATE sessions SET starts_at = $1, expires_at = $2 WHERE session_id = $3",
+        was.starts_at,
+        was.expires_at,
+        step.id.0,
+    );
+    Ok(respelt.map_err(Error::query("write a session"))? == 1)
+}
+
+async fn write(step: &Step, tx: &mut Tx) -> Result<u64> {
     let Step { id, before, after } = step;
     let Observed { title, status, created_by, starts_at, expires_at } = after;
     let now = tx.now();
@@ -89,6 +121,5 @@ pub async fn record(step: &Step, tx: &mut Tx) -> Result<Recorded> {
             was.expires_at,
         ),
     };
-    let touched = touched.map_err(Error::query("write a session"))?;
-    Ok(if touched == 1 { Recorded::Done } else { Recorded::Conflict })
+    touched.map_err(Error::query("write a session"))
 }
