@@ -6,6 +6,8 @@ use std::time::Duration;
 use crate::fixture::{Database, World, both};
 use rustix::process::Signal;
 
+mod by_hand;
+
 const WEEK: &str =
     "sessions: [{id: 215, title: Al-Fatiha}, {id: 216, title: Al-Baqara}]\nhosts: [{session: 215}, {session: 216}]\n";
 const LIMIT: Duration = Duration::from_secs(30);
@@ -207,6 +209,21 @@ fn killed_while_the_record_waits() {
     assert_eq!(one(&world, "SELECT COUNT(*) FROM host_sessions"), "0");
     world.env("RECONCILE_LEASE", "1s");
     is_as_if_nothing_had_happened(&world);
+}
+
+fn opens(world: &World, session: &str, guid: &str) -> bool {
+    let output = world.run_with(&["host", "verify", "--session-id", session], guid);
+    assert!(output.stdout.is_empty() && matches!(output.code, 0 | 1), "{}", output.text());
+    output.code == 0
+}
+
+/// The way out of a GUID that nobody can have any more.
+fn rotates_to_a_good_guid(world: &World, session: &str) {
+    world.run(&["host", "rotate", "--session-id", session]).expect_code(0);
+    let guid = world.run(&["host", "claim", session]).expect_code(0).stdout;
+    assert!(opens(world, session, &guid));
+    let plan = world.run(&["--plan"]).expect_code(0).stdout;
+    assert!(!plan.contains(&format!("host/{session}")), "{plan}");
 }
 
 fn eventually(mut is_so: impl FnMut() -> bool) {
