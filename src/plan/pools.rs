@@ -91,8 +91,8 @@ fn fill_note(fill: i64, max: i64) -> Option<String> {
     // One place of one is what a dedicated server is for.
     let percent = if max > 1 { fill.saturating_mul(100) / max } else { 0 };
     match percent {
-        95.. => Some(format!("it is nearly out of places: {fill} of {max} are taken ({percent} %)")),
-        80.. => Some(format!("it is filling up: {fill} of {max} places are taken ({percent} %)")),
+        95.. => Some(format!("it is nearly out of places: {fill} of {max} are taken ({percent}%)")),
+        80.. => Some(format!("it is filling up: {fill} of {max} places are taken ({percent}%)")),
         _ => None,
     }
 }
@@ -104,8 +104,8 @@ mod tests {
     #[test]
     fn a_fill_is_told_from_80_percent_up() {
         assert_eq!(fill_note(39, 50), None);
-        assert_eq!(fill_note(40, 50).as_deref(), Some("it is filling up: 40 of 50 places are taken (80 %)"));
-        assert_eq!(fill_note(48, 50).as_deref(), Some("it is nearly out of places: 48 of 50 are taken (96 %)"));
+        assert_eq!(fill_note(40, 50).as_deref(), Some("it is filling up: 40 of 50 places are taken (80%)"));
+        assert_eq!(fill_note(48, 50).as_deref(), Some("it is nearly out of places: 48 of 50 are taken (96%)"));
         assert_eq!(fill_note(1, 1), None);
     }
 }

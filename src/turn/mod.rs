@@ -311,6 +311,7 @@ impl World {
                 }
             };
             let report = self.apply(&approved, lease.authority(), &context, &picture).await?;
+            self.note_first_health(lease, &context, &picture, &wanted.desired).await?;
             total.applied.extend(report.applied);
             total.failed = report.failed;
             total.conflicts = report.conflicts;
@@ -340,7 +341,7 @@ impl World {
     }
 
     /// What applying the plan needs of the world outside.
-    fn ports(&self, plan: &Plan, authority: &store::Authority, picture: &Picture) -> Ports {
+    pub fn ports(&self, plan: &Plan, authority: &store::Authority, picture: &Picture) -> Ports {
         let is_sealed = matches!(self.shelf, Shelf::Embedded);
         let minting = match plan.changes.iter().any(|planned| planned.change.step.wants_key(is_sealed)) {
             true => Minting::Yes,

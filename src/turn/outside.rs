@@ -23,6 +23,7 @@ use crate::resource::server::{self, ServerName};
 use crate::secret::Secret;
 use crate::store::Context;
 use crate::store::lease::Lease;
+use crate::store::sql;
 
 /// The ways out, as the settings have them. Nothing is connected to.
 pub(super) struct Outside {
@@ -175,6 +176,25 @@ impl World {
         let target = target.map_err(|refusal| format!("refused by the guard: {}; {}", refusal.why, refusal.mend))?;
         let limits = Limits { connect: self.config.connect_timeout, statement: self.config.statement_timeout };
         Ok(Pool::new(target, &self.guard, bound, limits))
+    }
+
+    /// Servers that were registered just now were looked at before they had a row: how they are is written down too.
+    pub(super) async fn note_first_health(
+        &self,
+        lease: &Lease,
+        context: &Context,
+        picture: &Picture,
+        desired: &Desired,
+    ) -> Result<()> {
+        let known = &picture.observed.servers;
+        if desired.servers.iter().all(|(name, server)| server.value.row_in(name, known).is_some()) {
+            return Ok(());
+        }
+        let mut now_there = self.glimpse_of_everything().await?;
+        now_there.observed.servers.retain(|name, _| !known.contains_key(name));
+        now_there.observed.sights.clone_from(&picture.observed.sights);
+        now_there.judge(desired, sql::now());
+        self.note_health(lease, context, &now_there).await
     }
 
     /// Writes down which servers have become better or worse.

@@ -73,7 +73,7 @@ pub(super) fn parts(style: &Style, redis: &Redis, task: &Task) -> Parts {
         Credentials::Inline => (format!(r#"[{args}, {{{named}"db_credentials": "#), format!("}}, {embed}]")),
         Credentials::Reference { .. } => {
             let key = Json::from(redis.key(credentials_key));
-            (format!(r#"[{args}, {{{named}"db_credentials_key": {key}"#), format!("}}, {embed}]"))
+            (format!(r#"[{args}, {{{named}"db_credentials": {key}"#), format!("}}, {embed}]"))
         }
     };
     let headers = json!({

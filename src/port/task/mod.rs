@@ -34,7 +34,7 @@ pub enum Arguments {
 pub enum Credentials {
     /// In the task: `kwargs {"db_credentials": {…}}`.
     Inline,
-    /// By the key under which they wait: `kwargs {"db_credentials_key": …}`. They wait at least so long from then on.
+    /// By the name of the key under which they wait: `kwargs {"db_credentials": "…"}`. They wait so long from then on.
     Reference { life: Duration },
 }
 

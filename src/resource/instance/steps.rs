@@ -143,26 +143,30 @@ impl Step {
                 "resume",
                 json!({ "phase": Phase::Reserved.word() }),
                 json!({ "phase": Phase::DatabaseCreated.word(), "server": server }),
-                None,
+                Some(way(Phase::Reserved, Phase::DatabaseCreated)),
             ),
             Stage::HandOver { passwords, rotation, from, to, why } => told(
                 if from == to { "rotate" } else { "resume" },
                 json!({ "phase": from.word(), "passwords": passwords }),
                 json!({ "phase": to.word(), "passwords": passwords + 1, "credentials_rotation": rotation, "server": server }),
-                why.clone(),
+                match (from == to, why) {
+                    (true, why) => why.clone(),
+                    (false, Some(why)) => Some(format!("{}: {why}", way(*from, *to))),
+                    (false, None) => Some(way(*from, *to)),
+                },
             ),
             Stage::Release { by } => told("release", Json::Null, json!({ "released_by": by }), None),
             Stage::Dispatch { number } => told(
                 "resume",
                 json!({ "phase": Phase::Allocated.word() }),
                 json!({ "phase": Phase::Provisioning.word(), "task": self.task(*number) }),
-                None,
+                Some(way(Phase::Allocated, Phase::Provisioning)),
             ),
             Stage::Finish { to, outcome } => told(
                 "resume",
                 json!({ "phase": Phase::Provisioning.word() }),
                 json!({ "phase": to.word(), "outcome": outcome }),
-                None,
+                Some(way(Phase::Provisioning, *to)),
             ),
             Stage::Login { allowed } => {
                 told("update", json!({ "login": !allowed }), json!({ "login": allowed, "server": server }), None)
@@ -194,6 +198,11 @@ impl Step {
         let account = Account::new(self.id.0, &place.names.database, &place.names.role)?;
         Ok((account, place))
     }
+}
+
+/// `reserved -> database_created`, for whoever reads the journal.
+fn way(from: Phase, to: Phase) -> String {
+    format!("{from} -> {to}")
 }
 
 fn unplaced(id: InstanceId) -> Error {
