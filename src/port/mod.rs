@@ -7,6 +7,7 @@ pub mod guid;
 pub mod handoff;
 pub mod keys;
 pub mod private;
+pub mod redis;
 
 use std::path::Path;
 use std::sync::Arc;

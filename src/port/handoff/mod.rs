@@ -3,8 +3,11 @@
 //! Guarantees: a secret is taken at most once, whoever races and whatever crashes; nothing that only looks leaves a
 //! trace; an entry whose life is over is as good as gone. A life is counted in wall-clock time, so setting the clock
 //! back lengthens it, and setting it forward shortens it.
+//!
+//! It has two homes: sealed files for one machine, and Redis for several.
 
 mod embedded;
+mod redis;
 mod seal;
 #[cfg(test)]
 mod tests;
@@ -14,12 +17,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::keys::KeyRing;
 use super::private::ReadError;
+use super::redis::{Redis, RedisError};
 use crate::secret::Secret;
 
+use self::redis::Lease;
 use embedded::Claim;
 pub use embedded::{Embedded, Shelf};
 
@@ -28,7 +33,7 @@ pub struct Entry {
     /// Its name, such as `host:215:<attempt>`. Putting under a name that is in use replaces what waits there.
     pub key: String,
     pub secret: Secret,
-    /// More than zero; cut to microseconds.
+    /// More than zero; cut to microseconds, and in Redis to milliseconds.
     pub life: Duration,
 }
 
@@ -51,6 +56,10 @@ pub enum HandOffError {
     Unsealable,
     #[error("the hand-off was interrupted")]
     Interrupted,
+    #[error(transparent)]
+    Redis(#[from] RedisError),
+    #[error("what lay in Redis under {key} is no text, so no secret of ours")]
+    NotText { key: String },
 }
 
 impl HandOffError {
@@ -68,6 +77,10 @@ impl HandOffError {
             HandOffError::UnknownKey { .. } => {
                 Some("put that key back into the ring, below the current one, until its secrets are claimed".to_owned())
             }
+            HandOffError::Redis(error) => error.hint(),
+            HandOffError::NotText { .. } => {
+                Some("rotate, so that a new secret is made; and set a key prefix of our own, which nobody else uses".to_owned())
+            }
             HandOffError::Life { .. } | HandOffError::Random(_) | HandOffError::Unsealable | HandOffError::Interrupted => {
                 None
             }
@@ -79,6 +92,7 @@ impl HandOffError {
 #[derive(Clone)]
 pub enum Probe {
     Embedded(Shelf),
+    Redis(Redis),
 }
 
 impl Probe {
@@ -87,13 +101,20 @@ impl Probe {
         Probe::Embedded(Shelf::new(data_dir))
     }
 
-    /// For each of `keys`, in order: until when its secret waits, or `None` if there is nothing to take.
+    /// Looks into Redis.
+    pub fn redis(redis: Redis) -> Self {
+        Probe::Redis(redis)
+    }
+
+    /// For each of `keys`, in order: until when its secret waits, or `None` if there is nothing to take. What somebody
+    /// else gave no end waits until [`DateTime::MAX_UTC`].
     pub async fn waiting(&self, keys: &[String]) -> Result<Vec<Option<DateTime<Utc>>>, HandOffError> {
         match self {
             Probe::Embedded(shelf) => {
                 let (shelf, keys) = (shelf.clone(), keys.to_vec());
                 blocking(move || keys.iter().map(|key| shelf.until(key)).collect()).await?
             }
+            Probe::Redis(redis) => redis::waiting(redis, keys).await,
         }
     }
 }
@@ -102,6 +123,7 @@ impl Probe {
 #[derive(Clone)]
 pub enum HandOff {
     Embedded(Embedded),
+    Redis(Redis),
 }
 
 impl HandOff {
@@ -110,14 +132,20 @@ impl HandOff {
         HandOff::Embedded(Embedded::new(data_dir, ring))
     }
 
+    /// A hand-off for several machines: keys of a Redis database, in clear text to whoever may read them there.
+    pub fn redis(redis: Redis) -> Self {
+        HandOff::Redis(redis)
+    }
+
     pub fn probe(&self) -> Probe {
         match self {
             HandOff::Embedded(embedded) => Probe::Embedded(embedded.shelf().clone()),
+            HandOff::Redis(redis) => Probe::Redis(redis.clone()),
         }
     }
 
     /// Puts each secret where its reader finds it; the answers are in the order of `entries`. What is answered with
-    /// `Ok` is still there after a power cut.
+    /// `Ok` is still there after a power cut; in Redis, where the server's settings for its persistence say so.
     pub async fn put(&self, entries: Vec<Entry>) -> Vec<Result<(), HandOffError>> {
         match self {
             HandOff::Embedded(embedded) => {
@@ -127,6 +155,7 @@ impl HandOff {
                     Err(_) => (0..count).map(|_| Err(HandOffError::Interrupted)).collect(),
                 }
             }
+            HandOff::Redis(redis) => redis::put(redis, &entries).await,
         }
     }
 
@@ -145,6 +174,24 @@ impl HandOff {
                 let taken = blocking(move || embedded.take(&key)).await??;
                 Ok(taken.map(|(secret, claim)| Taken { secret, place: Place::Embedded(claim) }))
             }
+            HandOff::Redis(redis) => {
+                let taken = redis::take(redis, key).await?;
+                Ok(taken.map(|(secret, lease)| Taken { secret, place: Place::Redis(lease) }))
+            }
+        }
+    }
+
+    /// Looks at the secret under `key` and leaves it there, for whoever passes it on by another way; `None` if there
+    /// is none, or its life is over.
+    ///
+    /// Errors: as [`HandOff::take`].
+    pub async fn read(&self, key: &str) -> Result<Option<Secret>, HandOffError> {
+        match self {
+            HandOff::Embedded(embedded) => {
+                let (embedded, key) = (embedded.clone(), key.to_owned());
+                blocking(move || embedded.read(&key)).await?
+            }
+            HandOff::Redis(redis) => redis::read(redis, key).await,
         }
     }
 
@@ -155,16 +202,18 @@ impl HandOff {
                 let (shelf, key) = (embedded.shelf().clone(), key.to_owned());
                 blocking(move || shelf.discard(&key)).await?
             }
+            HandOff::Redis(redis) => redis::discard(redis, key).await,
         }
     }
 
-    /// Removes what nobody can take any more, and answers how many entries that were.
+    /// Removes what nobody can take any more, and answers how many entries that were. Redis does so by itself.
     pub async fn sweep(&self) -> Result<usize, HandOffError> {
         match self {
             HandOff::Embedded(embedded) => {
                 let shelf = embedded.shelf().clone();
                 blocking(move || shelf.sweep()).await?
             }
+            HandOff::Redis(_) => Ok(0),
         }
     }
 }
@@ -179,6 +228,8 @@ pub struct Taken {
 
 enum Place {
     Embedded(Claim),
+    /// It left the server when it was taken.
+    Redis(Lease),
 }
 
 impl Taken {
@@ -190,6 +241,7 @@ impl Taken {
     pub async fn finish(self) -> Result<(), HandOffError> {
         match self.place {
             Place::Embedded(claim) => blocking(move || claim.remove()).await?,
+            Place::Redis(_) => Ok(()),
         }
     }
 
@@ -198,8 +250,15 @@ impl Taken {
     pub async fn restore(self) -> Result<(), HandOffError> {
         match self.place {
             Place::Embedded(claim) => blocking(move || claim.restore()).await?,
+            Place::Redis(lease) => lease.restore(&self.secret).await,
         }
     }
+}
+
+/// The end of a life that begins now.
+fn expiry(life: Duration) -> Result<DateTime<Utc>, HandOffError> {
+    let span = TimeDelta::from_std(life).ok();
+    span.and_then(|span| Utc::now().checked_add_signed(span)).ok_or(HandOffError::Life { life })
 }
 
 /// Runs `work` where waiting for a disk holds up nobody else.
