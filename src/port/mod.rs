@@ -8,6 +8,7 @@ pub mod handoff;
 pub mod keys;
 pub mod private;
 pub mod redis;
+pub mod task;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -25,6 +25,7 @@ use super::redis::{Redis, RedisError};
 use crate::secret::Secret;
 
 use self::redis::Lease;
+pub(super) use self::redis::lengthen;
 use embedded::Claim;
 pub use embedded::{Embedded, Shelf};
 

@@ -13,6 +13,32 @@ use super::{Entry, HandOffError, expiry};
 use crate::port::redis::{Redis, RedisError, TOGETHER};
 use crate::secret::Secret;
 
+/// Lets each of `keys` wait for `life` from now on, where it would wait for less; answers which of them are there.
+pub(in crate::port) async fn lengthen(redis: &Redis, keys: &[&str], life: Duration) -> Result<Vec<bool>, RedisError> {
+    let mut looks = Pipeline::with_capacity(keys.len());
+    for key in keys {
+        looks.cmd("PTTL").arg(redis.key(key));
+    }
+    let mut there = Vec::with_capacity(keys.len());
+    let mut longer = Pipeline::new();
+    let mut short = Vec::new();
+    for (place, answer) in redis.ask(&looks).await?.into_iter().enumerate() {
+        let Value::Int(left) = redis.checked(answer)? else { return Err(redis.unexpected()) };
+        there.push(left != -2);
+        if u64::try_from(left).is_ok_and(|left| left < millis(life)) {
+            longer.cmd("PEXPIRE").arg(redis.key(keys[place])).arg(millis(life));
+            short.push(place);
+        }
+    }
+    if !longer.is_empty() {
+        // Whoever was faster may have taken it in between.
+        for (place, answer) in short.into_iter().zip(redis.act(&longer).await?) {
+            there[place] = redis.checked(answer)? == Value::Int(1);
+        }
+    }
+    Ok(there)
+}
+
 /// Until when each of `keys` waits, by PTTL alone: no secret is read.
 pub(super) async fn waiting(redis: &Redis, keys: &[String]) -> Result<Vec<Option<DateTime<Utc>>>, HandOffError> {
     let mut waiting = Vec::with_capacity(keys.len());

@@ -1,0 +1,275 @@
+//! Celery tasks over Redis: one message for each, dispatched once, and what became of it.
+//!
+//! A task is pushed together with a marker of its id, in one step, so that a dispatch that was cut off before it was
+//! recorded is not repeated: whoever tries again with the same id is told that it was sent before. A new password wants
+//! a new id.
+
+mod message;
+mod result;
+
+use std::time::Duration;
+
+use redis::{Pipeline, Script, Value};
+use uuid::Uuid;
+
+use super::handoff::{self, HandOff};
+use super::redis::{Redis, RedisError, TOGETHER};
+use crate::secret::Secret;
+
+use message::Message;
+pub use result::{Outcome, Results};
+
+/// How long a marker tells of a dispatch that nobody has recorded: longer than any outage that recovers by itself.
+const MARKED: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+/// How many scripts travel together: each keeps the server for a fraction of a millisecond.
+const SCRIPTS: usize = 200;
+
+/// How tasks are written and sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Style {
+    /// The name that the worker knows the task by, such as `instance.provision_instance`.
+    pub task: String,
+    /// The queue that the worker consumes, such as `instance_provisioning`.
+    pub queue: String,
+    pub arguments: Arguments,
+    pub credentials: Credentials,
+}
+
+/// How the credentials, or their reference, are given to the task beside the instance's id, which comes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arguments {
+    /// `task(instance_id, credentials)`.
+    Positional,
+    /// `task(instance_id, db_credentials=credentials)`; a reference is `db_credentials_key`.
+    Keyword,
+}
+
+/// What of the credentials a task carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Credentials {
+    /// The credentials themselves.
+    Inline,
+    /// The name of the Redis key that they wait under, for the worker to take.
+    Reference {
+        /// How long they wait from the dispatch on, at least: longer than a task may wait in the queue and be
+        /// redelivered.
+        life: Duration,
+    },
+}
+
+/// One task to dispatch.
+pub struct Task {
+    /// The task's id, the same for every attempt at the same dispatch.
+    pub id: Uuid,
+    pub instance: Uuid,
+    /// What the credentials are called in the hand-off.
+    pub credentials_key: String,
+    /// The credentials as JSON, where [`Dispatcher::wants_credentials`]; elsewhere they are not looked at.
+    pub inline: Option<Secret>,
+}
+
+/// What became of an attempt to dispatch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sent {
+    /// The task is in the queue since now.
+    Now,
+    /// It was pushed by an earlier attempt; nothing was done.
+    Before,
+    /// The credentials are not there; nothing was done.
+    NoCredentials,
+}
+
+/// Why a task was not dispatched, or nothing is known about it. No message holds a secret.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum TaskError {
+    #[error(transparent)]
+    Redis(#[from] RedisError),
+    #[error("the credentials under {key} are not a JSON object")]
+    Malformed { key: String },
+    #[error("the embedded hand-off cannot be referred to: no worker can take credentials from it")]
+    Unreachable,
+    #[error("the result of task {id} cannot be read")]
+    Result { id: Uuid },
+}
+
+impl TaskError {
+    /// How to mend it, where the operator can.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            TaskError::Redis(error) => error.hint(),
+            TaskError::Malformed { key: _ } => {
+                Some("rotate the credentials, and find out who else writes to the hand-off".to_owned())
+            }
+            TaskError::Unreachable => {
+                Some("send the credentials inline, or keep the hand-off in a Redis that the worker reaches".to_owned())
+            }
+            TaskError::Result { id: _ } => Some(
+                "check that the worker's result backend writes JSON (`result_serializer`), and this Redis".to_owned(),
+            ),
+        }
+    }
+}
+
+/// Where the credentials wait, as seen from the broker.
+#[derive(Clone)]
+enum Waiting {
+    /// In the same database, whose names of keys may have another prefix.
+    Here(Redis),
+    /// In another Redis.
+    There(Redis),
+    Embedded,
+}
+
+/// Pushes tasks to a broker.
+#[derive(Clone)]
+pub struct Dispatcher {
+    broker: Redis,
+    style: Style,
+    waiting: Waiting,
+}
+
+impl Dispatcher {
+    /// For the queue of `style` on `broker`, with the credentials that wait in `handoff`.
+    ///
+    /// Errors: the tasks shall refer to credentials that wait where no worker can take them.
+    pub fn new(broker: Redis, style: Style, handoff: &HandOff) -> Result<Self, TaskError> {
+        let waiting = match handoff {
+            HandOff::Redis(redis) if redis.same_server(&broker) => Waiting::Here(redis.clone()),
+            HandOff::Redis(redis) => Waiting::There(redis.clone()),
+            HandOff::Embedded(_) => Waiting::Embedded,
+        };
+        match (&waiting, style.credentials) {
+            (Waiting::Embedded, Credentials::Reference { .. }) => Err(TaskError::Unreachable),
+            _ => Ok(Self { broker, style, waiting }),
+        }
+    }
+
+    /// Whether [`Task::inline`] must be given, by [`HandOff::read`]: the broker cannot see the hand-off. Then they stay
+    /// in the hand-off until the caller has recorded the dispatch and discards them.
+    pub fn wants_credentials(&self) -> bool {
+        matches!((&self.waiting, self.style.credentials), (Waiting::There(_) | Waiting::Embedded, Credentials::Inline))
+    }
+
+    /// Pushes each task that was not pushed before, with its marker; the answers are in the order of `tasks`.
+    ///
+    /// Guarantees: twice equals once, as long as the marker stands (30 days, or until [`Dispatcher::settled`]). Where
+    /// broker and hand-off are one database, the credentials leave the hand-off in the same step, or, referred to, have
+    /// their life lengthened.
+    ///
+    /// Errors: nobody knows whether a task was sent whose answer did not arrive; to send it again is safe.
+    pub async fn send(&self, tasks: Vec<Task>) -> Vec<Result<Sent, TaskError>> {
+        let script = Script::new(include_str!("send.lua"));
+        let mut sent = Vec::with_capacity(tasks.len());
+        for tasks in tasks.chunks(SCRIPTS) {
+            let answers = match self.send_together(&script, tasks).await {
+                Ok(answers) => answers,
+                Err(error) => tasks.iter().map(|_| Err(error.clone().into())).collect(),
+            };
+            sent.extend(answers);
+        }
+        sent
+    }
+
+    async fn send_together(&self, script: &Script, tasks: &[Task]) -> Result<Vec<Result<Sent, TaskError>>, RedisError> {
+        let kept = self.keep(tasks).await?;
+        let mut commands = Pipeline::with_capacity(tasks.len() + 1);
+        // In the same pipeline, so that the server knows the script without another round trip.
+        commands.load_script(script);
+        for (task, kept) in tasks.iter().zip(kept) {
+            self.add(&mut commands, script, task, kept);
+        }
+        let mut answers = self.broker.act(&commands).await?.into_iter();
+        self.broker.checked(answers.next().unwrap_or_default())?;
+        Ok(tasks.iter().zip(answers).map(|(task, answer)| self.sent_or_not(task, answer)).collect())
+    }
+
+    /// One invocation of the script. `kept`: credentials that are referred to wait on in another Redis.
+    fn add(&self, commands: &mut Pipeline, script: &Script, task: &Task, kept: bool) {
+        let Task { id, instance, credentials_key, inline } = task;
+        let Message { envelope_head, body_head, body_tail, envelope_tail } = Message::new(&self.style, *id, *instance);
+        let name = match &self.waiting {
+            Waiting::Here(handoff) | Waiting::There(handoff) => handoff.key(credentials_key),
+            // Not looked at.
+            Waiting::Embedded => String::new(),
+        };
+        let reference = serde_json::Value::from(name.as_str()).to_string();
+        let (way, given, life) = match (&self.waiting, self.style.credentials, inline) {
+            (Waiting::Here(_), Credentials::Inline, _) => ("read", "", Duration::ZERO),
+            (Waiting::Here(_), Credentials::Reference { life }, _) => ("lengthen", reference.as_str(), life),
+            (Waiting::There(_), Credentials::Reference { life }, _) if kept => ("given", reference.as_str(), life),
+            (_, Credentials::Inline, Some(credentials)) => ("given", credentials.expose(), Duration::ZERO),
+            // Only to be told whether it was sent before.
+            _ => ("look", "", Duration::ZERO),
+        };
+        let mut invocation = script.prepare_invoke();
+        invocation.key(self.marker(*id)).key(name).key(self.broker.key(&self.style.queue));
+        for part in [way, envelope_head, &body_head, given, &body_tail, &envelope_tail] {
+            invocation.arg(part);
+        }
+        invocation.arg(millis(MARKED)).arg(millis(life));
+        commands.invoke_script(&invocation);
+    }
+
+    /// Which tasks' credentials, referred to in another Redis, wait there long enough.
+    async fn keep(&self, tasks: &[Task]) -> Result<Vec<bool>, RedisError> {
+        match (&self.waiting, self.style.credentials) {
+            (Waiting::There(redis), Credentials::Reference { life }) => {
+                let keys: Vec<_> = tasks.iter().map(|task| task.credentials_key.as_str()).collect();
+                handoff::lengthen(redis, &keys, life).await
+            }
+            _ => Ok(vec![false; tasks.len()]),
+        }
+    }
+
+    fn sent_or_not(&self, task: &Task, answer: Value) -> Result<Sent, TaskError> {
+        match self.broker.checked(answer)? {
+            Value::BulkString(word) => match word.as_slice() {
+                b"now" => Ok(Sent::Now),
+                b"before" => Ok(Sent::Before),
+                b"none" => Ok(Sent::NoCredentials),
+                b"malformed" => Err(TaskError::Malformed { key: task.credentials_key.clone() }),
+                _ => Err(self.broker.unexpected().into()),
+            },
+            _ => Err(self.broker.unexpected().into()),
+        }
+    }
+
+    /// Which of `ids` were sent, and are not settled; in their order. Leaves no trace.
+    pub async fn sent(&self, ids: &[Uuid]) -> Result<Vec<bool>, TaskError> {
+        let mut sent = Vec::with_capacity(ids.len());
+        for ids in ids.chunks(TOGETHER) {
+            let mut commands = Pipeline::with_capacity(ids.len());
+            for id in ids {
+                commands.cmd("EXISTS").arg(self.marker(*id));
+            }
+            for answer in self.broker.ask(&commands).await? {
+                match self.broker.checked(answer)? {
+                    Value::Int(count) => sent.push(count > 0),
+                    _ => return Err(self.broker.unexpected().into()),
+                }
+            }
+        }
+        Ok(sent)
+    }
+
+    /// Forgets the markers of `ids`: their dispatch is recorded, and is not attempted again.
+    pub async fn settled(&self, ids: &[Uuid]) -> Result<(), TaskError> {
+        for ids in ids.chunks(TOGETHER) {
+            let markers: Vec<_> = ids.iter().map(|id| self.marker(*id)).collect();
+            for answer in self.broker.act(Pipeline::new().cmd("DEL").arg(markers)).await? {
+                self.broker.checked(answer)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn marker(&self, id: Uuid) -> String {
+        self.broker.key(&format!("reconcile:sent:{id}"))
+    }
+}
+
+/// In milliseconds, which are Redis' smallest.
+fn millis(life: Duration) -> u64 {
+    u64::try_from(life.as_millis()).unwrap_or(u64::MAX)
+}
