@@ -3,6 +3,9 @@
 //! Secrets travel in pipelines. Whether one outlives a power cut of the server, or memory pressure there, is up to the
 //! server's settings: what was lost is seen by whoever looks, as nothing to take.
 
+#[cfg(test)]
+mod tests;
+
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};

@@ -133,7 +133,11 @@ impl Cause {
             Cause::Dns => "check the host's name in the Redis URL".to_owned(),
             Cause::Refused => "check host and port in the Redis URL, and that the server runs".to_owned(),
             Cause::Network => "check the network between here and the server".to_owned(),
-            Cause::Timeout => "check that the port is Redis' and no firewall drops packets".to_owned(),
+            Cause::Timeout => {
+                "check that the port is Redis', that it speaks TLS where the URL says rediss:// and only there, \
+                               and that no firewall drops packets"
+                    .to_owned()
+            }
             Cause::Tls => "check that the port speaks TLS, and the server's certificate and its name; \
                            a private authority is given with ?ca=/PATH"
                 .to_owned(),

@@ -5,6 +5,10 @@
 
 mod error;
 mod target;
+#[cfg(test)]
+pub mod testing;
+#[cfg(test)]
+mod tests;
 
 use std::io::{self, Read};
 use std::path::Path;

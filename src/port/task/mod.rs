@@ -6,6 +6,8 @@
 
 mod message;
 mod result;
+#[cfg(test)]
+mod tests;
 
 use std::time::Duration;
 
