@@ -3,6 +3,7 @@
 mod fairness;
 mod hosts;
 mod limits;
+mod pools;
 mod rendering;
 
 use std::sync::Arc;

@@ -1,6 +1,7 @@
 //! One turn: read, observe, plan, approve, apply, report.
 
 pub mod by_hand;
+mod doctor;
 pub mod explain;
 pub mod hosts;
 pub mod instances;

@@ -43,17 +43,16 @@ impl Outside {
         let handoff = target("redis.url", &config.redis_url)?;
         let broker = target("celery.broker_url", &config.broker_url)?;
         let results = target("celery.result_url", &config.result_url)?;
-        let shares = handoff.as_ref().zip(broker.as_ref()).is_some_and(|(one, other)| one.same_server(other));
-        let style = config.celery.clone();
-        if !shares && style.needs_shared_handoff() {
-            return Err(Failure::error("celery.credentials = reference wants the hand-off on the broker's Redis")
-                .hint("set redis.url to the broker's, or celery.credentials = inline"));
-        }
-        let prefix = |target: RedisTarget| Redis::new(target, config.redis_prefix.clone(), limits);
+        let kept = handoff.map(|target| Redis::new(target, config.redis_prefix.clone(), limits));
+        // Queues and results are Celery's, and bear no prefix of ours.
         let bare = |target: RedisTarget| Redis::new(target, String::new(), limits);
+        let dispatcher = broker.map(|target| Dispatcher::new(bare(target), config.celery.clone(), kept.as_ref()));
+        let dispatcher = dispatcher.transpose().map_err(|error| {
+            Failure::error(format!("celery.credentials cannot be used: {error}")).hints(error.hint())
+        })?;
         Ok(Self {
-            shelf: handoff.map_or(Shelf::Embedded, |target| Shelf::Redis(prefix(target))),
-            dispatcher: broker.map(|target| Dispatcher::new(prefix(target), style, shares)),
+            shelf: kept.map_or(Shelf::Embedded, Shelf::Redis),
+            dispatcher,
             results: results.map(|target| Results::new(bare(target))),
         })
     }
@@ -149,7 +148,11 @@ impl World {
     }
 
     /// The ways to all servers, declared or not.
-    fn pools(&self, desired: &Desired, observed: &Observed) -> BTreeMap<ServerName, std::result::Result<Pool, String>> {
+    pub(super) fn pools(
+        &self,
+        desired: &Desired,
+        observed: &Observed,
+    ) -> BTreeMap<ServerName, std::result::Result<Pool, String>> {
         let declared = desired.servers.iter().map(|(name, server)| {
             let row = server.value.row_in(name, &observed.servers);
             let bound = row.and_then(|row| row.identity.clone());
@@ -261,6 +264,6 @@ async fn look_at(
 }
 
 /// What an error says, with what stands behind it.
-fn told(error: &dyn std::error::Error) -> String {
+pub(super) fn told(error: &dyn std::error::Error) -> String {
     crate::store::error::causes(error).into_iter().fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }

@@ -119,9 +119,9 @@ pub(super) static OUTSIDE: [Setting; 15] = [
     Setting {
         key: "celery.arguments",
         variable: "RECONCILE_CELERY_ARGUMENTS",
-        fallback: Fallback::Value("positional"),
+        fallback: Fallback::Value("keyword"),
         secrecy: Secrecy::Open,
-        about: "How the instance's id is passed: `positional`, or `keyword` as `instance_id`.",
+        about: "How the credentials are passed behind the instance's id: `positional`, or `keyword` as `db_credentials`.",
         take: |draft, given| {
             draft.config.celery.arguments =
                 given.word(&[("positional", Arguments::Positional), ("keyword", Arguments::Keyword)])?;
@@ -133,7 +133,7 @@ pub(super) static OUTSIDE: [Setting; 15] = [
         variable: "RECONCILE_CELERY_CREDENTIALS",
         fallback: Fallback::Value("inline"),
         secrecy: Secrecy::Open,
-        about: "`inline` puts the credentials into the task; `reference` names the key under which they wait.",
+        about: "`inline` puts the credentials into the task; `reference` the key under which they wait (`db_credentials_key`).",
         take: |draft, given| {
             draft.by_reference = given.word(&[("inline", false), ("reference", true)])?;
             Ok(())

@@ -19,8 +19,9 @@ use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
 
 use super::seal::{self, OpenError, SealError};
-use super::{Entry, HandOffError};
+use super::{Entry, HandOffError, expiry};
 use crate::port::keys::KeyRing;
+use crate::port::private::ReadError;
 use crate::port::{hex, private};
 use crate::secret::Secret;
 
@@ -161,9 +162,7 @@ impl Embedded {
     }
 
     fn put_one(&self, Entry { key, secret, life }: &Entry) -> Result<(), HandOffError> {
-        let out_of_range = || HandOffError::Life { life: *life };
-        let life_span = chrono::TimeDelta::from_std(*life).map_err(|_| out_of_range())?;
-        let until = Utc::now().checked_add_signed(life_span).ok_or_else(out_of_range)?;
+        let until = expiry(*life)?;
         let sealed = seal::seal(&self.ring, key, until, secret).map_err(|error| match error {
             SealError::Random(source) => HandOffError::Random(source),
             SealError::Unsealable => HandOffError::Unsealable,
@@ -185,8 +184,7 @@ impl Embedded {
             return Ok(None);
         }
         match self.open(key, &claim.claimed, &claim.waiting) {
-            Ok(Some(secret)) => Ok(Some((secret, claim))),
-            Ok(None) => Ok(None),
+            Ok(secret) => Ok(Some((secret, claim))),
             Err(error) => {
                 claim.restore()?;
                 Err(error)
@@ -194,24 +192,33 @@ impl Embedded {
         }
     }
 
-    /// What waits under `key`, left where it is.
+    /// What waits under `key`, which stays where it is.
     pub(super) fn read(&self, key: &str) -> Result<Option<Secret>, HandOffError> {
         let path = self.shelf.path(key);
-        match self.shelf.until(key)? {
-            Some(_) => self.open(key, &path, &path),
-            None => Ok(None),
+        if self.shelf.until(key)?.is_none() {
+            return Ok(None);
+        }
+        match self.open(key, &path, &path) {
+            Ok(secret) => Ok(Some(secret)),
+            // Somebody took it in between.
+            Err(HandOffError::Unreadable { source: ReadError::Io(error), .. })
+                if error.kind() == io::ErrorKind::NotFound =>
+            {
+                Ok(None)
+            }
+            Err(error) => Err(error),
         }
     }
 
-    /// Opens the entry that lies at `path` and waits, or waited, at `waiting`.
-    fn open(&self, key: &str, path: &Path, waiting: &Path) -> Result<Option<Secret>, HandOffError> {
-        let unreadable = |source| HandOffError::Unreadable { path: waiting.to_owned(), source };
-        let Some(sealed) = private::read(path, LARGEST).map_err(unreadable)? else { return Ok(None) };
-        let opened = seal::open(&self.ring, key, &sealed).map_err(|error| match error {
-            OpenError::Damaged => HandOffError::Damaged { path: waiting.to_owned() },
-            OpenError::UnknownKey(key_id) => HandOffError::UnknownKey { path: waiting.to_owned(), key_id },
-        });
-        opened.map(Some)
+    /// Opens the file at `path`; errors name it as `shown`.
+    fn open(&self, key: &str, path: &Path, shown: &Path) -> Result<Secret, HandOffError> {
+        let unreadable = |source| HandOffError::Unreadable { path: shown.to_owned(), source };
+        let sealed = private::read(path, LARGEST).map_err(unreadable)?;
+        let sealed = sealed.ok_or_else(|| unreadable(io::Error::from(io::ErrorKind::NotFound).into()))?;
+        seal::open(&self.ring, key, &sealed).map_err(|error| match error {
+            OpenError::Damaged => HandOffError::Damaged { path: shown.to_owned() },
+            OpenError::UnknownKey(key_id) => HandOffError::UnknownKey { path: shown.to_owned(), key_id },
+        })
     }
 }
 

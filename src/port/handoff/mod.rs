@@ -3,6 +3,8 @@
 //! Guarantees: a secret is taken at most once, whoever races and whatever crashes; nothing that only looks leaves a
 //! trace; an entry whose life is over is as good as gone. A life is counted in wall-clock time, so setting the clock
 //! back lengthens it, and setting it forward shortens it.
+//!
+//! It has two homes: sealed files for one machine, and Redis for several.
 
 mod embedded;
 mod redis;
@@ -15,13 +17,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::keys::KeyRing;
 use super::private::ReadError;
 use super::redis::{Redis, RedisError};
 use crate::secret::Secret;
 
+use self::redis::Lease;
+pub(super) use self::redis::lengthen;
 use embedded::Claim;
 pub use embedded::{Embedded, Shelf};
 
@@ -30,7 +34,7 @@ pub struct Entry {
     /// Its name, such as `host:215:<attempt>`. Putting under a name that is in use replaces what waits there.
     pub key: String,
     pub secret: Secret,
-    /// More than zero; cut to microseconds.
+    /// More than zero; cut to microseconds, and in Redis to milliseconds.
     pub life: Duration,
 }
 
@@ -55,6 +59,8 @@ pub enum HandOffError {
     Interrupted,
     #[error(transparent)]
     Redis(#[from] RedisError),
+    #[error("what lay in Redis under {key} is no text, so no secret of ours")]
+    NotText { key: String },
 }
 
 impl HandOffError {
@@ -73,6 +79,9 @@ impl HandOffError {
                 Some("put that key back into the ring, below the current one, until its secrets are claimed".to_owned())
             }
             HandOffError::Redis(error) => error.hint(),
+            HandOffError::NotText { .. } => {
+                Some("rotate, so that a new secret is made; and set a key prefix of our own, which nobody else uses".to_owned())
+            }
             HandOffError::Life { .. } | HandOffError::Random(_) | HandOffError::Unsealable | HandOffError::Interrupted => {
                 None
             }
@@ -93,19 +102,20 @@ impl Probe {
         Probe::Embedded(Shelf::new(data_dir))
     }
 
-    /// Looks into Redis, by the life that is left of each key.
+    /// Looks into Redis.
     pub fn redis(redis: Redis) -> Self {
         Probe::Redis(redis)
     }
 
-    /// For each of `keys`, in order: until when its secret waits, or `None` if there is nothing to take.
+    /// For each of `keys`, in order: until when its secret waits, or `None` if there is nothing to take. What somebody
+    /// else gave no end waits until [`DateTime::MAX_UTC`].
     pub async fn waiting(&self, keys: &[String]) -> Result<Vec<Option<DateTime<Utc>>>, HandOffError> {
         match self {
             Probe::Embedded(shelf) => {
                 let (shelf, keys) = (shelf.clone(), keys.to_vec());
                 blocking(move || keys.iter().map(|key| shelf.until(key)).collect()).await?
             }
-            Probe::Redis(redis) => Ok(redis::waiting(redis, keys).await?),
+            Probe::Redis(redis) => redis::waiting(redis, keys).await,
         }
     }
 }
@@ -123,23 +133,22 @@ impl HandOff {
         HandOff::Embedded(Embedded::new(data_dir, ring))
     }
 
-    /// A hand-off for many machines: secrets wait in Redis, which forgets them by itself.
+    /// A hand-off for several machines: keys of a Redis database, in clear text to whoever may read them there.
     pub fn redis(redis: Redis) -> Self {
         HandOff::Redis(redis)
     }
 
     pub fn probe(&self) -> Probe {
         match self {
-            HandOff::Redis(redis) => Probe::Redis(redis.clone()),
             HandOff::Embedded(embedded) => Probe::Embedded(embedded.shelf().clone()),
+            HandOff::Redis(redis) => Probe::Redis(redis.clone()),
         }
     }
 
     /// Puts each secret where its reader finds it; the answers are in the order of `entries`. What is answered with
-    /// `Ok` is still there after a power cut, in Redis as far as that is set up to keep what it has.
+    /// `Ok` is still there after a power cut; in Redis, where the server's settings for its persistence say so.
     pub async fn put(&self, entries: Vec<Entry>) -> Vec<Result<(), HandOffError>> {
         match self {
-            HandOff::Redis(redis) => redis::put(redis, &entries).await,
             HandOff::Embedded(embedded) => {
                 let (embedded, count) = (embedded.clone(), entries.len());
                 match blocking(move || embedded.put(&entries)).await {
@@ -147,6 +156,7 @@ impl HandOff {
                     Err(_) => (0..count).map(|_| Err(HandOffError::Interrupted)).collect(),
                 }
             }
+            HandOff::Redis(redis) => redis::put(redis, &entries).await,
         }
     }
 
@@ -167,45 +177,44 @@ impl HandOff {
             }
             HandOff::Redis(redis) => {
                 let taken = redis::take(redis, key).await?;
-                let place = |life| Place::Redis { redis: redis.clone(), key: key.to_owned(), life };
-                Ok(taken.map(|(secret, life)| Taken { secret, place: place(life) }))
+                Ok(taken.map(|(secret, lease)| Taken { secret, place: Place::Redis(lease) }))
             }
         }
     }
 
-    /// Reads the secret under `key` and leaves it there: for whoever passes it on and discards it then.
+    /// Looks at the secret under `key` and leaves it there, for whoever passes it on by another way; `None` if there
+    /// is none, or its life is over.
     ///
     /// Errors: as [`HandOff::take`].
     pub async fn read(&self, key: &str) -> Result<Option<Secret>, HandOffError> {
         match self {
-            HandOff::Redis(redis) => Ok(redis::read(redis, key).await?),
             HandOff::Embedded(embedded) => {
                 let (embedded, key) = (embedded.clone(), key.to_owned());
                 blocking(move || embedded.read(&key)).await?
             }
+            HandOff::Redis(redis) => redis::read(redis, key).await,
         }
     }
 
     /// Removes what waits under `key`, if anything does.
     pub async fn discard(&self, key: &str) -> Result<(), HandOffError> {
         match self {
-            HandOff::Redis(redis) => Ok(redis::discard(redis, key).await?),
             HandOff::Embedded(embedded) => {
                 let (shelf, key) = (embedded.shelf().clone(), key.to_owned());
                 blocking(move || shelf.discard(&key)).await?
             }
+            HandOff::Redis(redis) => redis::discard(redis, key).await,
         }
     }
 
-    /// Removes what nobody can take any more, and answers how many entries that were.
+    /// Removes what nobody can take any more, and answers how many entries that were. Redis does so by itself.
     pub async fn sweep(&self) -> Result<usize, HandOffError> {
         match self {
-            // Redis does that by itself.
-            HandOff::Redis(_) => Ok(0),
             HandOff::Embedded(embedded) => {
                 let shelf = embedded.shelf().clone();
                 blocking(move || shelf.sweep()).await?
             }
+            HandOff::Redis(_) => Ok(0),
         }
     }
 }
@@ -220,12 +229,8 @@ pub struct Taken {
 
 enum Place {
     Embedded(Claim),
-    /// With what was left of its life, and since when.
-    Redis {
-        redis: Redis,
-        key: String,
-        life: Option<redis::Left>,
-    },
+    /// It left the server when it was taken.
+    Redis(Lease),
 }
 
 impl Taken {
@@ -237,8 +242,7 @@ impl Taken {
     pub async fn finish(self) -> Result<(), HandOffError> {
         match self.place {
             Place::Embedded(claim) => blocking(move || claim.remove()).await?,
-            // It was deleted as it was taken.
-            Place::Redis { .. } => Ok(()),
+            Place::Redis(_) => Ok(()),
         }
     }
 
@@ -247,9 +251,15 @@ impl Taken {
     pub async fn restore(self) -> Result<(), HandOffError> {
         match self.place {
             Place::Embedded(claim) => blocking(move || claim.restore()).await?,
-            Place::Redis { redis, key, life } => Ok(redis::restore(&redis, &key, &self.secret, life).await?),
+            Place::Redis(lease) => lease.restore(&self.secret).await,
         }
     }
+}
+
+/// The end of a life that begins now.
+fn expiry(life: Duration) -> Result<DateTime<Utc>, HandOffError> {
+    let span = TimeDelta::from_std(life).ok();
+    span.and_then(|span| Utc::now().checked_add_signed(span)).ok_or(HandOffError::Life { life })
 }
 
 /// Runs `work` where waiting for a disk holds up nobody else.

@@ -1,98 +1,177 @@
-//! The hand-off in Redis: each secret a key with an expiry, taken by one `GETDEL` of which Redis lets one win.
+//! The hand-off for several machines: keys in Redis with an end to their life, taken by GETDEL.
 //!
-//! Many go in pipelines of [`CHUNK`] commands, a round trip each; what only looks asks for the life that is left, and
-//! never for the value.
+//! Secrets travel in pipelines. Whether one outlives a power cut of the server, or memory pressure there, is up to the
+//! server's settings: what was lost is seen by whoever looks, as nothing to take.
 
-use std::time::{Duration, Instant};
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use redis::{Pipeline, Value};
 use zeroize::Zeroizing;
 
-use super::{Entry, HandOffError};
-use crate::port::redis::{Redis, RedisError};
+use super::{Entry, HandOffError, expiry};
+use crate::port::redis::{Redis, RedisError, TOGETHER};
 use crate::secret::Secret;
 
-/// Commands in one round trip.
-const CHUNK: usize = 1000;
-
-/// What was left of a secret's life when it was taken.
-pub(super) struct Left {
-    life: Duration,
-    at: Instant,
+/// Lets each of `keys` wait for `life` from now on, where it would wait for less; answers which of them are there.
+pub(in crate::port) async fn lengthen(redis: &Redis, keys: &[&str], life: Duration) -> Result<Vec<bool>, RedisError> {
+    let mut looks = Pipeline::with_capacity(keys.len());
+    for key in keys {
+        looks.cmd("PTTL").arg(redis.key(key));
+    }
+    let mut there = Vec::with_capacity(keys.len());
+    let mut longer = Pipeline::new();
+    let mut short = Vec::new();
+    for (place, answer) in redis.ask(&looks).await?.into_iter().enumerate() {
+        let Value::Int(left) = redis.checked(answer)? else { return Err(redis.unexpected()) };
+        there.push(left != -2);
+        if u64::try_from(left).is_ok_and(|left| left < millis(life)) {
+            longer.cmd("PEXPIRE").arg(redis.key(keys[place])).arg(millis(life));
+            short.push(place);
+        }
+    }
+    if !longer.is_empty() {
+        // Whoever was faster may have taken it in between.
+        for (place, answer) in short.into_iter().zip(redis.act(&longer).await?) {
+            there[place] = redis.checked(answer)? == Value::Int(1);
+        }
+    }
+    Ok(there)
 }
 
+/// Until when each of `keys` waits, by PTTL alone: no secret is read.
+pub(super) async fn waiting(redis: &Redis, keys: &[String]) -> Result<Vec<Option<DateTime<Utc>>>, HandOffError> {
+    let mut waiting = Vec::with_capacity(keys.len());
+    for keys in keys.chunks(TOGETHER) {
+        let mut commands = Pipeline::with_capacity(keys.len());
+        for key in keys {
+            commands.cmd("PTTL").arg(redis.key(key));
+        }
+        for answer in redis.ask(&commands).await? {
+            waiting.push(until(redis, answer)?);
+        }
+    }
+    Ok(waiting)
+}
+
+/// Puts each secret, or the reason why it was not put; the answers are in the order of `entries`.
 pub(super) async fn put(redis: &Redis, entries: &[Entry]) -> Vec<Result<(), HandOffError>> {
     let mut done = Vec::with_capacity(entries.len());
-    for chunk in entries.chunks(CHUNK) {
-        let mut batch = ::redis::pipe();
-        for Entry { key, secret, life } in chunk {
-            // Redis counts in whole milliseconds, from one up.
-            let life = u64::try_from(life.as_millis()).unwrap_or(u64::MAX >> 1).max(1);
-            batch.cmd("SET").arg(redis.key(key)).arg(secret.expose()).arg("PX").arg(life).ignore();
-        }
-        let put = redis.run::<()>("keep secrets for their readers", &batch).await;
-        done.extend(chunk.iter().map(|_| put.clone().map_err(HandOffError::from)));
+    for entries in entries.chunks(TOGETHER) {
+        done.extend(put_together(redis, entries).await);
     }
     done
 }
 
-pub(super) async fn waiting(redis: &Redis, keys: &[String]) -> Result<Vec<Option<DateTime<Utc>>>, RedisError> {
-    let mut found = Vec::with_capacity(keys.len());
-    for chunk in keys.chunks(CHUNK) {
-        let mut batch = ::redis::pipe();
-        for key in chunk {
-            batch.cmd("PTTL").arg(redis.key(key));
+async fn put_together(redis: &Redis, entries: &[Entry]) -> Vec<Result<(), HandOffError>> {
+    let mut commands = Pipeline::with_capacity(entries.len());
+    let lives: Vec<_> =
+        entries.iter().map(|Entry { key: _, secret: _, life }| expiry(*life).map(|_| millis(*life))).collect();
+    for (Entry { key, secret, life: _ }, life) in entries.iter().zip(&lives) {
+        if let Ok(life) = life {
+            commands.cmd("SET").arg(redis.key(key)).arg(secret.expose()).arg("PX").arg(*life);
         }
-        let left: Vec<i64> = redis.run("say which secrets wait", &batch).await?;
-        let now = Utc::now();
-        found.extend(left.into_iter().map(|left| until(now, left)));
     }
-    Ok(found)
+    let answers = if commands.is_empty() { Ok(Vec::new()) } else { redis.act(&commands).await };
+    let mut answers = answers.map(Vec::into_iter);
+    let mut answer = || match &mut answers {
+        Ok(answers) => redis.checked(answers.next().unwrap_or_default()).map(drop),
+        Err(error) => Err(error.clone()),
+    };
+    lives.into_iter().map(|life| life.and_then(|_| Ok(answer()?))).collect()
 }
 
-/// What `PTTL` answers: -2 where there is no key, -1 where it never expires, else milliseconds.
-fn until(now: DateTime<Utc>, left: i64) -> Option<DateTime<Utc>> {
-    match left {
-        -1 => Some(DateTime::<Utc>::MAX_UTC),
-        0.. => now.checked_add_signed(TimeDelta::try_milliseconds(left)?),
-        _ => None,
-    }
+/// A secret that was taken, and until when it would have waited.
+pub(super) struct Lease {
+    redis: Redis,
+    key: String,
+    /// `None` for one that would have waited for ever.
+    until: Option<DateTime<Utc>>,
 }
 
-pub(super) async fn take(redis: &Redis, key: &str) -> Result<Option<(Secret, Option<Left>)>, RedisError> {
-    let mut batch = ::redis::pipe();
+/// Takes what waits under `key`, exactly once whoever races.
+pub(super) async fn take(redis: &Redis, key: &str) -> Result<Option<(Secret, Lease)>, HandOffError> {
     let name = redis.key(key);
-    batch.atomic().cmd("PTTL").arg(&name).cmd("GETDEL").arg(&name);
-    let (left, value): (i64, Option<String>) = redis.run("hand a secret to its reader", &batch).await?;
-    let life = u64::try_from(left).ok().map(|left| Left { life: Duration::from_millis(left), at: Instant::now() });
-    Ok(value.map(|value| (Secret::new(value), life)))
-}
-
-/// Puts a secret back for what is left of its life, unless a newer one has its name by now.
-pub(super) async fn restore(redis: &Redis, key: &str, secret: &Secret, left: Option<Left>) -> Result<(), RedisError> {
-    let mut batch = ::redis::pipe();
-    let command = batch.cmd("SET").arg(redis.key(key)).arg(secret.expose()).arg("NX");
-    if let Some(Left { life, at }) = left {
-        let rest = life.saturating_sub(at.elapsed()).as_millis();
-        match u64::try_from(rest) {
-            Ok(rest) if rest > 0 => command.arg("PX").arg(rest).ignore(),
-            _ => return Ok(()),
-        };
-    } else {
-        command.ignore();
+    // As one, so that the life is this secret's and not that of one put in between.
+    let mut commands = Pipeline::new();
+    commands.cmd("MULTI").cmd("PTTL").arg(&name).cmd("GETDEL").arg(&name).cmd("EXEC");
+    let mut answers = redis.act(&commands).await?;
+    let done = answers.pop().unwrap_or_default();
+    for queued in answers {
+        redis.checked(queued)?;
     }
-    redis.run::<()>("put a secret back", &batch).await
+    let Value::Array(done) = redis.checked(done)? else { return Err(redis.unexpected().into()) };
+    let [life, secret] = <[Value; 2]>::try_from(done).map_err(|_| redis.unexpected())?;
+    let until = until(redis, life)?;
+    let Some(secret) = text(redis, secret, &name)? else { return Ok(None) };
+    let until = until.filter(|until| *until != DateTime::<Utc>::MAX_UTC);
+    Ok(Some((secret, Lease { redis: redis.clone(), key: name, until })))
 }
 
-pub(super) async fn read(redis: &Redis, key: &str) -> Result<Option<Secret>, RedisError> {
-    let mut batch = ::redis::pipe();
-    batch.cmd("GET").arg(redis.key(key));
-    let (value,): (Option<String>,) = redis.run("show a secret to its dispatcher", &batch).await?;
-    Ok(value.map(Zeroizing::new).map(|mut value| Secret::new(std::mem::take(&mut *value))))
+/// What waits under `key`, which stays there.
+pub(super) async fn read(redis: &Redis, key: &str) -> Result<Option<Secret>, HandOffError> {
+    let name = redis.key(key);
+    let answer = one(redis.ask(&Pipeline::new().cmd("GET").arg(&name)).await?);
+    text(redis, answer, &name)
 }
 
-pub(super) async fn discard(redis: &Redis, key: &str) -> Result<(), RedisError> {
-    let mut batch = ::redis::pipe();
-    batch.cmd("DEL").arg(redis.key(key)).ignore();
-    redis.run("remove a secret", &batch).await
+pub(super) async fn discard(redis: &Redis, key: &str) -> Result<(), HandOffError> {
+    let answer = one(redis.act(Pipeline::new().cmd("DEL").arg(redis.key(key))).await?);
+    redis.checked(answer)?;
+    Ok(())
+}
+
+impl Lease {
+    /// Puts `secret` back for the rest of its life, unless a newer one has its key by now.
+    pub(super) async fn restore(self, secret: &Secret) -> Result<(), HandOffError> {
+        let Self { redis, key, until } = self;
+        let mut command = Pipeline::new();
+        command.cmd("SET").arg(key).arg(secret.expose()).arg("NX");
+        if let Some(until) = until {
+            let Ok(rest @ 1..) = u64::try_from((until - Utc::now()).num_milliseconds()) else { return Ok(()) };
+            command.arg("PX").arg(rest);
+        }
+        let answer = one(redis.act(&command).await?);
+        redis.checked(answer)?;
+        Ok(())
+    }
+}
+
+/// The life that PTTL answers, as its end; `MAX_UTC` for what somebody gave no end.
+fn until(redis: &Redis, answer: Value) -> Result<Option<DateTime<Utc>>, RedisError> {
+    match redis.checked(answer)? {
+        Value::Int(-2) => Ok(None),
+        Value::Int(-1) => Ok(Some(DateTime::<Utc>::MAX_UTC)),
+        Value::Int(millis) => {
+            let rest = TimeDelta::try_milliseconds(millis).ok_or_else(|| redis.unexpected())?;
+            Ok(Some(Utc::now().checked_add_signed(rest).unwrap_or(DateTime::<Utc>::MAX_UTC)))
+        }
+        _ => Err(redis.unexpected()),
+    }
+}
+
+/// A secret out of an answer.
+fn text(redis: &Redis, answer: Value, name: &str) -> Result<Option<Secret>, HandOffError> {
+    match redis.checked(answer)? {
+        Value::Nil => Ok(None),
+        Value::BulkString(bytes) => {
+            let bytes = Zeroizing::new(bytes);
+            let text = std::str::from_utf8(&bytes).map_err(|_| HandOffError::NotText { key: name.to_owned() })?;
+            // Copied to a buffer of just its length: one with room to spare would be moved, and leave a copy behind.
+            Ok(Some(Secret::new(text.to_owned())))
+        }
+        _ => Err(redis.unexpected().into()),
+    }
+}
+
+fn one(mut answers: Vec<Value>) -> Value {
+    answers.pop().unwrap_or_default()
+}
+
+/// In milliseconds, which are Redis' smallest, and at least one.
+fn millis(life: Duration) -> u64 {
+    u64::try_from(life.as_millis()).unwrap_or(u64::MAX).max(1)
 }

@@ -45,6 +45,19 @@ impl PoolError {
         move |source| PoolError::Failed { server: server.to_owned(), doing, source: Arc::new(source) }
     }
 
+    /// Why, as an operator would name it.
+    pub fn cause(&self) -> Cause {
+        match self {
+            PoolError::Unreachable { cause, .. } => *cause,
+            PoolError::Failed { source, .. } => Cause::of(source),
+            PoolError::Refused(_)
+            | PoolError::Foreign { .. }
+            | PoolError::Gone { .. }
+            | PoolError::Fenced { .. }
+            | PoolError::Protected { .. } => Cause::Other,
+        }
+    }
+
     /// How to mend it, where the operator can.
     pub fn hint(&self) -> Option<String> {
         match self {

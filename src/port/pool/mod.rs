@@ -16,6 +16,8 @@ mod error;
 mod mark;
 mod session;
 mod sight;
+#[cfg(test)]
+mod tests;
 mod verifier;
 
 use std::time::Duration;

@@ -1,237 +1,282 @@
-//! Tasks: telling a Celery worker to provision an instance, exactly once, and what it says afterwards.
+//! Celery tasks over Redis: one message for each, dispatched once, and what became of it.
 //!
-//! A task is an entry of a Redis list (see [`message`]). Whether it was pushed is marked beside the queue in the same
-//! step: so a dispatch that was not recorded is seen, and repeated without a second push.
+//! A task is pushed together with a marker of its id, in one step, so that a dispatch that was cut off before it was
+//! recorded is not repeated: whoever tries again with the same id is told that it was sent before. A new password wants
+//! a new id.
 
 mod message;
+mod result;
+#[cfg(test)]
+mod tests;
 
 use std::time::Duration;
 
+use redis::{Pipeline, Script, Value};
 use uuid::Uuid;
 
-use super::redis::{Redis, RedisError};
+use super::handoff;
+use super::redis::{Redis, RedisError, TOGETHER};
 use crate::secret::Secret;
 
-/// What went wrong with the broker, or with its results.
-pub type TaskError = RedisError;
+use message::Message;
+pub use result::{Outcome, Results};
 
-/// Commands in one round trip.
-const CHUNK: usize = 500;
-/// A mark outlives every trouble that keeps a dispatch from being recorded.
-const MARK_LIFE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// How long a marker tells of a dispatch that nobody has recorded: longer than any outage that recovers by itself.
+const MARKED: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
-/// How the task's arguments are passed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Arguments {
-    /// `args [instance_id]`.
-    Positional,
-    /// `kwargs {"instance_id": …}`.
-    Keyword,
-}
+/// How many scripts travel together: each keeps the server for a fraction of a millisecond.
+const SCRIPTS: usize = 200;
 
-/// How the worker gets the credentials.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Credentials {
-    /// In the task: `kwargs {"db_credentials": {…}}`.
-    Inline,
-    /// By the name of the key under which they wait: `kwargs {"db_credentials": "…"}`. They wait so long from then on.
-    Reference { life: Duration },
-}
-
-/// What the worker expects.
+/// How tasks are written and sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Style {
+    /// The name that the worker knows the task by, such as `instance.provision_instance`.
     pub task: String,
+    /// The queue that the worker consumes, such as `instance_provisioning`.
     pub queue: String,
     pub arguments: Arguments,
     pub credentials: Credentials,
 }
 
-impl Style {
-    /// Whether the worker looks for the credentials where the queue is.
-    pub fn needs_shared_handoff(&self) -> bool {
-        matches!(self.credentials, Credentials::Reference { .. })
-    }
-}
-
-/// One task to be dispatched.
-pub struct Task {
-    /// The same for the same dispatch, however often it is tried.
-    pub id: Uuid,
-    pub instance: Uuid,
-    /// Where the credentials wait, without the prefix.
-    pub credentials_key: String,
-    /// The credentials as JSON, where the broker cannot see the hand-off.
-    pub inline: Option<Secret>,
-}
-
-/// How a dispatch ended.
+/// How the credentials, or their reference, are given to the task beside the instance's id, which comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sent {
-    /// It is in the queue.
-    Now,
-    /// It was pushed before.
-    Before,
-    /// Its credentials are gone: nothing was pushed.
-    NoCredentials,
+pub enum Arguments {
+    /// `task(instance_id, credentials)`.
+    Positional,
+    /// `task(instance_id, db_credentials=credentials)`; a reference is `db_credentials_key`.
+    Keyword,
 }
 
-/// What a worker has made of a task.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// Nothing is known yet, or it is under way.
-    Pending,
-    Success,
-    /// The name of the exception. What it says stays with the worker: it may hold a secret.
-    Failure {
-        exception: String,
+/// What of the credentials a task carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Credentials {
+    /// The credentials themselves.
+    Inline,
+    /// The name of the Redis key that they wait under, for the worker to take.
+    Reference {
+        /// How long they wait from the dispatch on, at least: longer than a task may wait in the queue and be
+        /// redelivered.
+        life: Duration,
     },
 }
 
-/// The broker.
+/// One task to dispatch.
+pub struct Task {
+    /// The task's id, the same for every attempt at the same dispatch.
+    pub id: Uuid,
+    pub instance: Uuid,
+    /// What the credentials are called in the hand-off.
+    pub credentials_key: String,
+    /// The credentials as JSON, where [`Dispatcher::wants_credentials`]; elsewhere they are not looked at.
+    pub inline: Option<Secret>,
+}
+
+/// What became of an attempt to dispatch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sent {
+    /// The task is in the queue since now.
+    Now,
+    /// It was pushed by an earlier attempt; nothing was done.
+    Before,
+    /// The credentials are not there; nothing was done.
+    NoCredentials,
+}
+
+/// Why a task was not dispatched, or nothing is known about it. No message holds a secret.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum TaskError {
+    #[error(transparent)]
+    Redis(#[from] RedisError),
+    #[error("the credentials under {key} are not a JSON object")]
+    Malformed { key: String },
+    #[error("the embedded hand-off cannot be referred to: no worker can take credentials from it")]
+    Unreachable,
+    #[error("the result of task {id} cannot be read")]
+    Result { id: Uuid },
+}
+
+impl TaskError {
+    /// How to mend it, where the operator can.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            TaskError::Redis(error) => error.hint(),
+            TaskError::Malformed { key: _ } => {
+                Some("rotate the credentials, and find out who else writes to the hand-off".to_owned())
+            }
+            TaskError::Unreachable => {
+                Some("send the credentials inline, or keep the hand-off in a Redis that the worker reaches".to_owned())
+            }
+            TaskError::Result { id: _ } => Some(
+                "check that the worker's result backend writes JSON (`result_serializer`), and this Redis".to_owned(),
+            ),
+        }
+    }
+}
+
+/// Where the credentials wait, as seen from the broker.
+#[derive(Clone)]
+enum Waiting {
+    /// In the same database, whose names of keys may have another prefix.
+    Here(Redis),
+    /// In another Redis.
+    There(Redis),
+    Embedded,
+}
+
+/// Pushes tasks to a broker.
 #[derive(Clone)]
 pub struct Dispatcher {
-    redis: Redis,
+    broker: Redis,
     style: Style,
-    shares_handoff: bool,
+    waiting: Waiting,
 }
 
 impl Dispatcher {
-    /// `shares_handoff`: credentials wait in this very database, under this prefix.
-    pub fn new(redis: Redis, style: Style, shares_handoff: bool) -> Self {
-        Self { redis, style, shares_handoff }
-    }
-
-    /// Whether credentials wait where the broker can see them; else they are passed in [`Task::inline`].
-    pub fn shares_handoff(&self) -> bool {
-        self.shares_handoff
-    }
-
-    /// `127.0.0.1:6379/0`.
-    pub fn server(&self) -> String {
-        self.redis.server()
-    }
-
-    /// Its version. Errors: as [`Redis::version`].
-    pub async fn version(&self) -> Result<String, TaskError> {
-        self.redis.version().await
-    }
-
-    /// Pushes each task that was not pushed before; the answers are in the order of `tasks`.
+    /// For the queue of `style` on `broker`, with the credentials that wait in `handoff`; `None`: in the embedded one.
     ///
-    /// One script for each task, many in a round trip: it looks for the mark, reads the credentials, pushes, marks and
-    /// deletes, and nobody sees anything in between.
-    pub async fn send(&self, tasks: Vec<Task>) -> Vec<Result<Sent, TaskError>> {
-        let mut answers = Vec::with_capacity(tasks.len());
-        for chunk in tasks.chunks(CHUNK) {
-            let mut batch = redis::pipe();
-            batch.cmd("SCRIPT").arg("LOAD").arg(message::SCRIPT).ignore();
-            let script = redis::Script::new(message::SCRIPT);
-            for task in chunk {
-                self.add(&mut batch, script.get_hash(), task);
-            }
-            let sent: Result<Vec<String>, TaskError> = self.redis.run("take tasks", &batch).await;
-            match sent {
-                Ok(words) => answers.extend(words.iter().map(|word| {
-                    Ok(match word.as_str() {
-                        "now" => Sent::Now,
-                        "before" => Sent::Before,
-                        _ => Sent::NoCredentials,
-                    })
-                })),
-                Err(error) => answers.extend(chunk.iter().map(|_| Err(error.clone()))),
-            }
-        }
-        answers
-    }
-
-    fn add(&self, batch: &mut redis::Pipeline, script: &str, task: &Task) {
-        let message::Parts { head, tail, envelope } = message::parts(&self.style, &self.redis, task);
-        let (mode, given) = match (&self.style.credentials, &task.inline) {
-            (Credentials::Reference { life }, _) => ("reference", Secret::new(life.as_secs().to_string())),
-            (Credentials::Inline, Some(credentials)) => ("given", credentials.clone()),
-            (Credentials::Inline, None) => ("inline", Secret::new(String::new())),
+    /// Errors: the tasks shall refer to credentials that wait where no worker can take them.
+    pub fn new(broker: Redis, style: Style, handoff: Option<&Redis>) -> Result<Self, TaskError> {
+        let waiting = match handoff {
+            Some(redis) if redis.same_server(&broker) => Waiting::Here(redis.clone()),
+            Some(redis) => Waiting::There(redis.clone()),
+            None => Waiting::Embedded,
         };
-        batch
-            .cmd("EVALSHA")
-            .arg(script)
-            .arg(3)
-            .arg(self.redis.key(&task.credentials_key))
-            .arg(self.mark(task.id))
-            .arg(&self.style.queue)
-            .arg(head)
-            .arg(tail)
-            .arg(envelope.0)
-            .arg(envelope.1)
-            .arg(MARK_LIFE.as_secs())
-            .arg(mode)
-            .arg(given.expose());
-    }
-
-    /// Where it is marked that the task was pushed.
-    fn mark(&self, task: Uuid) -> String {
-        self.redis.key(&format!("task:{task}:sent"))
-    }
-
-    /// Which of the tasks were pushed and are not settled yet. Has no side effect.
-    pub async fn sent(&self, ids: &[Uuid]) -> Result<Vec<bool>, TaskError> {
-        let mut found = Vec::with_capacity(ids.len());
-        for chunk in ids.chunks(CHUNK) {
-            let mut batch = redis::pipe();
-            for id in chunk {
-                batch.cmd("EXISTS").arg(self.mark(*id));
-            }
-            let answers: Vec<i64> = self.redis.run("say which tasks were sent", &batch).await?;
-            found.extend(answers.into_iter().map(|count| count > 0));
+        match (&waiting, style.credentials) {
+            (Waiting::Embedded, Credentials::Reference { .. }) => Err(TaskError::Unreachable),
+            _ => Ok(Self { broker, style, waiting }),
         }
-        Ok(found)
     }
 
-    /// Removes the marks of tasks whose dispatch is recorded.
-    pub async fn settled(&self, ids: &[Uuid]) -> Result<(), TaskError> {
-        for chunk in ids.chunks(CHUNK) {
-            let mut batch = redis::pipe();
-            for id in chunk {
-                batch.cmd("DEL").arg(self.mark(*id)).ignore();
+    /// Where tasks go.
+    pub fn broker(&self) -> &Redis {
+        &self.broker
+    }
+
+    /// Whether [`Task::inline`] must be given, by [`handoff::HandOff::read`]: the broker cannot see the hand-off. Then they stay
+    /// in the hand-off until the caller has recorded the dispatch and discards them.
+    pub fn wants_credentials(&self) -> bool {
+        matches!((&self.waiting, self.style.credentials), (Waiting::There(_) | Waiting::Embedded, Credentials::Inline))
+    }
+
+    /// Pushes each task that was not pushed before, with its marker; the answers are in the order of `tasks`.
+    ///
+    /// Guarantees: twice equals once, as long as the marker stands (30 days, or until [`Dispatcher::settled`]). Where
+    /// broker and hand-off are one database, the credentials leave the hand-off in the same step, or, referred to, have
+    /// their life lengthened.
+    ///
+    /// Errors: nobody knows whether a task was sent whose answer did not arrive; to send it again is safe.
+    pub async fn send(&self, tasks: Vec<Task>) -> Vec<Result<Sent, TaskError>> {
+        let script = Script::new(include_str!("send.lua"));
+        let mut sent = Vec::with_capacity(tasks.len());
+        for tasks in tasks.chunks(SCRIPTS) {
+            let answers = match self.send_together(&script, tasks).await {
+                Ok(answers) => answers,
+                Err(error) => tasks.iter().map(|_| Err(error.clone().into())).collect(),
+            };
+            sent.extend(answers);
+        }
+        sent
+    }
+
+    async fn send_together(&self, script: &Script, tasks: &[Task]) -> Result<Vec<Result<Sent, TaskError>>, RedisError> {
+        let kept = self.keep(tasks).await?;
+        let mut commands = Pipeline::with_capacity(tasks.len() + 1);
+        // In the same pipeline, so that the server knows the script without another round trip.
+        commands.load_script(script);
+        for (task, kept) in tasks.iter().zip(kept) {
+            self.add(&mut commands, script, task, kept);
+        }
+        let mut answers = self.broker.act(&commands).await?.into_iter();
+        self.broker.checked(answers.next().unwrap_or_default())?;
+        Ok(tasks.iter().zip(answers).map(|(task, answer)| self.sent_or_not(task, answer)).collect())
+    }
+
+    /// One invocation of the script. `kept`: credentials that are referred to wait on in another Redis.
+    fn add(&self, commands: &mut Pipeline, script: &Script, task: &Task, kept: bool) {
+        let Task { id, instance, credentials_key, inline } = task;
+        let Message { envelope_head, body_head, body_tail, envelope_tail } = Message::new(&self.style, *id, *instance);
+        let name = match &self.waiting {
+            Waiting::Here(handoff) | Waiting::There(handoff) => handoff.key(credentials_key),
+            // Not looked at.
+            Waiting::Embedded => String::new(),
+        };
+        let reference = serde_json::Value::from(name.as_str()).to_string();
+        let (way, given, life) = match (&self.waiting, self.style.credentials, inline) {
+            (Waiting::Here(_), Credentials::Inline, _) => ("read", "", Duration::ZERO),
+            (Waiting::Here(_), Credentials::Reference { life }, _) => ("lengthen", reference.as_str(), life),
+            (Waiting::There(_), Credentials::Reference { life }, _) if kept => ("given", reference.as_str(), life),
+            (_, Credentials::Inline, Some(credentials)) => ("given", credentials.expose(), Duration::ZERO),
+            // Only to be told whether it was sent before.
+            _ => ("look", "", Duration::ZERO),
+        };
+        let mut invocation = script.prepare_invoke();
+        invocation.key(self.marker(*id)).key(name).key(self.broker.key(&self.style.queue));
+        for part in [way, envelope_head, &body_head, given, &body_tail, &envelope_tail] {
+            invocation.arg(part);
+        }
+        invocation.arg(millis(MARKED)).arg(millis(life));
+        commands.invoke_script(&invocation);
+    }
+
+    /// Which tasks' credentials, referred to in another Redis, wait there long enough.
+    async fn keep(&self, tasks: &[Task]) -> Result<Vec<bool>, RedisError> {
+        match (&self.waiting, self.style.credentials) {
+            (Waiting::There(redis), Credentials::Reference { life }) => {
+                let keys: Vec<_> = tasks.iter().map(|task| task.credentials_key.as_str()).collect();
+                handoff::lengthen(redis, &keys, life).await
             }
-            self.redis.run::<()>("forget which tasks were sent", &batch).await?;
+            _ => Ok(vec![false; tasks.len()]),
+        }
+    }
+
+    fn sent_or_not(&self, task: &Task, answer: Value) -> Result<Sent, TaskError> {
+        match self.broker.checked(answer)? {
+            Value::BulkString(word) => match word.as_slice() {
+                b"now" => Ok(Sent::Now),
+                b"before" => Ok(Sent::Before),
+                b"none" => Ok(Sent::NoCredentials),
+                b"malformed" => Err(TaskError::Malformed { key: task.credentials_key.clone() }),
+                _ => Err(self.broker.unexpected().into()),
+            },
+            _ => Err(self.broker.unexpected().into()),
+        }
+    }
+
+    /// Which of `ids` were sent, and are not settled; in their order. Leaves no trace.
+    pub async fn sent(&self, ids: &[Uuid]) -> Result<Vec<bool>, TaskError> {
+        let mut sent = Vec::with_capacity(ids.len());
+        for ids in ids.chunks(TOGETHER) {
+            let mut commands = Pipeline::with_capacity(ids.len());
+            for id in ids {
+                commands.cmd("EXISTS").arg(self.marker(*id));
+            }
+            for answer in self.broker.ask(&commands).await? {
+                match self.broker.checked(answer)? {
+                    Value::Int(count) => sent.push(count > 0),
+                    _ => return Err(self.broker.unexpected().into()),
+                }
+            }
+        }
+        Ok(sent)
+    }
+
+    /// Forgets the markers of `ids`: their dispatch is recorded, and is not attempted again.
+    pub async fn settled(&self, ids: &[Uuid]) -> Result<(), TaskError> {
+        for ids in ids.chunks(TOGETHER) {
+            let markers: Vec<_> = ids.iter().map(|id| self.marker(*id)).collect();
+            for answer in self.broker.act(Pipeline::new().cmd("DEL").arg(markers)).await? {
+                self.broker.checked(answer)?;
+            }
         }
         Ok(())
     }
+
+    fn marker(&self, id: Uuid) -> String {
+        self.broker.key(&format!("reconcile:sent:{id}"))
+    }
 }
 
-/// Where workers leave their results: Celery's Redis backend.
-#[derive(Clone)]
-pub struct Results {
-    redis: Redis,
-}
-
-impl Results {
-    pub fn new(redis: Redis) -> Self {
-        Self { redis }
-    }
-
-    /// `127.0.0.1:6379/0`.
-    pub fn server(&self) -> String {
-        self.redis.server()
-    }
-
-    /// Its version. Errors: as [`Redis::version`].
-    pub async fn version(&self) -> Result<String, TaskError> {
-        self.redis.version().await
-    }
-
-    /// What became of each task. Has no side effect.
-    pub async fn outcomes(&self, ids: &[Uuid]) -> Result<Vec<Outcome>, TaskError> {
-        let mut outcomes = Vec::with_capacity(ids.len());
-        for chunk in ids.chunks(CHUNK) {
-            let mut batch = redis::pipe();
-            for id in chunk {
-                batch.cmd("GET").arg(self.redis.key(&format!("celery-task-meta-{id}")));
-            }
-            let found: Vec<Option<String>> = self.redis.run("say what became of tasks", &batch).await?;
-            outcomes.extend(found.into_iter().map(|meta| message::outcome(meta.map(Secret::new))));
-        }
-        Ok(outcomes)
-    }
+/// In milliseconds, which are Redis' smallest.
+fn millis(life: Duration) -> u64 {
+    u64::try_from(life.as_millis()).unwrap_or(u64::MAX)
 }

@@ -391,9 +391,9 @@ async fn task(step: &Step, number: i64, ports: &Ports) -> Result<Option<Task>, E
     let id = step.task(number).ok_or_else(|| unplaced(step.id))?;
     let credentials_key = handoff_key(step.id);
     let dispatcher = ports.dispatcher()?;
-    let inline = match dispatcher.shares_handoff() || dispatcher.sent(&[id]).await? == [true] {
-        true => None,
-        false => match ports.handoff()?.read(&credentials_key).await? {
+    let inline = match dispatcher.wants_credentials() && dispatcher.sent(&[id]).await? != [true] {
+        false => None,
+        true => match ports.handoff()?.read(&credentials_key).await? {
             Some(secret) => Some(secret),
             None => return Ok(None),
         },
@@ -413,7 +413,7 @@ pub async fn settle(steps: &[(&Step, usize)], ports: &Ports) {
         }
     }
     let (Ok(dispatcher), false) = (ports.dispatcher(), ids.is_empty()) else { return };
-    if !dispatcher.shares_handoff()
+    if dispatcher.wants_credentials()
         && let Ok(handoff) = ports.handoff()
     {
         for key in keys {

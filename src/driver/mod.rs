@@ -1,5 +1,8 @@
 //! The database driver: how it is set up so that nothing comes from the environment, and what its errors mean.
 
+#[cfg(test)]
+pub mod testing;
+
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
