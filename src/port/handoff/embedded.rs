@@ -184,8 +184,9 @@ impl Embedded {
             claim.remove()?;
             return Ok(None);
         }
-        match self.open(key, &claim) {
-            Ok(secret) => Ok(Some((secret, claim))),
+        match self.open(key, &claim.claimed, &claim.waiting) {
+            Ok(Some(secret)) => Ok(Some((secret, claim))),
+            Ok(None) => Ok(None),
             Err(error) => {
                 claim.restore()?;
                 Err(error)
@@ -193,14 +194,24 @@ impl Embedded {
         }
     }
 
-    fn open(&self, key: &str, claim: &Claim) -> Result<Secret, HandOffError> {
-        let unreadable = |source| HandOffError::Unreadable { path: claim.waiting.clone(), source };
-        let sealed = private::read(&claim.claimed, LARGEST).map_err(unreadable)?;
-        let sealed = sealed.ok_or_else(|| unreadable(io::Error::from(io::ErrorKind::NotFound).into()))?;
-        seal::open(&self.ring, key, &sealed).map_err(|error| match error {
-            OpenError::Damaged => HandOffError::Damaged { path: claim.waiting.clone() },
-            OpenError::UnknownKey(key_id) => HandOffError::UnknownKey { path: claim.waiting.clone(), key_id },
-        })
+    /// What waits under `key`, left where it is.
+    pub(super) fn read(&self, key: &str) -> Result<Option<Secret>, HandOffError> {
+        let path = self.shelf.path(key);
+        match self.shelf.until(key)? {
+            Some(_) => self.open(key, &path, &path),
+            None => Ok(None),
+        }
+    }
+
+    /// Opens the entry that lies at `path` and waits, or waited, at `waiting`.
+    fn open(&self, key: &str, path: &Path, waiting: &Path) -> Result<Option<Secret>, HandOffError> {
+        let unreadable = |source| HandOffError::Unreadable { path: waiting.to_owned(), source };
+        let Some(sealed) = private::read(path, LARGEST).map_err(unreadable)? else { return Ok(None) };
+        let opened = seal::open(&self.ring, key, &sealed).map_err(|error| match error {
+            OpenError::Damaged => HandOffError::Damaged { path: waiting.to_owned() },
+            OpenError::UnknownKey(key_id) => HandOffError::UnknownKey { path: waiting.to_owned(), key_id },
+        });
+        opened.map(Some)
     }
 }
 

@@ -5,6 +5,7 @@
 //! back lengthens it, and setting it forward shortens it.
 
 mod embedded;
+mod redis;
 mod seal;
 #[cfg(test)]
 mod tests;
@@ -18,6 +19,7 @@ use chrono::{DateTime, Utc};
 
 use super::keys::KeyRing;
 use super::private::ReadError;
+use super::redis::{Redis, RedisError};
 use crate::secret::Secret;
 
 use embedded::Claim;
@@ -51,6 +53,8 @@ pub enum HandOffError {
     Unsealable,
     #[error("the hand-off was interrupted")]
     Interrupted,
+    #[error(transparent)]
+    Redis(#[from] RedisError),
 }
 
 impl HandOffError {
@@ -68,6 +72,7 @@ impl HandOffError {
             HandOffError::UnknownKey { .. } => {
                 Some("put that key back into the ring, below the current one, until its secrets are claimed".to_owned())
             }
+            HandOffError::Redis(error) => error.hint(),
             HandOffError::Life { .. } | HandOffError::Random(_) | HandOffError::Unsealable | HandOffError::Interrupted => {
                 None
             }
@@ -79,12 +84,18 @@ impl HandOffError {
 #[derive(Clone)]
 pub enum Probe {
     Embedded(Shelf),
+    Redis(Redis),
 }
 
 impl Probe {
     /// Looks into the embedded hand-off of this data directory, which need not be there.
     pub fn embedded(data_dir: &Path) -> Self {
         Probe::Embedded(Shelf::new(data_dir))
+    }
+
+    /// Looks into Redis, by the life that is left of each key.
+    pub fn redis(redis: Redis) -> Self {
+        Probe::Redis(redis)
     }
 
     /// For each of `keys`, in order: until when its secret waits, or `None` if there is nothing to take.
@@ -94,6 +105,7 @@ impl Probe {
                 let (shelf, keys) = (shelf.clone(), keys.to_vec());
                 blocking(move || keys.iter().map(|key| shelf.until(key)).collect()).await?
             }
+            Probe::Redis(redis) => Ok(redis::waiting(redis, keys).await?),
         }
     }
 }
@@ -102,6 +114,7 @@ impl Probe {
 #[derive(Clone)]
 pub enum HandOff {
     Embedded(Embedded),
+    Redis(Redis),
 }
 
 impl HandOff {
@@ -110,16 +123,23 @@ impl HandOff {
         HandOff::Embedded(Embedded::new(data_dir, ring))
     }
 
+    /// A hand-off for many machines: secrets wait in Redis, which forgets them by itself.
+    pub fn redis(redis: Redis) -> Self {
+        HandOff::Redis(redis)
+    }
+
     pub fn probe(&self) -> Probe {
         match self {
+            HandOff::Redis(redis) => Probe::Redis(redis.clone()),
             HandOff::Embedded(embedded) => Probe::Embedded(embedded.shelf().clone()),
         }
     }
 
     /// Puts each secret where its reader finds it; the answers are in the order of `entries`. What is answered with
-    /// `Ok` is still there after a power cut.
+    /// `Ok` is still there after a power cut, in Redis as far as that is set up to keep what it has.
     pub async fn put(&self, entries: Vec<Entry>) -> Vec<Result<(), HandOffError>> {
         match self {
+            HandOff::Redis(redis) => redis::put(redis, &entries).await,
             HandOff::Embedded(embedded) => {
                 let (embedded, count) = (embedded.clone(), entries.len());
                 match blocking(move || embedded.put(&entries)).await {
@@ -145,12 +165,31 @@ impl HandOff {
                 let taken = blocking(move || embedded.take(&key)).await??;
                 Ok(taken.map(|(secret, claim)| Taken { secret, place: Place::Embedded(claim) }))
             }
+            HandOff::Redis(redis) => {
+                let taken = redis::take(redis, key).await?;
+                let place = |life| Place::Redis { redis: redis.clone(), key: key.to_owned(), life };
+                Ok(taken.map(|(secret, life)| Taken { secret, place: place(life) }))
+            }
+        }
+    }
+
+    /// Reads the secret under `key` and leaves it there: for whoever passes it on and discards it then.
+    ///
+    /// Errors: as [`HandOff::take`].
+    pub async fn read(&self, key: &str) -> Result<Option<Secret>, HandOffError> {
+        match self {
+            HandOff::Redis(redis) => Ok(redis::read(redis, key).await?),
+            HandOff::Embedded(embedded) => {
+                let (embedded, key) = (embedded.clone(), key.to_owned());
+                blocking(move || embedded.read(&key)).await?
+            }
         }
     }
 
     /// Removes what waits under `key`, if anything does.
     pub async fn discard(&self, key: &str) -> Result<(), HandOffError> {
         match self {
+            HandOff::Redis(redis) => Ok(redis::discard(redis, key).await?),
             HandOff::Embedded(embedded) => {
                 let (shelf, key) = (embedded.shelf().clone(), key.to_owned());
                 blocking(move || shelf.discard(&key)).await?
@@ -161,6 +200,8 @@ impl HandOff {
     /// Removes what nobody can take any more, and answers how many entries that were.
     pub async fn sweep(&self) -> Result<usize, HandOffError> {
         match self {
+            // Redis does that by itself.
+            HandOff::Redis(_) => Ok(0),
             HandOff::Embedded(embedded) => {
                 let shelf = embedded.shelf().clone();
                 blocking(move || shelf.sweep()).await?
@@ -179,6 +220,12 @@ pub struct Taken {
 
 enum Place {
     Embedded(Claim),
+    /// With what was left of its life, and since when.
+    Redis {
+        redis: Redis,
+        key: String,
+        life: Option<redis::Left>,
+    },
 }
 
 impl Taken {
@@ -190,6 +237,8 @@ impl Taken {
     pub async fn finish(self) -> Result<(), HandOffError> {
         match self.place {
             Place::Embedded(claim) => blocking(move || claim.remove()).await?,
+            // It was deleted as it was taken.
+            Place::Redis { .. } => Ok(()),
         }
     }
 
@@ -198,6 +247,7 @@ impl Taken {
     pub async fn restore(self) -> Result<(), HandOffError> {
         match self.place {
             Place::Embedded(claim) => blocking(move || claim.restore()).await?,
+            Place::Redis { redis, key, life } => Ok(redis::restore(&redis, &key, &self.secret, life).await?),
         }
     }
 }

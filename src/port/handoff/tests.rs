@@ -139,7 +139,7 @@ async fn what_has_expired_is_gone_and_swept() {
     let home = tempfile::tempdir().unwrap();
     let store = store(&home);
     put(&store, KEY, HOUR).await;
-    let Probe::Embedded(shelf) = store.probe();
+    let Probe::Embedded(shelf) = store.probe() else { panic!("not embedded") };
     let just_now = Utc::now() - chrono::TimeDelta::milliseconds(1);
     let expired = |key: &str| seal::seal(&ring(&['a']), key, just_now, &entry(key, HOUR).secret).ok().unwrap();
     for key in ["taken", "left"] {
@@ -182,7 +182,7 @@ async fn every_changed_byte_is_noticed() {
     }
     fs::write(&path, &whole).unwrap();
     let elsewhere = store.probe();
-    let Probe::Embedded(shelf) = &elsewhere;
+    let Probe::Embedded(shelf) = &elsewhere else { panic!("not embedded") };
     fs::copy(&path, shelf.path("host:1:x")).unwrap();
     assert!(matches!(store.take("host:1:x").await, Err(HandOffError::Damaged { .. })), "the name is bound");
     assert_eq!(store.take(KEY).await.unwrap().unwrap().secret().expose(), CLEAR, "errors took nothing away");
