@@ -286,6 +286,12 @@ impl World {
         if self.database.driver() != "sqlite" {
             return Ok(None);
         }
+        // Where the schema is as it should be, nobody need wait for a writer to find that out. Any trouble shows below.
+        if let Ok(Some(snapshot)) = self.database.snapshot().await
+            && snapshot.finish().await.is_ok()
+        {
+            return Ok(None);
+        }
         let migrated = migrate::migrate(&self.database, &crate::desired::revision::user()).await?;
         Ok((migrated != Migrated::default()).then_some(migrated))
     }
