@@ -64,6 +64,12 @@ impl Step {
         }
     }
 
+    /// Whether the step gives a server another name.
+    pub fn renames(&self) -> bool {
+        let Step::Server(step) = self else { return false };
+        step.before.as_ref().is_some_and(|before| before.profile.name != step.after.name)
+    }
+
     /// Whether performing the step wants a key: to hash a GUID with, or where the hand-off is sealed.
     pub fn wants_key(&self, is_sealed: bool) -> bool {
         let needs = match self {

@@ -43,7 +43,7 @@ pub async fn perform(steps: &[&Step], round: usize, ports: &Ports) -> Vec<std::r
     let hosts: Vec<&host::Step> = steps.iter().filter_map(|step| host_step(step)).collect();
     let instances: Vec<_> = steps.iter().filter_map(|step| Some((instance_step(step)?, round))).collect();
     let mut minted = mint::perform(&hosts, ports).await.into_iter();
-    let mut gone = instance::steps::perform(&instances, ports).await.into_iter();
+    let mut gone = instance::perform::perform(&instances, ports).await.into_iter();
     let receipt = |step: &&Step| match step {
         Step::Session(_) | Step::Server(_) => Ok(Receipt::Nothing),
         Step::Host(_) => match minted.next() {
@@ -89,7 +89,7 @@ pub fn told(step: &Step, round: usize) -> Option<Told> {
 /// Clears away what recorded rounds have left outside.
 pub async fn settle(steps: &[&Step], round: usize, ports: &Ports) {
     let instances: Vec<_> = steps.iter().filter_map(|step| Some((instance_step(step)?, round))).collect();
-    instance::steps::settle(&instances, ports).await;
+    instance::perform::settle(&instances, ports).await;
 }
 
 /// The log lines that operators search for.

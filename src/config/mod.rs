@@ -4,6 +4,7 @@
 //! reader, `reconcile config` and the manual are made from. A secret comes from the environment or from a file of its
 //! own, never from `reconcile.toml`, which people commit.
 
+mod draft;
 mod file;
 mod given;
 mod pools;
@@ -18,10 +19,10 @@ use std::time::Duration;
 
 use crate::change::{Source, quoted};
 use crate::port::keys::KeySource;
-use crate::port::private;
-use crate::port::task::{Arguments, Credentials, Style};
+use crate::port::task::Style;
 use crate::secret::Secret;
 
+use draft::{Draft, read_url};
 use file::File;
 use given::{DEFAULT, Given, Origin};
 pub use settings::{Fallback, Secrecy, Setting, TABLE, markdown};
@@ -169,20 +170,6 @@ impl fmt::Display for ConfigError {
     }
 }
 
-/// The settings while they are gathered: those that decide about each other wait here side by side.
-struct Draft {
-    config: Config,
-    source: Option<Source>,
-    url_file: Option<PathBuf>,
-    keys: Option<(Secret, String)>,
-    keys_file: Option<PathBuf>,
-    redis_file: Option<PathBuf>,
-    broker_file: Option<PathBuf>,
-    result_file: Option<PathBuf>,
-    by_reference: bool,
-    reference_life: Duration,
-}
-
 /// Gathers the settings.
 ///
 /// `named` is the file that `--config` names, which must be there; without it, `reconcile.toml` in `cwd` is read if it
@@ -253,111 +240,6 @@ fn settle_rivals(given: &mut [Given], problems: &mut Vec<Problem>) {
     }
 }
 
-impl Draft {
-    /// Nothing gathered yet but the file: the table's defaults fill in every other field.
-    fn new(file: File) -> Self {
-        let config = Config {
-            environment: String::new(),
-            environment_spelled_out: false,
-            state: PathBuf::new(),
-            data_dir: PathBuf::new(),
-            database_url: None,
-            schema: String::new(),
-            source: Source::Head,
-            interval: Duration::ZERO,
-            debounce: Duration::ZERO,
-            debounce_max: Duration::ZERO,
-            connect_timeout: Duration::ZERO,
-            statement_timeout: Duration::ZERO,
-            lease: Duration::ZERO,
-            budget_percent: 0,
-            budget_from: 0,
-            schedule_limit: 0,
-            claim_life: Duration::ZERO,
-            host_keys: KeySource::Missing { environment: String::new() },
-            file_limit: 0,
-            journal_retention: None,
-            allow_insecure: false,
-            environments: file.environments.iter().map(|one| (one.name.clone(), one.catalogs.clone())).collect(),
-            redis_url: None,
-            redis_prefix: String::new(),
-            redis_timeout: Duration::ZERO,
-            broker_url: None,
-            result_url: None,
-            celery: Style {
-                task: String::new(),
-                queue: String::new(),
-                arguments: Arguments::Positional,
-                credentials: Credentials::Inline,
-            },
-            credentials_life: Duration::ZERO,
-            pool_catalog: String::new(),
-            pools: file.pools,
-            log_format: LogFormat::Text,
-            log_level: tracing::Level::INFO,
-            file: file.path,
-            file_named: file.named,
-            warnings: Vec::new(),
-            shown: Vec::new(),
-        };
-        Self {
-            config,
-            source: None,
-            url_file: None,
-            keys: None,
-            keys_file: None,
-            redis_file: None,
-            broker_file: None,
-            result_file: None,
-            by_reference: false,
-            reference_life: Duration::ZERO,
-        }
-    }
-
-    /// Decides what depends on more than one setting.
-    fn finish(self, given: &[Given], cwd: &Path, problems: &mut Vec<Problem>) -> Config {
-        let Draft { mut config, source, url_file, keys, keys_file, redis_file, broker_file, result_file, .. } = self;
-        let origin = |key: &str| {
-            let found = TABLE.iter().zip(given).find(|(setting, _)| setting.key == key);
-            found.map_or(&Origin::Default, |(_, given)| &given.origin)
-        };
-        let development = config.environment.eq_ignore_ascii_case(DEVELOPMENT);
-        let usual = if development { Source::Worktree } else { Source::Head };
-        config.source = source.unwrap_or(usual);
-        if config.debounce > config.debounce_max {
-            let strongest = std::cmp::max_by_key(origin("debounce"), origin("debounce_max"), |origin| origin.rank());
-            problems.push(Problem::new(strongest, "debounce must not be longer than debounce_max"));
-        }
-        let from_file = |key: &str, path: Option<PathBuf>, url: &mut Option<Secret>, problems: &mut Vec<Problem>| {
-            let Some(path) = path else { return };
-            match read_url(&cwd.join(&path)) {
-                Ok(read) => *url = Some(read),
-                Err(what) => {
-                    // Masked, for it may be the URL itself that was put here by mistake.
-                    let path = url::masked(&path.display().to_string());
-                    problems.push(Problem::new(origin(key), format!("{key} names {path}, which {what}")));
-                }
-            }
-        };
-        from_file("database.url_file", url_file, &mut config.database_url, problems);
-        from_file("redis.url_file", redis_file, &mut config.redis_url, problems);
-        from_file("celery.broker_url_file", broker_file, &mut config.broker_url, problems);
-        from_file("celery.result_url_file", result_file, &mut config.result_url, problems);
-        config.broker_url = config.broker_url.or_else(|| config.redis_url.clone());
-        if self.by_reference {
-            config.celery.credentials = Credentials::Reference { life: self.reference_life };
-        }
-        config.host_keys = match (keys, keys_file) {
-            (Some((keys, origin)), _) => KeySource::Given { keys, origin },
-            (None, Some(path)) => KeySource::File(path),
-            (None, None) if development => KeySource::Made(config.data_dir.join("host.key")),
-            (None, None) => KeySource::Missing { environment: config.environment.clone() },
-        };
-        config.show_what_rules_yield();
-        config
-    }
-}
-
 impl Config {
     /// The SQLite file that stands in where no database is configured.
     pub fn embedded_database(&self) -> PathBuf {
@@ -400,21 +282,6 @@ impl Config {
     /// What is in force and where it came from, in the table's order, then the further environments.
     pub fn report(&self) -> &[Entry] {
         &self.shown
-    }
-}
-
-/// The URL in a file that only its owner may read.
-fn read_url(path: &Path) -> Result<Secret, String> {
-    let unusable = |error: private::ReadError| {
-        let cause = std::error::Error::source(&error).map(|cause| format!(" ({cause})")).unwrap_or_default();
-        let path = url::masked(&path.display().to_string());
-        format!("cannot be used: {error}{cause}; {}", error.hint(Path::new(&path)))
-    };
-    let text = private::read_text(path, LARGEST_URL_FILE).map_err(unusable)?;
-    let text = text.ok_or("does not exist; it should hold the database URL")?;
-    match text.trim() {
-        "" => Err("is empty; it should hold the database URL".to_owned()),
-        url => Ok(Secret::new(url.to_owned())),
     }
 }
 

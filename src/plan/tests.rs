@@ -16,7 +16,9 @@ use super::*;
 use crate::change::Revision;
 use crate::desired::load::load;
 use crate::desired::tree::SourceFile;
-use crate::resource::{host, session};
+use crate::kinds::{Desired, Observed};
+use crate::resource::session::SessionId;
+use crate::resource::{Resource, digest, host, session};
 
 /// Everything that a plan is computed from, small enough to be written down.
 struct Story {

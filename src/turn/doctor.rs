@@ -3,12 +3,12 @@
 use std::time::Instant;
 
 use super::{Focus, World};
-use crate::driver::Cause;
 use crate::kinds::Desired;
 use crate::port::Shelf;
 use crate::port::pool::{Pool, Sight};
 use crate::port::redis::{Redis, RedisError, Version};
 use crate::store::doctor::{self, Step, Trouble};
+use crate::store::error::Cause;
 use crate::store::sql::now;
 
 impl World {

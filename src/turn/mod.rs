@@ -5,12 +5,11 @@ mod doctor;
 pub mod explain;
 pub mod hosts;
 pub mod instances;
+mod look;
 mod outside;
 pub mod saved;
 pub mod status;
 mod trouble;
-
-use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -22,23 +21,21 @@ use crate::desired::load::load;
 use crate::desired::tree::{self, Limits};
 use crate::failure::{Failure, Result};
 use crate::guard::{Guard, Policy, Target, Transport};
-use crate::kinds::{Desired, Observed};
+use crate::kinds::Desired;
 use crate::plan::budget::{Approved, Budget, Force};
 use crate::plan::render::sentence;
-use crate::plan::{self, Header, Keys, Ledger, Plan, Terms};
-use crate::port::pool::Pool;
+use crate::plan::{self, Header, Keys, Plan, Terms};
 use crate::port::task::{Dispatcher, Results};
 use crate::port::{Minting, Ports, Secrets, Shelf};
-use crate::resource::server::{self, Health, ServerName};
-use crate::resource::session;
 use crate::store::connect::{Database, Options};
-use crate::store::lease::{self, Lease};
+use crate::store::lease::Lease;
 use crate::store::migrate::{self, Migrated};
 use crate::store::schema::Schema;
 use crate::store::sql::{Id, now};
 use crate::store::turns::{self, Turn};
-use crate::store::{self, Context, ledger};
+use crate::store::{self, Context};
 use crate::yaml::{Place, Problem, Problems};
+pub use look::{Focus, Picture};
 
 /// Everything that a turn works on. To have one is to have passed the guard's first question.
 pub struct World {
@@ -56,32 +53,6 @@ pub struct Wanted {
     pub revision: Revision,
     /// Worth saying, but no reason to stop.
     pub warnings: Problems,
-}
-
-/// What the world has, at one moment.
-#[derive(Default)]
-pub struct Picture {
-    pub observed: Observed,
-    pub ledger: Ledger,
-    /// Digests of plans that somebody let pass.
-    pub approvals: Vec<String>,
-    /// There is no schema of ours yet.
-    pub is_new: bool,
-    /// The fencing number that is in force.
-    fencing: i64,
-    /// The ways to the servers, or why there is none.
-    pools: BTreeMap<ServerName, std::result::Result<Pool, String>>,
-    /// Servers whose health is another than the one recorded.
-    health: Vec<(Id, Health)>,
-}
-
-/// How much of the world a command looks at.
-#[derive(Clone, Copy)]
-pub enum Focus<'a> {
-    /// All of it, with the servers that the files declare.
-    Everything(&'a Desired),
-    /// One session and its hosts.
-    Session(session::SessionId),
 }
 
 /// What is asked of one turn.
@@ -166,58 +137,6 @@ impl World {
     /// Reads the files. Errors: all their problems together, and then nothing of the turn is done.
     pub async fn read(&self) -> Result<Wanted> {
         read(&self.config).await
-    }
-
-    /// Looks at the world, without a trace: the database in one picture, then what lies outside of it.
-    pub async fn look(&self, focus: Focus<'_>, at: DateTime<Utc>) -> Result<Picture> {
-        // A closed SQLite file is read without a lock; whoever writes meanwhile makes us look again.
-        for _ in 0..ATTEMPTS {
-            match self.glimpse(focus, at).await {
-                Err(store::error::Error::Conflict { .. }) => {}
-                Err(error) => return Err(error.into()),
-                Ok(mut picture) => {
-                    self.look_outside(focus, at, &mut picture).await;
-                    return Ok(picture);
-                }
-            }
-        }
-        Err(unsteady())
-    }
-
-    /// The database alone, all of it.
-    async fn glimpse_of_everything(&self) -> Result<Picture> {
-        let nothing = Desired::default();
-        for _ in 0..ATTEMPTS {
-            match self.glimpse(Focus::Everything(&nothing), now()).await {
-                Err(store::error::Error::Conflict { .. }) => {}
-                seen => return Ok(seen?),
-            }
-        }
-        Err(unsteady())
-    }
-
-    async fn glimpse(&self, focus: Focus<'_>, at: DateTime<Utc>) -> store::error::Result<Picture> {
-        let Some(mut snapshot) = self.database.snapshot().await? else {
-            return Ok(Picture { is_new: true, ..Picture::default() });
-        };
-        let only = match focus {
-            Focus::Everything(_) => None,
-            Focus::Session(session) => Some(session),
-        };
-        let mut observed = Observed {
-            sessions: session::rows::observe(&mut snapshot, only).await?,
-            hosts: crate::resource::host::rows::observe(&mut snapshot, only, at).await?,
-            ..Observed::default()
-        };
-        if only.is_none() {
-            observed.servers = server::rows::observe(&mut snapshot).await?;
-            observed.instances = crate::resource::instance::rows::observe(&mut snapshot).await?;
-        }
-        let known = ledger::read(&mut snapshot).await?;
-        let fencing = lease::seen(&mut snapshot).await?.fencing;
-        snapshot.finish().await?;
-        let approvals = known.approvals.clone();
-        Ok(Picture { observed, approvals, ledger: as_planned(known), fencing, ..Picture::default() })
     }
 
     /// Plans, and writes nothing anywhere.
@@ -419,10 +338,6 @@ impl World {
     }
 }
 
-fn unsteady() -> Failure {
-    Failure::error("the database kept changing while it was read").hint("try again")
-}
-
 /// Reads the files of `config`. Needs no database.
 pub async fn read(config: &Config) -> Result<Wanted> {
     let limit = usize::try_from(config.file_limit).unwrap_or(usize::MAX);
@@ -444,20 +359,4 @@ pub async fn read(config: &Config) -> Result<Wanted> {
         problems.push(empty.hint("nothing is deleted for that; if it is not meant, look at --state and --config"));
     }
     Ok(Wanted { desired, revision: tree.revision, warnings: problems })
-}
-
-fn as_planned(known: ledger::Ledger) -> Ledger {
-    let ledger::Ledger { applied, suspensions, flaps, approvals: _ } = known;
-    let why = |suspension: &ledger::Suspension| {
-        let since = crate::change::moment(suspension.suspended_at);
-        format!("by {} since {since}: {}", suspension.actor, suspension.reason)
-    };
-    Ledger {
-        applied: applied.into_iter().map(|(kind, name, digest)| ((kind, name), digest)).collect(),
-        flaps: flaps.into_iter().map(|(kind, name, digest, turns)| ((kind, name), (digest, turns))).collect(),
-        suspended: suspensions
-            .iter()
-            .map(|row| ((row.kind.clone(), row.name.clone()), why(row)))
-            .collect::<BTreeMap<_, _>>(),
-    }
 }

@@ -3,8 +3,11 @@
 use crate::fixture::{World, both};
 
 /// Every table of the schema, in the order of their names.
-pub const TABLES: [&str; 12] = [
+pub const TABLES: [&str; 16] = [
+    "db_servers",
     "host_sessions",
+    "instances",
+    "reconcile_allocations",
     "reconcile_applied",
     "reconcile_approvals",
     "reconcile_flaps",
@@ -12,6 +15,7 @@ pub const TABLES: [&str; 12] = [
     "reconcile_journal",
     "reconcile_lease",
     "reconcile_migrations",
+    "reconcile_servers",
     "reconcile_stamp",
     "reconcile_suspensions",
     "reconcile_turns",

@@ -1,5 +1,7 @@
 //! Servers and instances: registered, placed, resumed, retired, and why not when not.
 
+mod phases;
+
 use std::collections::BTreeMap;
 
 use uuid::Uuid;
@@ -73,7 +75,7 @@ impl Story {
         self
     }
 
-    fn is_down(mut self, name: &str) -> Self {
+    fn down(mut self, name: &str) -> Self {
         self.observed.sights.insert(ServerName(name.to_owned()), Err("nobody listens there".to_owned()));
         self
     }
@@ -129,30 +131,67 @@ fn released(row: &mut instance::Observed) {
 #[test]
 fn a_server_is_registered_and_its_first_instance_placed_in_one_plan() {
     let story = wants(POOL, &acme("provision: at_once")).answers("pool-1");
-    insta::assert_snapshot!(story.told(), @"");
+    insta::assert_snapshot!(story.told(), @r#"
+      + server/pool-1             host 10.0.0.11, port 5432, type shared,
+                                  max_instances 50, priority 100, state active,
+                                  admin pool-1
+      + instance/fbaa8c92-0000-4000-8000-000000000001
+                                  name "acme", tier standard, server pool-1,
+                                  database odoo_d425c7f257b1439f_fbaa8c92
+
+    Plan: 2 to create. 0 unchanged, 0 unmanaged.
+    "#);
 }
 
 #[test]
 fn a_counter_that_disagrees_with_the_rows_is_drift() {
     let story = wants(POOL, "").has_server("pool-1", 3, |row| row.counter = 7);
-    insta::assert_snapshot!(story.told(), @"");
+    insta::assert_snapshot!(story.told(), @"
+      ~ server/pool-1  current_instances 7 -> 3                                drift
+
+    Plan: 1 to update. 0 unchanged, 0 unmanaged.
+    ");
 }
 
 #[test]
 fn a_server_is_changed_and_renamed() {
     let renamed = "{name: pool-9, formerly: pool-1, host: 10.0.0.12, max_instances: 60, admin: pool-1}";
     let story = wants(renamed, "").has_server("pool-1", 3, |_| ());
-    insta::assert_snapshot!(story.told(), @"");
+    insta::assert_snapshot!(story.told(), @"
+      ~ server/pool-9  name pool-1 -> pool-9, host 10.0.0.11 -> 10.0.0.12,
+                       max_instances 50 -> 60
+      i server/pool-9  it cannot be used now: it was not asked
+
+    Plan: 1 to update. 0 unchanged, 0 unmanaged.
+    ");
     let both = wants(renamed, "").has_server("pool-1", 3, |_| ()).has_server("pool-9", 0, |_| ());
-    insta::assert_snapshot!(both.told(), @"");
+    insta::assert_snapshot!(both.told(), @"
+      ! server/pool-9  it is to take over from pool-1, and both exist; take
+                       `formerly` away; nothing merges two servers
+      i server/pool-1  no file names it, and it holds 3: it keeps them, and takes no
+                       more
+
+    Plan: nothing to change; 1 blocked. 0 unchanged, 1 unmanaged.
+    ");
 }
 
 #[test]
 fn what_a_server_holds_must_have_room_in_it() {
     let smaller = "{name: pool-1, host: 10.0.0.11, max_instances: 40, admin: pool-1}";
-    insta::assert_snapshot!(wants(smaller, "").has_server("pool-1", 45, |_| ()).told(), @"");
+    insta::assert_snapshot!(wants(smaller, "").has_server("pool-1", 45, |_| ()).told(), @"
+      ! server/pool-1  it holds 45, and max_instances would be 40; forget retired
+                       instances first, or leave it and say `state: maintenance`
+      i server/pool-1  it is filling up: 45 of 50 places are taken (90%)
+
+    Plan: nothing to change; 1 blocked. 0 unchanged, 0 unmanaged.
+    ");
     let dedicated = "{name: pool-1, host: 10.0.0.11, type: dedicated, admin: pool-1}";
-    insta::assert_snapshot!(wants(dedicated, "").has_server("pool-1", 1, |_| ()).told(), @"");
+    insta::assert_snapshot!(wants(dedicated, "").has_server("pool-1", 1, |_| ()).told(), @"
+      ! server/pool-1  it holds 1 as shared, and would be dedicated; register
+                       another server of that type
+
+    Plan: nothing to change; 1 blocked. 0 unchanged, 0 unmanaged.
+    ");
 }
 
 #[test]
@@ -180,9 +219,22 @@ fn every_server_that_does_not_take_an_instance_says_why() {
             row.health.condition = Condition::Degraded;
         })
         .has_server("e-down", 0, small)
-        .is_down("e-down")
+        .down("e-down")
         .has_server("f-undeclared", 0, small);
-    insta::assert_snapshot!(story.told(), @"");
+    insta::assert_snapshot!(story.told(), @"
+      ! instance/fbaa8c92-0000-4000-8000-000000000001
+                                  no server takes it: b-asleep: it is in
+                                  maintenance; c-own: it is dedicated; d-ill: it is
+                                  degraded; e-down: nobody listens there;
+                                  f-undeclared: no file declares it any more;
+                                  a-full: it is full (2/2); add a server, or raise
+                                  max_instances of one
+      i server/a-full             it is nearly out of places: 2 of 2 are taken
+                                  (100%)
+      i server/e-down             it cannot be used now: nobody listens there
+
+    Plan: nothing to change; 1 blocked. 5 unchanged, 1 unmanaged.
+    ");
 }
 
 #[test]
@@ -221,116 +273,29 @@ fn a_place_that_is_not_taken_is_free_for_the_next() {
 
 #[test]
 fn a_premium_instance_wants_a_server_of_its_own_and_a_pin_must_fit() {
-    insta::assert_snapshot!(wants(POOL, &acme("tier: premium")).has_server("pool-1", 0, |_| ()).told(), @"");
-    insta::assert_snapshot!(wants(POOL, &acme("server: pool-7")).has_server("pool-1", 0, |_| ()).told(), @"");
+    insta::assert_snapshot!(wants(POOL, &acme("tier: premium")).has_server("pool-1", 0, |_| ()).told(), @"
+      ! instance/fbaa8c92-0000-4000-8000-000000000001
+                                  no server takes it: pool-1: it is shared, and
+                                  premium wants a dedicated server; add a server of
+                                  type dedicated
+
+    Plan: nothing to change; 1 blocked. 1 unchanged, 0 unmanaged.
+    ");
+    insta::assert_snapshot!(wants(POOL, &acme("server: pool-7")).has_server("pool-1", 0, |_| ()).told(), @"
+      ! instance/fbaa8c92-0000-4000-8000-000000000001
+                                  it is pinned to pool-7, which is not known;
+                                  declare it under servers:
+
+    Plan: nothing to change; 1 blocked. 1 unchanged, 0 unmanaged.
+    ");
     let full = wants(POOL, &acme("server: pool-1")).has_server("pool-1", 50, |_| ());
-    insta::assert_snapshot!(full.told(), @"");
-}
+    insta::assert_snapshot!(full.told(), @"
+      ! instance/fbaa8c92-0000-4000-8000-000000000001
+                                  it is pinned to pool-1, and it is full (50/50);
+                                  make room there, or take the pin away
+      i server/pool-1             it is nearly out of places: 50 of 50 are taken
+                                  (100%)
 
-#[test]
-fn a_crash_is_resumed_at_the_phase_that_it_left() {
-    for (phase, told) in [
-        (Phase::Reserved, "resume at reserved on pool-1"),
-        (Phase::DatabaseCreated, "resume at database_created on pool-1"),
-    ] {
-        let plan = wants(POOL, &acme("")).has_server("pool-1", 1, |_| ()).has_acme(phase, |_| ()).plan();
-        assert_eq!(plan.changes[0].change.reason.as_deref(), Some(told));
-        assert_eq!(plan.changes[0].change.action, Action::Resume);
-    }
-}
-
-#[test]
-fn an_allocated_instance_waits_until_it_is_released() {
-    let story = |more: &str, differs: fn(&mut instance::Observed)| {
-        wants(POOL, &acme(more)).has_server("pool-1", 1, |_| ()).has_acme(Phase::Allocated, differs)
-    };
-    assert_eq!(story("", |_| ()).plan().summary().unchanged, 2);
-    assert_eq!(story("", |row| row.waiting = false).plan().summary().unchanged, 2, "expiry is no difference");
-    assert_eq!(story("provision: hold", released).plan().summary().unchanged, 2);
-    insta::assert_snapshot!(story("", released).told(), @"");
-    let lost = |row: &mut instance::Observed| {
-        released(row);
-        row.waiting = false;
-    };
-    insta::assert_snapshot!(story("", lost).told(), @"");
-    let sent = |row: &mut instance::Observed| {
-        lost(row);
-        row.sent = true;
-    };
-    let plan = story("", sent).plan();
-    let Step::Instance(step) = &plan.changes[0].change.step else { panic!("not an instance") };
-    assert_eq!(step.stages.len(), 1, "what was sent is recorded, and gets no new password: {:?}", step.stages);
-}
-
-#[test]
-fn the_worker_s_word_ends_the_provisioning() {
-    let story = |phase, outcome| {
-        let differs = |row: &mut instance::Observed| row.outcome = outcome;
-        wants(POOL, &acme("")).has_server("pool-1", 1, |_| ()).has_acme(phase, differs)
-    };
-    assert_eq!(story(Phase::Provisioning, Some(Outcome::Pending)).plan().summary().unchanged, 2);
-    insta::assert_snapshot!(story(Phase::Provisioning, Some(Outcome::Success)).told(), @"");
-    let failed = Outcome::Failure { exception: "OperationalError".to_owned() };
-    insta::assert_snapshot!(story(Phase::Provisioning, Some(failed)).told(), @"");
-    insta::assert_snapshot!(story(Phase::Failed, None).told(), @"");
-}
-
-#[test]
-fn a_password_is_rotated_by_number_and_login_taken_and_given_back() {
-    let story = |more: &str, differs: fn(&mut instance::Observed)| {
-        wants(POOL, &acme(more)).has_server("pool-1", 1, |_| ()).has_acme(Phase::Ready, differs)
-    };
-    let rotated = |row: &mut instance::Observed| {
-        if let Some(allocation) = &mut row.allocation {
-            allocation.rotation = 3;
-        }
-    };
-    insta::assert_snapshot!(story("credentials_rotation: 2", |_| ()).told(), @"");
-    insta::assert_snapshot!(story("credentials_rotation: 2", rotated).told(), @"");
-    insta::assert_snapshot!(story("state: retired", |_| ()).told(), @"");
-    let retired = |row: &mut instance::Observed| row.profile.state = State::Retired;
-    assert_eq!(story("state: retired", retired).plan().summary().unchanged, 2);
-    insta::assert_snapshot!(story("state: active", retired).told(), @"");
-}
-
-#[test]
-fn what_never_changes_is_said() {
-    let story = |instance: &str| wants(POOL, instance).has_server("pool-1", 1, |_| ()).has_acme(Phase::Ready, |_| ());
-    let theirs = acme("").replace(CUSTOMER, "e425c7f2-57b1-439f-8000-000000000002");
-    insta::assert_snapshot!(story(&theirs).told(), @"");
-    insta::assert_snapshot!(story(&acme("tier: premium")).told(), @"");
-    insta::assert_snapshot!(story(&acme("server: pool-2")).told(), @"");
-}
-
-#[test]
-fn a_server_that_is_down_blocks_what_needs_it_and_nothing_else() {
-    let story = wants(POOL, &acme("credentials_rotation: 2"))
-        .has_server("pool-1", 1, |_| ())
-        .has_acme(Phase::Ready, |_| ())
-        .is_down("pool-1");
-    insta::assert_snapshot!(story.told(), @"");
-    let calm = wants(POOL, &acme("")).has_server("pool-1", 1, |_| ()).has_acme(Phase::Ready, |_| ()).is_down("pool-1");
-    insta::assert_snapshot!(calm.told(), @"");
-    let mut without_redis = wants(POOL, &acme("")).has_server("pool-1", 0, |_| ());
-    without_redis.observed.handoff_trouble = Some("nobody listens there".to_owned());
-    insta::assert_snapshot!(without_redis.told(), @"");
-}
-
-#[test]
-fn a_database_that_is_gone_or_somebody_else_s_is_left_to_people() {
-    let mut gone = wants(POOL, &acme("")).has_server("pool-1", 1, |_| ()).has_acme(Phase::Ready, |_| ());
-    gone.observed.sights.insert(ServerName("pool-1".to_owned()), Ok(sight()));
-    insta::assert_snapshot!(gone.told(), @"");
-    let mut foreign = wants(POOL, &acme("")).has_server("pool-1", 0, |_| ());
-    let mut seen = sight();
-    seen.databases.insert(DATABASE.to_owned(), SeenDatabase { owner: "postgres".to_owned() });
-    foreign.observed.sights.insert(ServerName("pool-1".to_owned()), Ok(seen));
-    insta::assert_snapshot!(foreign.told(), @"");
-}
-
-#[test]
-fn a_server_in_no_file_keeps_what_it_has() {
-    let story =
-        wants("", &acme("credentials_rotation: 2")).has_server("pool-1", 1, |_| ()).has_acme(Phase::Ready, |_| ());
-    insta::assert_snapshot!(story.told(), @"");
+    Plan: nothing to change; 1 blocked. 1 unchanged, 0 unmanaged.
+    ");
 }

@@ -199,7 +199,7 @@ impl Session {
             // Somebody was faster: then it has to be one of us.
             Err(error) if is_duplicate(&error) => {
                 let found = self.comment(SERVER_ROLE).await?;
-                if found.as_deref() != Some(&mark) {
+                if found.flatten().as_deref() != Some(&mark) {
                     let name = DbName::new(SERVER_ROLE).map_err(|_| PoolError::Failed {
                         server: self.server.clone(),
                         doing: "mark the server",
@@ -214,14 +214,15 @@ impl Session {
         Ok(())
     }
 
-    async fn comment(&mut self, role: &str) -> Result<Option<String>, PoolError> {
+    /// The role's comment, where it has one; the outer `None`: there is no such role.
+    async fn comment(&mut self, role: &str) -> Result<Option<Option<String>>, PoolError> {
         const READ: &str = "read a role's comment";
         let ask = sqlx::query(
             "SELECT pg_catalog.shobj_description(oid, 'pg_authid') AS comment FROM pg_catalog.pg_roles
              WHERE rolname = $1",
         );
         let rows = self.fetch(READ, ask.bind(role.to_owned())).await?;
-        let comment = rows.first().map_or(Ok(None), |row| row.try_get("comment"));
+        let comment = rows.first().map(|row| row.try_get("comment")).transpose();
         comment.map_err(PoolError::failed(&self.server, READ))
     }
 
@@ -290,13 +291,12 @@ impl Session {
         self.run("BEGIN".to_owned()).await.map_err(PoolError::failed(&self.server, DOING))?;
         self.fetch(DOING, sqlx::query(LOCK).bind(account.role.as_str().to_owned())).await?;
         let found = self.comment(account.role.as_str()).await?;
-        let is_there = found.is_some();
-        let found: Option<Mark> = found.and_then(|comment| comment.parse().ok());
         let (server, name) = (self.server.clone(), account.role.clone());
-        let found = match found {
-            Some(mark) if mark.environment == self.environment && mark.instance == account.instance => mark,
-            None if !is_there && change.is_some() => return Err(PoolError::Gone { server, name }),
-            _ => return Err(PoolError::Foreign { server, what: "the role", name }),
+        let Some(found) = found else { return Err(PoolError::Gone { server, name }) };
+        let found: Option<Mark> = found.and_then(|comment| comment.parse().ok());
+        let ours = |mark: &Mark| mark.environment == self.environment && mark.instance == account.instance;
+        let Some(found) = found.filter(ours) else {
+            return Err(PoolError::Foreign { server, what: "the role", name });
         };
         if found.fencing > fencing {
             return Err(PoolError::Fenced { server, name, theirs: found.fencing, ours: fencing });

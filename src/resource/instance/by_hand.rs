@@ -1,6 +1,6 @@
 //! What a command wants of one instance, and how that becomes a change.
 
-use super::diff::LOST;
+use super::onward::LOST;
 use super::phase::Phase;
 use super::placement::Candidate;
 use super::steps::{Place, Stage, Step};
@@ -161,7 +161,7 @@ impl Intent {
         };
         match observed.profile.state {
             State::Forgotten => return Ok(None),
-            State::Active if observed.phase.has_database() => {
+            State::Active if observed.phase.has_database() && !self.is_gone(met, observed) => {
                 let hint = "say `state: retired` in its file first, so that nobody can log in any more";
                 return Err(self.blocked("it is active", hint));
             }
@@ -179,6 +179,14 @@ impl Intent {
         };
         let change = self.change(Action::Update, vec![state], observed, place, vec![Stage::Forget]);
         Ok(Some(change))
+    }
+
+    /// The server answers, and has nothing of it any more.
+    fn is_gone(&self, met: &Met<'_>, observed: &Observed) -> bool {
+        let sight = met.server.and_then(|server| server.sight.as_ref().ok());
+        observed.allocation.as_ref().zip(sight).is_some_and(|(allocation, sight)| {
+            sight.standing(self.id.0, &allocation.database, &allocation.role, met.environment) == Standing::Nothing
+        })
     }
 
     fn change(

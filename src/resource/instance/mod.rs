@@ -6,6 +6,8 @@
 pub mod by_hand;
 pub mod diff;
 pub mod names;
+mod onward;
+pub mod perform;
 pub mod phase;
 pub mod placement;
 pub mod rows;

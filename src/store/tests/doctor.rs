@@ -23,14 +23,14 @@ async fn a_port_that_never_answers_ends_in_time() {
 }
 
 /// The step that failed, after others that did not, and what it says.
-fn failed(steps: &[Step]) -> (&'static str, Cause, String) {
+fn failed(steps: &[Step]) -> (String, Cause, String) {
     let (last, before) = steps.split_last().unwrap();
     assert!(before.iter().all(|step| step.outcome.is_ok()), "the first failure ends it: {steps:?}");
     let trouble = last.outcome.as_ref().unwrap_err();
-    (last.name, trouble.cause, trouble.what.clone())
+    (last.name.clone(), trouble.cause, trouble.what.clone())
 }
 
-async fn diagnosis(url: &str) -> (&'static str, Cause, String) {
+async fn diagnosis(url: &str) -> (String, Cause, String) {
     let options = Options { connect_timeout: Duration::from_secs(2), ..Options::default() };
     let started = Instant::now();
     let steps = examine(&open_with("development", url, options)).await;
@@ -49,7 +49,7 @@ async fn a_healthy_database_passes_every_step() {
         make(&open("development", url)).await;
         let steps = examine(&open("development", url)).await;
         assert!(steps.iter().all(|step| step.outcome.is_ok()), "{steps:?}");
-        assert_eq!(steps.iter().map(|step| step.name).collect::<Vec<_>>(), expected);
+        assert_eq!(steps.iter().map(|step| step.name.as_str()).collect::<Vec<_>>(), expected);
     }
 }
 
@@ -65,23 +65,23 @@ async fn a_missing_file_is_no_illness() {
 async fn each_cause_is_named_within_seconds() {
     let (cluster, directory, urls) = worlds();
     let (name, cause, _) = diagnosis("postgres://u@no-such-host.invalid/KSESSIONS_DEV").await;
-    assert_eq!((name, cause), ("resolve name", Cause::Dns));
+    assert_eq!((name.as_str(), cause), ("resolve name", Cause::Dns));
     let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let (name, cause, _) = diagnosis(&format!("postgres://u@127.0.0.1:{closed}/KSESSIONS_DEV")).await;
-    assert_eq!((name, cause), ("connect", Cause::Refused));
+    assert_eq!((name.as_str(), cause), ("connect", Cause::Refused));
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("postgres://u@127.0.0.1:{}/KSESSIONS_DEV", silent.local_addr().unwrap().port());
     let (name, cause, _) = diagnosis(&url).await;
-    assert_eq!((name, cause), ("log in", Cause::Timeout));
+    assert_eq!((name.as_str(), cause), ("log in", Cause::Timeout));
     let (name, cause, said) = diagnosis(&urls[1].replace("correct", "mistaken")).await;
-    assert_eq!((name, cause), ("log in", Cause::Login), "{said}");
+    assert_eq!((name.as_str(), cause), ("log in", Cause::Login), "{said}");
     assert!(!said.contains("mistaken"), "{said}");
     let (name, cause, _) = diagnosis(&cluster.url("KQUR_DEV")).await;
-    assert_eq!((name, cause), ("catalog", Cause::CatalogMissing));
+    assert_eq!((name.as_str(), cause), ("catalog", Cause::CatalogMissing));
     let (name, cause, said) = diagnosis(&format!("{}?sslmode=verify-full", urls[1])).await;
-    assert_eq!((name, cause), ("log in", Cause::Tls), "{said}");
+    assert_eq!((name.as_str(), cause), ("log in", Cause::Tls), "{said}");
     let (name, cause, _) = diagnosis(&urls[1]).await;
-    assert_eq!((name, cause), ("schema", Cause::SchemaMissing));
+    assert_eq!((name.as_str(), cause), ("schema", Cause::SchemaMissing));
     fs::write(directory.path().join("KSESSIONS_DEV.db"), "x".repeat(4096)).unwrap();
     let (name, _, said) = diagnosis(&urls[0]).await;
     assert_eq!(name, "open");
@@ -94,7 +94,7 @@ async fn a_certificate_must_be_known_and_name_the_server() {
     make(&open("development", &urls[1])).await;
     let certificate = cluster.encrypt();
     let (name, cause, said) = diagnosis(&format!("{}?sslmode=verify-full", urls[1])).await;
-    assert_eq!((name, cause), ("log in", Cause::Tls), "{said}");
+    assert_eq!((name.as_str(), cause), ("log in", Cause::Tls), "{said}");
     let trusted = directory.path().join("root.crt");
     fs::write(&trusted, certificate).unwrap();
     let url = format!("{}?sslmode=verify-full&sslrootcert={}", urls[1], trusted.display());
@@ -111,11 +111,11 @@ async fn a_role_that_may_read_but_not_write_is_named() {
     cluster.sql("postgres", "CREATE ROLE reader LOGIN PASSWORD 'correct horse'");
     for grant in ["USAGE ON SCHEMA canvas", "SELECT ON ALL TABLES IN SCHEMA canvas"] {
         let (name, cause, said) = diagnosis(&url).await;
-        assert_eq!((name, cause), ("stamp", Cause::RightsMissing), "{said}");
+        assert_eq!((name.as_str(), cause), ("stamp", Cause::RightsMissing), "{said}");
         cluster.sql("KSESSIONS_DEV", &format!("GRANT {grant} TO reader"));
     }
     let (name, cause, said) = diagnosis(&url).await;
-    assert_eq!((name, cause), ("rights", Cause::RightsMissing), "{said}");
+    assert_eq!((name.as_str(), cause), ("rights", Cause::RightsMissing), "{said}");
     assert_eq!(said, "the role reader may not write (INSERT, UPDATE) canvas.host_sessions");
     cluster.sql("KSESSIONS_DEV", "GRANT INSERT, UPDATE ON ALL TABLES IN SCHEMA canvas TO reader");
     let steps = examine(&open("development", &url)).await;

@@ -17,7 +17,10 @@ async fn what_bears_no_mark_of_ours_is_never_touched() {
     let unmarked = format!("CREATE ROLE {ROLE} LOGIN PASSWORD 'theirs'");
     for theirs in [unmarked, mark("development", 2)] {
         cluster.sql("postgres", &theirs);
-        let before = world(&cluster);
+        let left = || {
+            world(&cluster).replace("reconcile_pool|f|f|f|f|reconcile environment=development", "").trim().to_owned()
+        };
+        let before = left();
         let sight = pool.look().await.unwrap();
         assert_eq!(standing(&sight), Standing::Foreign(format!("there is a role {ROLE}")));
         for order in [
@@ -28,10 +31,7 @@ async fn what_bears_no_mark_of_ours_is_never_touched() {
             let error = one(&pool, order, 9).await.unwrap_err();
             assert!(matches!(error, PoolError::Foreign { .. }), "{error}");
         }
-        assert_eq!(
-            world(&cluster).replace("reconcile_pool|f|f|f|f|reconcile environment=development", "").trim(),
-            before.trim()
-        );
+        assert_eq!(left(), before);
         cluster.login("postgres", ROLE, "theirs", "SELECT 1").unwrap();
         cluster.sql("postgres", &format!("DROP ROLE {ROLE}"));
     }
@@ -101,7 +101,7 @@ fn an_admin_url_names_the_maintenance_catalog_and_nothing_else() {
         "postgres://a:hush@127.0.0.1/template1",
         "postgres://a:hush@127.0.0.1/postgres?dbname=KSESSIONS",
         "postgres://a:hush@127.0.0.1/postgres?options=-c%20search_path%3Dx",
-        "postgres://a:hush@pool.example.org/postgres",
+        "postgres://a:hush@pool.example.org/postgres?sslmode=require",
         "postgres://a:hush@127.0.0.1",
         "sqlite:KSESSIONS_DEV.db",
         "mysql://a:hush@127.0.0.1/postgres",

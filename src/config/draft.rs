@@ -1,0 +1,146 @@
+//! The settings while they are gathered, and what is decided about several of them together.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::file::File;
+use super::given::{Given, Origin};
+use super::{Config, DEVELOPMENT, LARGEST_URL_FILE, LogFormat, Problem, Source, TABLE, url};
+use crate::port::keys::KeySource;
+use crate::port::private;
+use crate::port::task::{Arguments, Credentials, Style};
+use crate::secret::Secret;
+
+/// The settings while they are gathered: those that decide about each other wait here side by side.
+pub(super) struct Draft {
+    pub config: Config,
+    pub source: Option<Source>,
+    pub url_file: Option<PathBuf>,
+    pub keys: Option<(Secret, String)>,
+    pub keys_file: Option<PathBuf>,
+    pub redis_file: Option<PathBuf>,
+    pub broker_file: Option<PathBuf>,
+    pub result_file: Option<PathBuf>,
+    pub by_reference: bool,
+    pub reference_life: Duration,
+}
+
+impl Draft {
+    /// Nothing gathered yet but the file: the table's defaults fill in every other field.
+    pub fn new(file: File) -> Self {
+        let config = Config {
+            environment: String::new(),
+            environment_spelled_out: false,
+            state: PathBuf::new(),
+            data_dir: PathBuf::new(),
+            database_url: None,
+            schema: String::new(),
+            source: Source::Head,
+            interval: Duration::ZERO,
+            debounce: Duration::ZERO,
+            debounce_max: Duration::ZERO,
+            connect_timeout: Duration::ZERO,
+            statement_timeout: Duration::ZERO,
+            lease: Duration::ZERO,
+            budget_percent: 0,
+            budget_from: 0,
+            schedule_limit: 0,
+            claim_life: Duration::ZERO,
+            host_keys: KeySource::Missing { environment: String::new() },
+            file_limit: 0,
+            journal_retention: None,
+            allow_insecure: false,
+            environments: file.environments.iter().map(|one| (one.name.clone(), one.catalogs.clone())).collect(),
+            redis_url: None,
+            redis_prefix: String::new(),
+            redis_timeout: Duration::ZERO,
+            broker_url: None,
+            result_url: None,
+            celery: Style {
+                task: String::new(),
+                queue: String::new(),
+                arguments: Arguments::Positional,
+                credentials: Credentials::Inline,
+            },
+            credentials_life: Duration::ZERO,
+            pool_catalog: String::new(),
+            pools: file.pools,
+            log_format: LogFormat::Text,
+            log_level: tracing::Level::INFO,
+            file: file.path,
+            file_named: file.named,
+            warnings: Vec::new(),
+            shown: Vec::new(),
+        };
+        Self {
+            config,
+            source: None,
+            url_file: None,
+            keys: None,
+            keys_file: None,
+            redis_file: None,
+            broker_file: None,
+            result_file: None,
+            by_reference: false,
+            reference_life: Duration::ZERO,
+        }
+    }
+
+    /// Decides what depends on more than one setting.
+    pub fn finish(self, given: &[Given], cwd: &Path, problems: &mut Vec<Problem>) -> Config {
+        let Draft { mut config, source, url_file, keys, keys_file, redis_file, broker_file, result_file, .. } = self;
+        let origin = |key: &str| {
+            let found = TABLE.iter().zip(given).find(|(setting, _)| setting.key == key);
+            found.map_or(&Origin::Default, |(_, given)| &given.origin)
+        };
+        let development = config.environment.eq_ignore_ascii_case(DEVELOPMENT);
+        let usual = if development { Source::Worktree } else { Source::Head };
+        config.source = source.unwrap_or(usual);
+        if config.debounce > config.debounce_max {
+            let strongest = std::cmp::max_by_key(origin("debounce"), origin("debounce_max"), |origin| origin.rank());
+            problems.push(Problem::new(strongest, "debounce must not be longer than debounce_max"));
+        }
+        let from_file = |key: &str, path: Option<PathBuf>, url: &mut Option<Secret>, problems: &mut Vec<Problem>| {
+            let Some(path) = path else { return };
+            match read_url(&cwd.join(&path)) {
+                Ok(read) => *url = Some(read),
+                Err(what) => {
+                    // Masked, for it may be the URL itself that was put here by mistake.
+                    let path = url::masked(&path.display().to_string());
+                    problems.push(Problem::new(origin(key), format!("{key} names {path}, which {what}")));
+                }
+            }
+        };
+        from_file("database.url_file", url_file, &mut config.database_url, problems);
+        from_file("redis.url_file", redis_file, &mut config.redis_url, problems);
+        from_file("celery.broker_url_file", broker_file, &mut config.broker_url, problems);
+        from_file("celery.result_url_file", result_file, &mut config.result_url, problems);
+        config.broker_url = config.broker_url.or_else(|| config.redis_url.clone());
+        if self.by_reference {
+            config.celery.credentials = Credentials::Reference { life: self.reference_life };
+        }
+        config.host_keys = match (keys, keys_file) {
+            (Some((keys, origin)), _) => KeySource::Given { keys, origin },
+            (None, Some(path)) => KeySource::File(path),
+            (None, None) if development => KeySource::Made(config.data_dir.join("host.key")),
+            (None, None) => KeySource::Missing { environment: config.environment.clone() },
+        };
+        config.show_what_rules_yield();
+        config
+    }
+}
+
+/// The URL in a file that only its owner may read.
+pub(super) fn read_url(path: &Path) -> Result<Secret, String> {
+    let unusable = |error: private::ReadError| {
+        let cause = std::error::Error::source(&error).map(|cause| format!(" ({cause})")).unwrap_or_default();
+        let path = url::masked(&path.display().to_string());
+        format!("cannot be used: {error}{cause}; {}", error.hint(Path::new(&path)))
+    };
+    let text = private::read_text(path, LARGEST_URL_FILE).map_err(unusable)?;
+    let text = text.ok_or("does not exist; it should hold the database URL")?;
+    match text.trim() {
+        "" => Err("is empty; it should hold the database URL".to_owned()),
+        url => Ok(Secret::new(url.to_owned())),
+    }
+}
