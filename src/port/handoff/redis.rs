@@ -114,7 +114,7 @@ pub(super) async fn take(redis: &Redis, key: &str) -> Result<Option<(Secret, Lea
 /// What waits under `key`, which stays there.
 pub(super) async fn read(redis: &Redis, key: &str) -> Result<Option<Secret>, HandOffError> {
     let name = redis.key(key);
-    let answer = one(redis.ask(&Pipeline::new().cmd("GET").arg(&name)).await?);
+    let answer = one(redis.ask(Pipeline::new().cmd("GET").arg(&name)).await?);
     text(redis, answer, &name)
 }
 

@@ -80,16 +80,17 @@ async fn the_message_is_what_send_task_writes() {
     }
 }
 
-/// A worker whose task writes down what it was given, and one that fails with its password in the message.
+/// Its task writes down what it was given. By the last letter of the instance's id, it may also fail with the password
+/// in its message, try again later, make up a state, or not come to an end the first time.
 const WORKER: &str = r#"
-import json, os, celery
+import json, os, time, celery
 app = celery.Celery(broker=os.environ["URL"], backend=os.environ["URL"])
-app.conf.broker_transport_options = {"global_keyprefix": "noor"}
+app.conf.broker_transport_options = {"global_keyprefix": "noor", "visibility_timeout": int(os.environ["VISIBILITY"])}
 app.conf.result_backend_transport_options = {"global_keyprefix": "noor"}
 app.conf.task_track_started = True
 app.conf.worker_hijack_root_logger = True
 
-@app.task(bind=True, name="instance.provision_instance", max_retries=3)
+@app.task(bind=True, name="instance.provision_instance", max_retries=3, acks_late=True)
 def provision(self, instance_id, db_credentials):
     if instance_id.endswith("2"):
         raise ValueError("cannot log in with " + db_credentials["db_password"])
@@ -98,33 +99,37 @@ def provision(self, instance_id, db_credentials):
     if instance_id.endswith("4"):
         self.update_state(state="PROGRESS", meta=db_credentials["db_password"])
         raise celery.exceptions.Ignore()
+    if instance_id.endswith("6") and not os.path.exists("begun"):
+        os.mkdir("begun")
+        time.sleep(600)
     with open(instance_id + ".part", "w") as out:
         json.dump([instance_id, db_credentials, self.request.id, self.request.argsrepr, self.request.kwargsrepr], out)
     os.rename(instance_id + ".part", instance_id)
 "#;
 
 struct Worker {
-    home: tempfile::TempDir,
+    home: PathBuf,
     process: Child,
 }
 
 impl Worker {
-    fn start(server: &Server) -> Self {
-        let home = tempfile::tempdir().unwrap();
-        fs::write(home.path().join("worker.py"), WORKER).unwrap();
-        let log = fs::File::create(home.path().join("log")).unwrap();
+    /// One that works in `home`. A message that it has not acknowledged after `visibility` is anybody's again.
+    fn start(server: &Server, home: &Path, visibility: Duration) -> Self {
+        fs::write(home.join("worker.py"), WORKER).unwrap();
+        let log = fs::File::options().create(true).append(true).open(home.join("log")).unwrap();
         let mut worker = python();
         worker.args(["-m", "celery", "-A", "worker", "worker", "--pool", "solo", "--loglevel", "INFO", "-Q", QUEUE]);
         worker.args(["--without-gossip", "--without-mingle", "--without-heartbeat"]);
-        worker.current_dir(home.path()).env("URL", server.url()).env("PYTHONPATH", home.path());
+        worker.current_dir(home).env("URL", server.url()).env("PYTHONPATH", home);
+        worker.env("VISIBILITY", visibility.as_secs().to_string());
         // As root, too, on a machine that builds and tests and does nothing else.
         worker.env("C_FORCE_ROOT", "1");
         let process = worker.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
-        Self { home, process }
+        Self { home: home.to_owned(), process }
     }
 
     fn file(&self, name: &str) -> PathBuf {
-        self.home.path().join(name)
+        self.home.join(name)
     }
 
     fn log(&self) -> String {
@@ -156,7 +161,8 @@ async fn a_worker_runs_what_was_sent_and_its_results_are_read() {
     let ids: Vec<Uuid> = (1..=6).map(id).collect();
     assert_eq!(results.outcomes(&ids).await.unwrap(), [const { Outcome::Pending }; 6]);
 
-    let worker = Worker::start(&server);
+    let home = tempfile::tempdir().unwrap();
+    let worker = Worker::start(&server, home.path(), HOUR);
     let failed = Outcome::Failure { exception: "ValueError".to_owned() };
     let expected = [Outcome::Success, failed, Outcome::Retry, Outcome::Started, Outcome::Success, Outcome::Pending];
     let begun = Instant::now();
@@ -173,6 +179,45 @@ async fn a_worker_runs_what_was_sent_and_its_results_are_read() {
         let credentials: Json = serde_json::from_str(&credentials(number)).unwrap();
         assert_eq!(received, json!([instance(number), credentials, id(number), argsrepr, kwargsrepr]));
         assert!(!worker.log().contains(&format!("staple{number}")), "{}", worker.log());
+    }
+}
+
+#[tokio::test]
+async fn a_task_whose_worker_was_killed_comes_again_under_its_id() {
+    let server = Server::start();
+    let handoff = HandOff::redis(redis(&server, "noor"));
+    let dispatcher = Dispatcher::new(redis(&server, "noor"), inline(), &handoff).unwrap();
+    put(&handoff, 6).await;
+    assert_eq!(send(&dispatcher, task(6)).await, Sent::Now);
+    let home = tempfile::tempdir().unwrap();
+    let visibility = Duration::from_secs(5);
+    let worker = Worker::start(&server, home.path(), visibility);
+    wait_for(&worker, "begun").await;
+    drop(worker);
+    // It is nobody's for as long as the killed one may still be at it.
+    tokio::time::sleep(visibility + Duration::from_millis(500)).await;
+    assert_eq!(send(&dispatcher, task(6)).await, Sent::Before);
+    let worker = Worker::start(&server, home.path(), visibility);
+    let done = instance(6).to_string();
+    wait_for(&worker, &done).await;
+    let received = received(&worker.file(&done));
+    let credentials: Json = serde_json::from_str(&credentials(6)).unwrap();
+    assert_eq!((&received[1], &received[2]), (&credentials, &json!(id(6))));
+    let results = Results::new(redis(&server, "noor"));
+    // The worker writes its result before it acknowledges the message.
+    let left = || server.run(&["EXISTS", &format!("noor{QUEUE}"), "noorunacked"]);
+    let begun = Instant::now();
+    while results.outcomes(&[id(6)]).await.unwrap() != [Outcome::Success] || left() != "0" {
+        assert!(begun.elapsed() < Duration::from_secs(10), "{}", worker.log());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+async fn wait_for(worker: &Worker, file: &str) {
+    let begun = Instant::now();
+    while !worker.file(file).exists() {
+        assert!(begun.elapsed() < Duration::from_secs(40), "{file}\n{}", worker.log());
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
