@@ -8,7 +8,7 @@ use std::time::Duration;
 use chrono::{DateTime, SecondsFormat, Utc};
 
 /// One type of managed resource. Each room of `resource` declares its own; `kinds` lists them in order.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Kind {
     /// As in an address: `session` in `session/215`.
     pub name: &'static str,
@@ -29,7 +29,7 @@ impl fmt::Display for Kind {
 }
 
 /// The address of one resource, written `kind/name`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ResourceId {
     pub kind: Kind,
     pub name: String,

@@ -2,16 +2,21 @@
 
 use std::collections::BTreeMap;
 
+use uuid::Uuid;
+
 use crate::change::{Kind, ResourceId};
+use crate::port::pool::Sight;
 use crate::resource::host::{self, Host, MissingSession};
+use crate::resource::instance::{self, Instance, InstanceId};
+use crate::resource::server::{self, Server, ServerName};
 use crate::resource::session::{self, Session, SessionId};
-use crate::resource::{Declared, Resource};
-use crate::yaml::{Item, Problem, Register, Section};
+use crate::resource::{Declared, Needs, Resource};
+use crate::yaml::{Item, Problem, Register, Section, is_name};
 
 /// Every kind, in the order in which changes are shown and applied: what others stand on comes first.
-pub const ALL: [Kind; 2] = [Session::KIND, Host::KIND];
+pub const ALL: [Kind; 4] = [Session::KIND, Host::KIND, Server::KIND, Instance::KIND];
 
-static SECTIONS: [Section; 2] = [Session::SECTION, Host::SECTION];
+static SECTIONS: [Section; 4] = [Session::SECTION, Host::SECTION, Server::SECTION, Instance::SECTION];
 
 /// What files may hold, kind by kind.
 pub fn sections() -> &'static [Section] {
@@ -23,6 +28,8 @@ pub fn sections() -> &'static [Section] {
 pub struct Desired {
     pub sessions: BTreeMap<SessionId, Declared<Session>>,
     pub hosts: BTreeMap<SessionId, Declared<Host>>,
+    pub servers: BTreeMap<ServerName, Declared<Server>>,
+    pub instances: BTreeMap<InstanceId, Declared<Instance>>,
 }
 
 /// What the world has.
@@ -30,6 +37,13 @@ pub struct Desired {
 pub struct Observed {
     pub sessions: BTreeMap<SessionId, session::Observed>,
     pub hosts: BTreeMap<SessionId, host::Observed>,
+    pub servers: BTreeMap<ServerName, server::Observed>,
+    pub instances: BTreeMap<InstanceId, instance::Observed>,
+    /// What each server has, by the name that it has in the files or else in the database; or why it cannot be asked.
+    pub sights: BTreeMap<ServerName, Result<Sight, String>>,
+    /// Why the hand-off, or the broker, cannot be asked.
+    pub handoff_trouble: Option<String>,
+    pub broker_trouble: Option<String>,
 }
 
 /// The smallest unit of work of any kind.
@@ -37,6 +51,8 @@ pub struct Observed {
 pub enum Step {
     Session(session::Step),
     Host(Box<host::Step>),
+    Server(Box<server::Step>),
+    Instance(Box<instance::steps::Step>),
 }
 
 impl Step {
@@ -44,32 +60,42 @@ impl Step {
     pub fn session(&self) -> Option<SessionId> {
         match self {
             Step::Session(step) => Some(step.id),
-            Step::Host(_) => None,
+            Step::Host(_) | Step::Server(_) | Step::Instance(_) => None,
         }
     }
 
-    /// Whether performing the step makes a secret.
-    pub fn mints(&self) -> bool {
-        matches!(self, Step::Host(step) if matches!(**step, host::Step::Mint(_)))
+    /// Whether performing the step wants a key: to hash a GUID with, or where the hand-off is sealed.
+    pub fn wants_key(&self, is_sealed: bool) -> bool {
+        let needs = match self {
+            Step::Session(_) | Step::Server(_) => Needs::default(),
+            Step::Host(step) => Host::needs(step),
+            Step::Instance(step) => Instance::needs(step),
+        };
+        needs.key || (needs.handoff && is_sealed)
     }
 }
 
 impl Desired {
     /// How many resources the files declare.
     pub fn len(&self) -> usize {
-        let Desired { sessions, hosts } = self;
-        sessions.len() + hosts.len()
+        let Desired { sessions, hosts, servers, instances } = self;
+        sessions.len() + hosts.len() + servers.len() + instances.len()
     }
 
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// `7 sessions and 1 host`.
+    /// `7 sessions and 1 host`, and what else there is.
     pub fn counts(&self) -> String {
-        let Desired { sessions, hosts } = self;
+        let Desired { sessions, hosts, servers, instances } = self;
         let count = |count: usize, kind: Kind| format!("{count} {}", if count == 1 { kind.name } else { kind.plural });
-        format!("{} and {}", count(sessions.len(), Session::KIND), count(hosts.len(), Host::KIND))
+        let mut counts = vec![count(sessions.len(), Session::KIND), count(hosts.len(), Host::KIND)];
+        // Most files know nothing of these.
+        let others = [(servers.len(), Server::KIND), (instances.len(), Instance::KIND)];
+        counts.extend(others.into_iter().filter(|(many, _)| *many > 0).map(|(many, kind)| count(many, kind)));
+        let last = counts.pop().unwrap_or_default();
+        format!("{} and {last}", counts.join(", "))
     }
 
     /// What only the database can decide: hosts whose session no file declares.
@@ -87,10 +113,12 @@ impl Desired {
 
     /// Where a file declares the resource.
     pub fn place(&self, id: &ResourceId) -> Option<String> {
-        let key = SessionId(id.name.parse().ok()?);
+        let name = id.name.as_str();
         let place = match id.kind {
-            Session::KIND => &self.sessions.get(&key)?.place,
-            _ => &self.hosts.get(&key)?.place,
+            Session::KIND => &self.sessions.get(&session_id(name)?)?.place,
+            Host::KIND => &self.hosts.get(&session_id(name)?)?.place,
+            Server::KIND => &self.servers.get(&ServerName(name.to_owned()))?.place,
+            _ => &self.instances.get(&instance_id(name)?)?.place,
         };
         Some(place.to_string())
     }
@@ -99,12 +127,22 @@ impl Desired {
 impl Observed {
     /// Whether the world has the resource.
     pub fn has(&self, id: &ResourceId) -> bool {
-        let Ok(key) = id.name.parse().map(SessionId) else { return false };
+        let name = id.name.as_str();
         match id.kind {
-            Session::KIND => self.sessions.contains_key(&key),
-            _ => self.hosts.contains_key(&key),
+            Session::KIND => session_id(name).is_some_and(|key| self.sessions.contains_key(&key)),
+            Host::KIND => session_id(name).is_some_and(|key| self.hosts.contains_key(&key)),
+            Server::KIND => self.servers.contains_key(&ServerName(name.to_owned())),
+            _ => instance_id(name).is_some_and(|key| self.instances.contains_key(&key)),
         }
     }
+}
+
+fn session_id(name: &str) -> Option<SessionId> {
+    name.parse().ok().map(SessionId)
+}
+
+fn instance_id(name: &str) -> Option<InstanceId> {
+    Uuid::try_parse(name).ok().map(InstanceId)
 }
 
 impl Register for Desired {
@@ -115,7 +153,9 @@ impl Register for Desired {
     fn insert(&mut self, section: &'static Section, item: Item) -> Vec<Problem> {
         match section.kind {
             Session::KIND => declare(&mut self.sessions, &item, "id"),
-            _ => declare(&mut self.hosts, &item, "session"),
+            Host::KIND => declare(&mut self.hosts, &item, "session"),
+            Server::KIND => declare(&mut self.servers, &item, "name"),
+            _ => declare(&mut self.instances, &item, "id"),
         }
     }
 }
@@ -143,8 +183,19 @@ pub fn parse_id(address: &str) -> Result<ResourceId, String> {
         || format!("\"{address}\" is not an address: write KIND/NAME, with one of {} as the kind", names.join(", "));
     let (kind, name) = address.split_once('/').ok_or_else(wrong)?;
     let kind = ALL.into_iter().find(|known| known.name == kind || known.plural == kind).ok_or_else(wrong)?;
-    match name.parse::<i64>() {
-        Ok(id) if id > 0 => Ok(ResourceId::new(kind, id)),
-        _ => Err(format!("\"{name}\" does not name a {kind}: it is a whole number above zero")),
+    let misnamed = |what: &str| format!("\"{name}\" does not name a {kind}: it is {what}");
+    match kind {
+        Server::KIND => match is_name(name) {
+            true => Ok(ResourceId::new(kind, name)),
+            false => Err(misnamed("a name of at most 63 lower-case letters, digits, `.`, `_` and `-`")),
+        },
+        Instance::KIND => match Uuid::try_parse(name) {
+            Ok(id) => Ok(ResourceId::new(kind, InstanceId(id))),
+            Err(_) => Err(misnamed("a UUID")),
+        },
+        _ => match name.parse::<i64>() {
+            Ok(id) if id > 0 => Ok(ResourceId::new(kind, id)),
+            _ => Err(misnamed("a whole number above zero")),
+        },
     }
 }

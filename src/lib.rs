@@ -12,6 +12,7 @@ pub mod cli;
 pub mod config;
 pub mod daemon;
 pub mod desired;
+pub mod driver;
 pub mod failure;
 pub mod guard;
 pub mod kinds;

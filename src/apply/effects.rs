@@ -1,38 +1,56 @@
 //! The effects of every kind: what a step does outside, and what it writes inside.
+//!
+//! Most steps are done in one round. An instance goes through several, each performed and recorded on its own.
 
 use crate::change::{Action, Change};
 use crate::kinds::Step;
 use crate::port::{Error, Ports};
 use crate::resource::host::{self, mint};
-use crate::resource::{Recorded, session};
+use crate::resource::instance::{self, steps::Told};
+use crate::resource::{Recorded, server, session};
 use crate::store::Tx;
 use crate::store::error::Result;
 use crate::store::sql::Id;
 
-/// What performing a step left for its record.
+/// What performing a round of a step left for its record.
 pub enum Receipt {
-    /// The step has no outside.
+    /// It has no outside.
     Nothing,
     Minted(mint::Receipt),
+    Instance(instance::steps::Receipt),
 }
 
 impl Receipt {
-    /// The hand-off attempt, where a secret was minted.
+    /// The hand-off attempt, where a host's GUID was minted.
     pub fn attempt(&self) -> Option<Id> {
         match self {
-            Receipt::Nothing => None,
             Receipt::Minted(receipt) => Some(receipt.attempt),
+            Receipt::Nothing | Receipt::Instance(_) => None,
         }
     }
 }
 
-/// Performs a batch of one kind's steps, outside of the database.
-pub async fn perform(steps: &[&Step], ports: &Ports) -> Vec<std::result::Result<Receipt, Error>> {
+/// In how many rounds the step is done.
+pub fn rounds(step: &Step) -> usize {
+    match step {
+        Step::Session(_) | Step::Host(_) | Step::Server(_) => 1,
+        Step::Instance(step) => step.stages.len(),
+    }
+}
+
+/// Performs one round of a batch of one kind's steps, outside of the database.
+pub async fn perform(steps: &[&Step], round: usize, ports: &Ports) -> Vec<std::result::Result<Receipt, Error>> {
     let hosts: Vec<&host::Step> = steps.iter().filter_map(|step| host_step(step)).collect();
+    let instances: Vec<_> = steps.iter().filter_map(|step| Some((instance_step(step)?, round))).collect();
     let mut minted = mint::perform(&hosts, ports).await.into_iter();
-    let receipt = |step: &&Step| match host_step(step).and_then(|_| minted.next()) {
-        Some(receipt) => receipt.map(|receipt| receipt.map_or(Receipt::Nothing, Receipt::Minted)),
-        None => Ok(Receipt::Nothing),
+    let mut gone = instance::steps::perform(&instances, ports).await.into_iter();
+    let receipt = |step: &&Step| match step {
+        Step::Session(_) | Step::Server(_) => Ok(Receipt::Nothing),
+        Step::Host(_) => match minted.next() {
+            Some(receipt) => receipt.map(|receipt| receipt.map_or(Receipt::Nothing, Receipt::Minted)),
+            None => Err(Error::Interrupted),
+        },
+        Step::Instance(_) => gone.next().unwrap_or(Err(Error::Interrupted)).map(Receipt::Instance),
     };
     steps.iter().map(receipt).collect()
 }
@@ -40,22 +58,38 @@ pub async fn perform(steps: &[&Step], ports: &Ports) -> Vec<std::result::Result<
 fn host_step(step: &Step) -> Option<&host::Step> {
     match step {
         Step::Host(step) => Some(step),
-        Step::Session(_) => None,
+        Step::Session(_) | Step::Server(_) | Step::Instance(_) => None,
     }
 }
 
-/// Records one step, inside of the transaction.
-pub async fn record(step: &Step, receipt: &Receipt, tx: &mut Tx) -> Result<Recorded> {
+fn instance_step(step: &Step) -> Option<&instance::steps::Step> {
     match step {
-        Step::Session(step) => session::rows::record(step, tx).await,
-        Step::Host(step) => {
-            let receipt = match receipt {
-                Receipt::Minted(receipt) => Some(receipt),
-                Receipt::Nothing => None,
-            };
-            host::rows::record(step, receipt, tx).await
-        }
+        Step::Instance(step) => Some(step),
+        Step::Session(_) | Step::Host(_) | Step::Server(_) => None,
     }
+}
+
+/// Records one round of a step, inside of the transaction.
+pub async fn record(step: &Step, round: usize, receipt: &Receipt, tx: &mut Tx) -> Result<Recorded> {
+    match (step, receipt) {
+        (Step::Session(step), _) => session::rows::record(step, tx).await,
+        (Step::Server(step), _) => server::rows::record(step, tx).await,
+        (Step::Host(step), Receipt::Minted(receipt)) => host::rows::record(step, Some(receipt), tx).await,
+        (Step::Host(step), _) => host::rows::record(step, None, tx).await,
+        (Step::Instance(step), Receipt::Instance(receipt)) => instance::rows::record(step, round, receipt, tx).await,
+        (Step::Instance(_), _) => Ok(Recorded::Conflict),
+    }
+}
+
+/// What the journal says of a round, where the change as a whole does not say it.
+pub fn told(step: &Step, round: usize) -> Option<Told> {
+    instance_step(step)?.told(round)
+}
+
+/// Clears away what recorded rounds have left outside.
+pub async fn settle(steps: &[&Step], round: usize, ports: &Ports) {
+    let instances: Vec<_> = steps.iter().filter_map(|step| Some((instance_step(step)?, round))).collect();
+    instance::steps::settle(&instances, ports).await;
 }
 
 /// The log lines that operators search for.

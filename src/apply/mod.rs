@@ -11,16 +11,19 @@ use crate::change::ResourceId;
 use crate::plan::budget::Approved;
 use crate::plan::render::{change_line, json_change};
 use crate::plan::{Flap, Planned};
-use crate::port::Ports;
+use crate::port::{self, Ports};
 use crate::resource::Recorded;
+use crate::resource::instance::steps::Told;
 use crate::store::connect::Database;
-use crate::store::error::Result;
+use crate::store::error::{Error, Result};
 use crate::store::sql::Id;
 use crate::store::{Authority, Context, Entry, Tx, journal, ledger};
 use effects::Receipt;
 
 /// Changes in one transaction, at most: a long one would keep others waiting.
 pub const BATCH: usize = 500;
+/// Where databases are made, a batch takes seconds, and what it has done is recorded after it.
+const SLOW_BATCH: usize = 20;
 
 /// How it went.
 #[derive(Debug, Default)]
@@ -58,31 +61,57 @@ impl Applier<'_> {
         Ok(report)
     }
 
+    /// One batch, round by round; what fails in one round does not come to the next.
     async fn batch(&self, batch: &[Planned], approved: &Approved, report: &mut Report) -> Result<()> {
-        let steps: Vec<_> = batch.iter().map(|planned| &planned.change.step).collect();
-        let performed = effects::perform(&steps, self.ports).await;
-        let mut ready = Vec::with_capacity(batch.len());
-        for (planned, receipt) in batch.iter().zip(performed) {
+        let mut going: Vec<&Planned> = batch.iter().collect();
+        for round in 0.. {
+            going.retain(|planned| round < effects::rounds(&planned.change.step));
+            if going.is_empty() {
+                break;
+            }
+            going = self.round(going, round, approved, report).await?;
+        }
+        Ok(())
+    }
+
+    /// Performs one round and records it. Gives what was recorded.
+    async fn round<'b>(
+        &self,
+        going: Vec<&'b Planned>,
+        round: usize,
+        approved: &Approved,
+        report: &mut Report,
+    ) -> Result<Vec<&'b Planned>> {
+        let steps: Vec<_> = going.iter().map(|planned| &planned.change.step).collect();
+        let performed = effects::perform(&steps, round, self.ports).await;
+        let mut ready = Vec::with_capacity(going.len());
+        for (planned, receipt) in going.into_iter().zip(performed) {
             match receipt {
                 Ok(receipt) => ready.push((planned, receipt)),
-                Err(error) => report.failed.push((planned.change.id.clone(), error.to_string())),
+                Err(error) => report.failed.push((planned.change.id.clone(), chain(&error))),
             }
         }
+        let mut done = Vec::with_capacity(ready.len());
         // A batch that the database rejects is recorded one by one, so that the good ones of it are not lost.
         let mut queue = VecDeque::from([ready.as_slice()]);
         while let Some(part) = queue.pop_front().filter(|part| !part.is_empty()) {
             // Where not even a transaction begins, no row is to blame: the next one would only wait as long again.
             let tx = self.database.begin(&self.authority, &self.context).await?;
-            match record(part, approved, tx).await {
-                Ok(outcomes) => tell(part, &outcomes, report),
+            match record(part, round, approved, tx).await {
+                Ok(outcomes) => done.extend(tell(part, round, &outcomes, report)),
                 Err(error) if error.stops_everybody() => return Err(error),
                 Err(error) => match part {
+                    [(planned, _)] if matches!(error, Error::Conflict { .. }) => {
+                        report.conflicts.push(planned.change.id.clone());
+                    }
                     [(planned, _)] => report.failed.push((planned.change.id.clone(), error.chain())),
                     many => queue.extend(many.chunks(1)),
                 },
             }
         }
-        Ok(())
+        let steps: Vec<_> = done.iter().map(|planned| &planned.change.step).collect();
+        effects::settle(&steps, round, self.ports).await;
+        Ok(done)
     }
 
     /// What a turn leaves in the ledger beside its changes.
@@ -103,18 +132,22 @@ impl Applier<'_> {
     }
 }
 
-/// Runs of one kind, none longer than [`BATCH`].
+/// Runs of one kind, none longer than its batch may be.
 fn batches(changes: &[Planned]) -> impl Iterator<Item = &[Planned]> {
-    changes.chunk_by(|one, next| one.change.id.kind == next.change.id.kind).flat_map(|run| run.chunks(BATCH))
+    let runs = changes.chunk_by(|one, next| one.change.id.kind == next.change.id.kind);
+    runs.flat_map(|run| {
+        let is_slow = run.iter().any(|planned| effects::rounds(&planned.change.step) > 1);
+        run.chunks(if is_slow { SLOW_BATCH } else { BATCH })
+    })
 }
 
 /// Records one part of a batch: all of it, or nothing.
-async fn record(part: &[(&Planned, Receipt)], approved: &Approved, mut tx: Tx) -> Result<Vec<Recorded>> {
+async fn record(part: &[(&Planned, Receipt)], round: usize, approved: &Approved, mut tx: Tx) -> Result<Vec<Recorded>> {
     let mut outcomes = Vec::with_capacity(part.len());
     for (planned, receipt) in part {
-        let outcome = effects::record(&planned.change.step, receipt, &mut tx).await?;
+        let outcome = effects::record(&planned.change.step, round, receipt, &mut tx).await?;
         if outcome == Recorded::Done {
-            note(planned, approved, &mut tx).await?;
+            note(planned, round, approved, &mut tx).await?;
         }
         outcomes.push(outcome);
     }
@@ -122,25 +155,37 @@ async fn record(part: &[(&Planned, Receipt)], approved: &Approved, mut tx: Tx) -
     Ok(outcomes)
 }
 
-/// The journal and the ledger of one change, in its own transaction.
-async fn note(planned: &Planned, approved: &Approved, tx: &mut Tx) -> Result<()> {
+fn is_last(planned: &Planned, round: usize) -> bool {
+    round + 1 == effects::rounds(&planned.change.step)
+}
+
+/// The journal and the ledger of one round of a change, in its own transaction.
+async fn note(planned: &Planned, round: usize, approved: &Approved, tx: &mut Tx) -> Result<()> {
     let change = &planned.change;
-    let mut picture = json_change(change);
-    let reason = match (&change.reason, approved.force()) {
+    let told = effects::told(&change.step, round).unwrap_or_else(|| {
+        let mut picture = json_change(change);
+        Told {
+            action: change.action.name(),
+            before: picture["before"].take(),
+            after: picture["after"].take(),
+            reason: change.reason.clone(),
+        }
+    });
+    let reason = match (told.reason, approved.force()) {
         (Some(reason), Some(force)) => Some(format!("{reason} (forced: {})", force.reason)),
         (None, Some(force)) => Some(format!("forced: {}", force.reason)),
-        (reason, None) => reason.clone(),
+        (reason, None) => reason,
     };
     let entry = Entry {
         id: change.id.clone(),
         actor: change.actor.clone(),
-        action: change.action.name(),
-        before: Some(picture["before"].take()).filter(|before| !before.is_null()),
-        after: Some(picture["after"].take()),
+        action: told.action,
+        before: Some(told.before).filter(|before| !before.is_null()),
+        after: Some(told.after).filter(|after| !after.is_null()),
         reason,
     };
     journal::write(tx, &entry).await?;
-    if let Some(digest) = &planned.digest {
+    if let Some(digest) = planned.digest.as_ref().filter(|_| is_last(planned, round)) {
         ledger::applied(tx, &change.id, digest).await?;
         match planned.flap {
             Flap::None => {}
@@ -151,15 +196,40 @@ async fn note(planned: &Planned, approved: &Approved, tx: &mut Tx) -> Result<()>
     Ok(())
 }
 
-fn tell(part: &[(&Planned, Receipt)], outcomes: &[Recorded], report: &mut Report) {
+/// Notes how a part ended, and gives what was recorded.
+fn tell<'b>(
+    part: &[(&'b Planned, Receipt)],
+    round: usize,
+    outcomes: &[Recorded],
+    report: &mut Report,
+) -> Vec<&'b Planned> {
+    let mut done = Vec::with_capacity(part.len());
     for ((planned, receipt), outcome) in part.iter().zip(outcomes) {
         match outcome {
             Recorded::Done => {
                 effects::log(&planned.change, receipt);
                 report.minted.extend(receipt.attempt());
-                report.applied.push(change_line(&planned.change));
+                if is_last(planned, round) {
+                    report.applied.push(change_line(&planned.change));
+                }
+                done.push(*planned);
             }
             Recorded::Conflict => report.conflicts.push(planned.change.id.clone()),
         }
     }
+    done
+}
+
+/// What could not be done, why, and the way out, on one line.
+fn chain(error: &port::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        text.push_str(&format!(": {cause}"));
+        source = cause.source();
+    }
+    if let Some(hint) = error.hint() {
+        text.push_str(&format!("; {hint}"));
+    }
+    text
 }

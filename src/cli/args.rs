@@ -8,8 +8,9 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use crate::change::{ResourceId, span};
 use crate::kinds::parse_id;
 use crate::resource::host::{LONGEST_LIFE, SHORTEST_LIFE};
+use crate::resource::instance::InstanceId;
 
-/// Keeps sessions and their host GUIDs as the YAML files in Git say.
+/// Keeps sessions, host GUIDs and instance databases as the YAML files in Git say.
 ///
 /// Without a command: the daemon. It reads the desired state, plans, applies, watches, and does so again.
 #[derive(Debug, Parser)]
@@ -124,6 +125,9 @@ pub enum Verb {
     /// Work on hosts by hand
     #[command(subcommand)]
     Host(HostVerb),
+    /// Work on instances by hand
+    #[command(subcommand)]
+    Instance(InstanceVerb),
     /// Test connectivity and rights, step by step
     Doctor,
     /// Create or upgrade the schema (the embedded database: by itself)
@@ -170,7 +174,7 @@ impl Verb {
             Verb::Status | Verb::History { .. } | Verb::Config => true,
             // Always JSON.
             Verb::Schema => true,
-            Verb::Host(_) | Verb::Migrate(_) | Verb::Approve { .. } => false,
+            Verb::Host(_) | Verb::Instance(_) | Verb::Migrate(_) | Verb::Approve { .. } => false,
             Verb::Suspend(_) | Verb::Resume(_) | Verb::Completions { .. } => false,
         }
     }
@@ -266,6 +270,46 @@ pub enum HostVerb {
         /// Only list them
         #[arg(long)]
         dry_run: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum InstanceVerb {
+    /// Release an instance that waits for billing: dispatch its task
+    Provision {
+        /// The instance's id
+        #[arg(value_name = "ID", value_parser = super::instance::parse)]
+        id: InstanceId,
+        /// Who asks for it
+        #[arg(long, value_name = "NAME", value_parser = name, default_value = "Interactive User")]
+        by: String,
+    },
+    /// Try again what the worker could not do, with a new password
+    Retry {
+        /// The instance's id
+        #[arg(value_name = "ID", value_parser = super::instance::parse)]
+        id: InstanceId,
+        /// Who asks for it
+        #[arg(long, value_name = "NAME", value_parser = name, default_value = "Interactive User")]
+        by: String,
+    },
+    /// Give the place of a retired instance back; its database stays
+    Forget {
+        /// The instance's id
+        #[arg(value_name = "ID", value_parser = super::instance::parse)]
+        id: InstanceId,
+        /// Who asks for it
+        #[arg(long, value_name = "NAME", value_parser = name, default_value = "Interactive User")]
+        by: String,
+        /// The instance's name, typed again [default: asked for]
+        #[arg(long, value_name = "NAME")]
+        name: Option<String>,
+    },
+    /// Take an instance's credentials out of the hand-off and print them
+    Claim {
+        /// The instance's id
+        #[arg(value_name = "ID", value_parser = super::instance::parse)]
+        id: InstanceId,
     },
 }
 

@@ -3,6 +3,7 @@
 mod args;
 mod check;
 mod host;
+mod instance;
 mod journal;
 mod print;
 mod run;
@@ -98,6 +99,7 @@ async fn command(verb: &Verb, config: Config, format: Format, terminal: Terminal
         Verb::Validate => check::validate(&config, format, terminal).await,
         Verb::Explain { id } => check::explain(&World::open(config)?, id, format).await,
         Verb::Host(verb) => host::host(&World::open(config)?, verb, terminal).await,
+        Verb::Instance(verb) => instance::instance(&World::open(config)?, verb, terminal).await,
         Verb::Doctor => setup::doctor(&World::open(config)?, format).await,
         Verb::Migrate(args) => setup::migrate(config, args).await,
         Verb::Approve { digest, reason } => journal::approve(&World::open(config)?, digest, reason).await,

@@ -12,7 +12,7 @@ use crate::turn::World;
 
 pub async fn doctor(world: &World, format: Format) -> Result<u8> {
     only(format, &[Format::Text, Format::Json])?;
-    let steps = working("examining", doctor::examine(&world.database)).await;
+    let steps = working("examining", world.examine()).await;
     let (environment, server) = (world.guard.environment().to_string(), world.database.admitted().server());
     match format {
         Format::Json => {
@@ -25,11 +25,14 @@ pub async fn doctor(world: &World, format: Format) -> Result<u8> {
             out(&format!("environment {environment} · {}\n{steps}", printable(server)))?;
         }
     }
-    match steps.into_iter().find_map(|step| step.outcome.err()) {
+    let failed = steps.into_iter().find_map(|step| Some((step.name, step.outcome.err()?)));
+    match failed {
         None => Ok(0),
-        Some(trouble) => {
+        Some((name, trouble)) => {
+            let outside = matches!(name.as_str(), "hand-off" | "broker" | "results") || name.starts_with("server ");
+            let trouble_with = if outside { format!("the {name}") } else { "the database".to_owned() };
             let mend = Some(trouble.mend).filter(|mend| !mend.is_empty());
-            Err(Failure::error("the database cannot be used as it is").hints(mend))
+            Err(Failure::error(format!("{} cannot be used as it is", trouble_with)).hints(mend))
         }
     }
 }

@@ -12,6 +12,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::given::{Form, Given, Origin};
+use super::pools::{POOLS, Pool, variable};
 use super::settings::{self, Secrecy, TABLE};
 use super::{Entry, Problem, shown};
 
@@ -48,6 +49,7 @@ pub(super) struct File {
     pub(super) named: bool,
     pub(super) given: BTreeMap<&'static str, Given>,
     pub(super) environments: Vec<Environment>,
+    pub(super) pools: Vec<Pool>,
 }
 
 impl File {
@@ -105,6 +107,8 @@ impl Reader<'_> {
             let section = format!("{key}.");
             if key == ENVIRONMENTS {
                 self.environments(value);
+            } else if key == POOLS {
+                self.pools(value);
             } else if let Some(setting) = settings::find(&key) {
                 self.setting(setting, value);
             } else if TABLE.iter().any(|setting| setting.key.starts_with(&section)) {
@@ -176,6 +180,50 @@ impl Reader<'_> {
         }
     }
 
+    /// `[pools.NAME]` with `url_file = "…"`.
+    fn pools(&mut self, value: &Spanned<DeValue<'_>>) {
+        let DeValue::Table(pools) = value.get_ref() else {
+            return self.problem(value.span(), "pools must be sections, such as [pools.pool-1]");
+        };
+        for (name, value) in pools {
+            let key = format!("{POOLS}.{}", name.get_ref());
+            let letters =
+                |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || "._-".contains(letter);
+            if name.get_ref().len() > 63
+                || !name.get_ref().starts_with(|first: char| first.is_ascii_lowercase() || first.is_ascii_digit())
+                || !name.get_ref().chars().all(letters)
+            {
+                let what = format!(
+                    "the pool's name {} must be at most 63 lower-case letters, digits, `.`, `_` and `-`",
+                    shown(name.get_ref())
+                );
+                self.problem(name.span(), &what);
+            }
+            if let Some(twin) = self.file.pools.iter().find(|pool| variable(&pool.name) == variable(name.get_ref())) {
+                let what =
+                    format!("{key} would share the variable {} with {POOLS}.{}", variable(&twin.name), twin.name);
+                self.problem(name.span(), &what);
+            }
+            let inner = value.get_ref().as_table();
+            for unknown in inner.iter().flat_map(|inner| inner.keys()).filter(|inner| inner.get_ref() != "url_file") {
+                let what = format!(
+                    "{} is not a key of [{key}]; it has only url_file, and {} holds the URL itself",
+                    shown(unknown.get_ref()),
+                    variable(name.get_ref())
+                );
+                self.problem(unknown.span(), &what);
+            }
+            let file = inner.and_then(|inner| inner.get("url_file"));
+            match file.and_then(|file| Some((file.span(), file.get_ref().as_str().filter(|file| !file.is_empty())?))) {
+                Some((span, file)) => {
+                    let file = self.base.map_or_else(|| file.into(), |base| base.join(file));
+                    self.file.pools.push(Pool { name: name.to_string(), file, origin: self.origin(span) });
+                }
+                None => self.problem(name.span(), &format!("{key} has no url_file: url_file = \"…\"")),
+            }
+        }
+    }
+
     fn unknown(&mut self, span: Range<usize>, key: &str) {
         let similar = similar(key).map(|similar| format!("; did you mean {similar}?")).unwrap_or_default();
         self.problem(span, &format!("there is no setting {}{similar}", shown(key)));
@@ -204,7 +252,7 @@ fn catalogs(value: &DeValue<'_>) -> Option<Vec<String>> {
 /// The setting that was probably meant: one in another section, or one a few letters away.
 fn similar(key: &str) -> Option<&'static str> {
     const FAR: usize = 3;
-    let keys = || TABLE.iter().map(|setting| setting.key).chain([ENVIRONMENTS]);
+    let keys = || TABLE.iter().map(|setting| setting.key).chain([ENVIRONMENTS, POOLS]);
     let last = key.rsplit('.').next().unwrap_or(key);
     let elsewhere = keys().find(|known| known.rsplit('.').next() == Some(last));
     elsewhere.or_else(|| {

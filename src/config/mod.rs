@@ -6,6 +6,7 @@
 
 mod file;
 mod given;
+mod pools;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -18,6 +19,7 @@ use std::time::Duration;
 use crate::change::{Source, quoted};
 use crate::port::keys::KeySource;
 use crate::port::private;
+use crate::port::task::{Arguments, Credentials, Style};
 use crate::secret::Secret;
 
 use file::File;
@@ -77,6 +79,22 @@ pub struct Config {
     pub allow_insecure: bool,
     /// Further environments and the catalogs that each may touch, as the configuration file lists them.
     pub environments: Vec<(String, Vec<String>)>,
+    /// `None`: secrets wait in the data directory.
+    pub redis_url: Option<Secret>,
+    pub redis_prefix: String,
+    /// 100 ms to 5 min.
+    pub redis_timeout: Duration,
+    /// The same as `redis_url` where nothing else is said; `None`: no task can be dispatched.
+    pub broker_url: Option<Secret>,
+    /// `None`: nobody says what became of tasks.
+    pub result_url: Option<Secret>,
+    pub celery: Style,
+    /// How long an instance's credentials wait for their reader. 1 s to 30 days.
+    pub credentials_life: Duration,
+    /// The only catalog that an admin URL may name.
+    pub pool_catalog: String,
+    /// Admin URLs of servers, by the names that state files know them by.
+    pools: Vec<pools::Pool>,
     pub log_format: LogFormat,
     pub log_level: tracing::Level,
     /// The configuration file that was read, and whether it was named or found by default.
@@ -158,6 +176,11 @@ struct Draft {
     url_file: Option<PathBuf>,
     keys: Option<(Secret, String)>,
     keys_file: Option<PathBuf>,
+    redis_file: Option<PathBuf>,
+    broker_file: Option<PathBuf>,
+    result_file: Option<PathBuf>,
+    by_reference: bool,
+    reference_life: Duration,
 }
 
 /// Gathers the settings.
@@ -194,6 +217,7 @@ pub fn load(
     settle_rivals(&mut given, &mut problems);
 
     let environments: Vec<Entry> = file.environments.iter().map(file::Environment::shown).collect();
+    let pools: Vec<Entry> = file.pools.iter().map(|pool| pool.shown(&env)).collect();
     let mut draft = Draft::new(file);
     for (setting, given) in TABLE.iter().zip(&given) {
         let taken = if given.is_rule() { Ok(()) } else { (setting.take)(&mut draft, given) };
@@ -203,6 +227,7 @@ pub fn load(
         draft.config.shown.push(given.shown(setting));
     }
     draft.config.shown.extend(environments);
+    draft.config.shown.extend(pools);
     let config = draft.finish(&given, cwd, &mut problems);
     problems.sort_by_key(|problem| problem.order);
     if problems.is_empty() { Ok(config) } else { Err(ConfigError(problems)) }
@@ -224,7 +249,7 @@ fn settle_rivals(given: &mut [Given], problems: &mut Vec<Problem>) {
                 continue;
             }
         };
-        given[weaker] = Given::fallback(&TABLE[weaker]);
+        given[weaker] = Given::fallback(TABLE[weaker]);
     }
 }
 
@@ -254,6 +279,20 @@ impl Draft {
             journal_retention: None,
             allow_insecure: false,
             environments: file.environments.iter().map(|one| (one.name.clone(), one.catalogs.clone())).collect(),
+            redis_url: None,
+            redis_prefix: String::new(),
+            redis_timeout: Duration::ZERO,
+            broker_url: None,
+            result_url: None,
+            celery: Style {
+                task: String::new(),
+                queue: String::new(),
+                arguments: Arguments::Positional,
+                credentials: Credentials::Inline,
+            },
+            credentials_life: Duration::ZERO,
+            pool_catalog: String::new(),
+            pools: file.pools,
             log_format: LogFormat::Text,
             log_level: tracing::Level::INFO,
             file: file.path,
@@ -261,12 +300,23 @@ impl Draft {
             warnings: Vec::new(),
             shown: Vec::new(),
         };
-        Self { config, source: None, url_file: None, keys: None, keys_file: None }
+        Self {
+            config,
+            source: None,
+            url_file: None,
+            keys: None,
+            keys_file: None,
+            redis_file: None,
+            broker_file: None,
+            result_file: None,
+            by_reference: false,
+            reference_life: Duration::ZERO,
+        }
     }
 
     /// Decides what depends on more than one setting.
     fn finish(self, given: &[Given], cwd: &Path, problems: &mut Vec<Problem>) -> Config {
-        let Draft { mut config, source, url_file, keys, keys_file } = self;
+        let Draft { mut config, source, url_file, keys, keys_file, redis_file, broker_file, result_file, .. } = self;
         let origin = |key: &str| {
             let found = TABLE.iter().zip(given).find(|(setting, _)| setting.key == key);
             found.map_or(&Origin::Default, |(_, given)| &given.origin)
@@ -278,16 +328,24 @@ impl Draft {
             let strongest = std::cmp::max_by_key(origin("debounce"), origin("debounce_max"), |origin| origin.rank());
             problems.push(Problem::new(strongest, "debounce must not be longer than debounce_max"));
         }
-        if let Some(path) = url_file {
+        let from_file = |key: &str, path: Option<PathBuf>, url: &mut Option<Secret>, problems: &mut Vec<Problem>| {
+            let Some(path) = path else { return };
             match read_url(&cwd.join(&path)) {
-                Ok(url) => config.database_url = Some(url),
+                Ok(read) => *url = Some(read),
                 Err(what) => {
                     // Masked, for it may be the URL itself that was put here by mistake.
                     let path = url::masked(&path.display().to_string());
-                    let what = format!("database.url_file names {path}, which {what}");
-                    problems.push(Problem::new(origin("database.url_file"), what));
+                    problems.push(Problem::new(origin(key), format!("{key} names {path}, which {what}")));
                 }
             }
+        };
+        from_file("database.url_file", url_file, &mut config.database_url, problems);
+        from_file("redis.url_file", redis_file, &mut config.redis_url, problems);
+        from_file("celery.broker_url_file", broker_file, &mut config.broker_url, problems);
+        from_file("celery.result_url_file", result_file, &mut config.result_url, problems);
+        config.broker_url = config.broker_url.or_else(|| config.redis_url.clone());
+        if self.by_reference {
+            config.celery.credentials = Credentials::Reference { life: self.reference_life };
         }
         config.host_keys = match (keys, keys_file) {
             (Some((keys, origin)), _) => KeySource::Given { keys, origin },

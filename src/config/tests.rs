@@ -257,7 +257,7 @@ fn environments_are_listed_with_their_catalogs() {
 
 #[test]
 fn the_table_names_each_setting_by_one_rule() {
-    for setting in &TABLE {
+    for setting in TABLE.iter() {
         let rule = format!("RECONCILE_{}", setting.key.to_ascii_uppercase().replace('.', "_"));
         assert_eq!(setting.variable, rule);
         assert_eq!(TABLE.iter().filter(|other| other.key == setting.key).count(), 1, "{}", setting.key);

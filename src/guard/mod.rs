@@ -14,12 +14,14 @@
 mod file;
 mod inherited;
 mod policy;
+mod pool;
 mod refusal;
 mod url;
 
 pub use file::{Place, companion};
 pub use inherited::{leaking, shed};
 pub use policy::{Catalog, Environment, Policy};
+pub use pool::PoolTarget;
 pub use refusal::{Details, Fact, Refusal};
 pub use url::{PostgresTarget, SqliteTarget, SslMode, Target, Transport};
 

@@ -1,11 +1,11 @@
 //! The plan: computed by one pure function from what is desired, what is observed, and the time.
 
 pub mod budget;
+pub mod pools;
 pub mod render;
 #[cfg(test)]
 mod tests;
 
-use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
@@ -14,10 +14,10 @@ use sha2::{Digest, Sha256};
 
 use crate::change::{Action, Blocked, Change, Origin, ResourceId, Revision};
 use crate::kinds::{Desired, Observed, Step};
-use crate::resource::host::Host;
-use crate::resource::host::diff::{Scope, SessionState};
+use crate::resource::host::diff::SessionState;
+use crate::resource::instance::placement::Considered;
 use crate::resource::session::SessionId;
-use crate::resource::{Asked, Declared, Resource, Verdict, digest, hex};
+use crate::resource::{Asked, Declared, Needs, Resource, Verdict, digest, hex, host, instance, server};
 
 /// A drift that had to be put right this many turns in a row is left alone.
 pub const FLAPPING: i64 = 3;
@@ -58,6 +58,10 @@ pub struct Terms {
     /// Plan this one resource only.
     pub target: Option<ResourceId>,
     pub keys: Keys,
+    /// The hand-off seals what it keeps with a key of the same ring.
+    pub is_handoff_sealed: bool,
+    /// There is a broker for tasks.
+    pub has_broker: bool,
 }
 
 /// What is known of the keys that host GUIDs are hashed with.
@@ -88,6 +92,8 @@ pub struct Plan {
     pub unmanaged: u64,
     /// Declared resources that exist already, by kind: what the budget is a share of.
     pub managed: BTreeMap<&'static str, u64>,
+    /// How the servers were judged for each instance that looked for one.
+    pub considered: BTreeMap<ResourceId, Vec<Considered>>,
 }
 
 /// A change, and what is to be noted when it is applied.
@@ -137,7 +143,13 @@ impl Plan {
             unchanged: 0,
             unmanaged: 0,
             managed: BTreeMap::new(),
+            considered: BTreeMap::new(),
         }
+    }
+
+    /// A plan that changes nothing: for whoever asks what is there.
+    pub fn of_nothing(header: Header, now: DateTime<Utc>) -> Self {
+        Plan::empty(header, now)
     }
 
     /// The plan of a command by hand: one change, which leaves no wish behind.
@@ -179,27 +191,14 @@ impl Plan {
 
 /// Computes the plan. Pure: the same pictures and the same time give the same plan.
 pub fn plan(header: Header, desired: &Desired, observed: &Observed, ledger: &Ledger, terms: &Terms) -> Plan {
-    let schedule_left = Cell::new(terms.schedule_limit);
-    let mut draft = Draft { plan: Plan::empty(header, terms.now), ledger, terms, schedule_left: &schedule_left };
+    let mut draft = Draft { plan: Plan::empty(header, terms.now), observed, ledger, terms };
     draft.kind(&desired.sessions, &observed.sessions, &mut (), Step::Session);
-    let created: HashSet<SessionId> =
-        draft.plan.changes.iter().filter_map(|planned| planned.change.step.session()).collect();
-    let state = |id: SessionId| match observed.sessions.get(&id) {
-        Some(session) => SessionState::Present { live: session.is_live(terms.now) },
-        None if created.contains(&id) => SessionState::Present { live: false },
-        None if desired.sessions.contains_key(&id) => SessionState::Waiting,
-        None => SessionState::Missing { near: nearest(id, observed) },
-    };
-    let actor = draft.plan.header.actor.clone();
-    let mut scope = Scope {
-        now: terms.now,
-        actor: &actor,
-        claim_life: terms.claim_life,
-        session: &state,
-        schedule_left: &schedule_left,
-    };
-    draft.kind(&desired.hosts, &observed.hosts, &mut scope, |step| Step::Host(Box::new(step)));
+    draft.hosts(desired);
+    let mut scope = server::diff::Scope { observed: &observed.servers };
+    draft.kind(&desired.servers, &observed.servers, &mut scope, |step| Step::Server(Box::new(step)));
+    draft.instances(desired);
     draft.retired_keys(desired, observed);
+    draft.fills(desired);
     draft.plan
 }
 
@@ -214,13 +213,48 @@ pub fn nearest(id: SessionId, observed: &Observed) -> Vec<SessionId> {
 
 struct Draft<'a> {
     plan: Plan,
+    observed: &'a Observed,
     ledger: &'a Ledger,
     terms: &'a Terms,
-    /// Scheduled rotations that this turn may still do.
-    schedule_left: &'a Cell<u64>,
 }
 
 impl Draft<'_> {
+    fn hosts(&mut self, desired: &Desired) {
+        let observed = self.observed;
+        let created: HashSet<SessionId> =
+            self.plan.changes.iter().filter_map(|planned| planned.change.step.session()).collect();
+        let now = self.terms.now;
+        let state = |id: SessionId| match observed.sessions.get(&id) {
+            Some(session) => SessionState::Present { live: session.is_live(now) },
+            None if created.contains(&id) => SessionState::Present { live: false },
+            None if desired.sessions.contains_key(&id) => SessionState::Waiting,
+            None => SessionState::Missing { near: nearest(id, observed) },
+        };
+        let actor = self.plan.header.actor.clone();
+        let mut scope = host::diff::Scope {
+            now,
+            actor: &actor,
+            claim_life: self.terms.claim_life,
+            session: &state,
+            schedule_left: self.terms.schedule_limit,
+        };
+        self.kind(&desired.hosts, &observed.hosts, &mut scope, |step| Step::Host(Box::new(step)));
+    }
+
+    fn instances(&mut self, desired: &Desired) {
+        let environment = self.plan.header.environment.clone();
+        let mut scope = instance::diff::Scope {
+            environment: &environment,
+            servers: pools::candidates(&self.plan, desired, self.observed),
+            taken: pools::taken(self.observed),
+            has_broker: self.terms.has_broker,
+            considered: BTreeMap::new(),
+        };
+        self.kind(&desired.instances, &self.observed.instances, &mut scope, |step| Step::Instance(Box::new(step)));
+        let named = |(key, considered)| (ResourceId::new(instance::KIND, key), considered);
+        self.plan.considered = scope.considered.into_iter().map(named).collect();
+    }
+
     fn kind<R: Resource>(
         &mut self,
         desired: &BTreeMap<R::Key, Declared<R>>,
@@ -244,7 +278,16 @@ impl Draft<'_> {
             match R::diff(&asked, scope) {
                 Verdict::InSync => self.in_sync(id, wish.digest),
                 Verdict::Blocked(blocked) => self.plan.blocked.push(blocked),
-                Verdict::Change(change) => self.change(change.map_step(wrap), wish),
+                Verdict::Change(change) => {
+                    let flap = self.flap(&change, &wish);
+                    if let Some(blocked) = self.held(&change, R::needs(&change.step), &wish, flap) {
+                        R::withdraw(&change, scope);
+                        self.plan.blocked.push(blocked);
+                        continue;
+                    }
+                    let change = change.map_step(wrap);
+                    self.plan.changes.push(Planned { change, digest: Some(wish.digest), flap });
+                }
             }
         }
         if self.terms.target.is_none() {
@@ -271,24 +314,17 @@ impl Draft<'_> {
         }
     }
 
-    fn change(&mut self, change: Change<Step>, wish: Wish) {
-        let flap = match (change.origin, self.ledger.flaps.get(&key(&change.id))) {
+    fn flap<S>(&self, change: &Change<S>, wish: &Wish) -> Flap {
+        match (change.origin, self.ledger.flaps.get(&key(&change.id))) {
             (Origin::Intended, None) => Flap::None,
             (Origin::Intended, Some(_)) => Flap::Over,
             (Origin::Drift, Some((digest, turns))) if *digest == wish.digest => Flap::Turns(turns + 1),
             (Origin::Drift, _) => Flap::Turns(1),
-        };
-        if let Some(blocked) = self.held(&change, &wish, flap) {
-            // Its place in this turn goes to the next in line, or those that are held would keep all others waiting.
-            self.schedule_left.update(|left| left + u64::from(change.is_scheduled));
-            self.plan.blocked.push(blocked);
-            return;
         }
-        self.plan.changes.push(Planned { change, digest: Some(wish.digest), flap });
     }
 
     /// Why a change that could be made is not: somebody said so, or it does not last.
-    fn held(&self, change: &Change<Step>, wish: &Wish, flap: Flap) -> Option<Blocked> {
+    fn held<S>(&self, change: &Change<S>, needs: Needs, wish: &Wish, flap: Flap) -> Option<Blocked> {
         let id = &change.id;
         let blocked = |reason: String, hint: String| Some(Blocked { id: id.clone(), reason, hint });
         let suspended = &self.ledger.suspended;
@@ -302,8 +338,16 @@ impl Draft<'_> {
         if let Some(place) = wish.protected.as_ref().filter(|_| change.action != Action::Create) {
             return blocked(format!("it is protected in {place}"), "take `protect: true` away to change it".to_owned());
         }
-        if let (true, Keys::Unusable { reason, hint }) = (change.step.mints(), &self.terms.keys) {
+        let needs_key = needs.key || (needs.handoff && self.terms.is_handoff_sealed);
+        if let (true, Keys::Unusable { reason, hint }) = (needs_key, &self.terms.keys) {
             return blocked(reason.clone(), hint.clone());
+        }
+        let waits = || "it goes on by itself when that answers; see `reconcile doctor`".to_owned();
+        if let (true, Some(trouble)) = (needs.handoff, &self.observed.handoff_trouble) {
+            return blocked(format!("the hand-off cannot be used now: {trouble}"), waits());
+        }
+        if let (true, Some(trouble)) = (needs.broker, &self.observed.broker_trouble) {
+            return blocked(format!("the broker cannot be used now: {trouble}"), waits());
         }
         if matches!(flap, Flap::Turns(turns) if turns > FLAPPING) {
             let reason = format!("it is flapping: somebody undid this change {FLAPPING} turns in a row");
@@ -319,7 +363,7 @@ impl Draft<'_> {
             Keys::Made | Keys::Unusable { .. } => &[],
         };
         for (session, host) in desired.hosts.keys().filter_map(|id| Some((id, observed.hosts.get(id)?))) {
-            let id = ResourceId::new(Host::KIND, session);
+            let id = ResourceId::new(host::KIND, session);
             if self.terms.target.as_ref().is_some_and(|target| *target != id) || !host.is_active {
                 continue;
             }
@@ -334,6 +378,17 @@ impl Draft<'_> {
             }
             if host.expires_at.is_some_and(|expires| expires <= self.terms.now) {
                 self.plan.notes.push((id, "its GUID has expired; raise rotation for a new one".to_owned()));
+            }
+        }
+    }
+}
+
+impl Draft<'_> {
+    /// Servers that are nearly full, cannot be asked, or stand in no file and hold something.
+    fn fills(&mut self, desired: &Desired) {
+        for (id, note) in pools::notes(&self.plan, desired, self.observed) {
+            if self.terms.target.as_ref().is_none_or(|target| *target == id) {
+                self.plan.notes.push((id, note));
             }
         }
     }

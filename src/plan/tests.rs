@@ -3,6 +3,7 @@
 mod fairness;
 mod hosts;
 mod limits;
+mod pools;
 mod rendering;
 
 use std::sync::Arc;
@@ -43,6 +44,8 @@ impl Story {
             schedule_limit: 100,
             target: None,
             keys: Keys::Known(vec!["new".to_owned(), "old".to_owned()]),
+            is_handoff_sealed: true,
+            has_broker: true,
         };
         Self { desired, observed: Observed::default(), ledger: Ledger::default(), terms }
     }

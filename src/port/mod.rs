@@ -1,21 +1,36 @@
-//! The rest of the world: where keys come from, and where a secret waits for its one reader.
+//! The rest of the world: where keys come from, where a secret waits for its one reader, the servers on which
+//! customers' databases lie, and the broker of provisioning tasks.
 //!
-//! Nothing here decides. Reading halves (`KeySource::open_existing`, `handoff::Probe`) leave no trace, so that a
-//! preview may use them; whatever changes the world is asked for by the one who applies.
+//! Nothing here decides. Reading halves (`KeySource::open_existing`, `handoff::Probe`, `Pool::look`,
+//! `Dispatcher::sent`) leave no trace, so that a preview may use them; whatever changes the world is asked for by the
+//! one who applies.
 
 pub mod guid;
 pub mod handoff;
 pub mod keys;
+pub mod pool;
 pub mod private;
 pub mod redis;
 pub mod task;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use guid::NoRandomness;
 use handoff::{HandOff, HandOffError};
 use keys::{KeyRing, KeySource, SourceError};
+use pool::{Pool, PoolError};
+use task::{Dispatcher, TaskError};
+
+/// Where secrets are to wait.
+#[derive(Clone)]
+pub enum Shelf {
+    /// Below the data directory, sealed with a key of the ring.
+    Embedded,
+    Redis(redis::Redis),
+}
 
 /// What making and reading secrets needs.
 pub struct Secrets {
@@ -26,6 +41,11 @@ pub struct Secrets {
 /// The world outside, as whoever applies uses it. That a part of it cannot be had stops only what needs it.
 pub struct Ports {
     secrets: Result<Secrets, Arc<SourceError>>,
+    handoff: Result<HandOff, Arc<SourceError>>,
+    pools: BTreeMap<String, Result<Pool, String>>,
+    dispatcher: Option<Dispatcher>,
+    credentials_life: Duration,
+    fencing: i64,
 }
 
 /// Why a port did not do what it was asked for.
@@ -35,8 +55,22 @@ pub enum Error {
     Keys(#[from] Arc<SourceError>),
     #[error(transparent)]
     HandOff(#[from] Arc<HandOffError>),
+    #[error(transparent)]
+    Pool(#[from] Arc<PoolError>),
+    #[error(transparent)]
+    Task(#[from] Arc<TaskError>),
+    /// The server cannot be administered, and why.
+    #[error("{0}")]
+    NoPool(String),
+    #[error("no broker of tasks is configured")]
+    NoBroker,
+    /// A name that cannot be one of ours.
+    #[error("{0}")]
+    Name(String),
     #[error("the operating system gave no random bytes")]
     Random,
+    #[error("the work was interrupted")]
+    Interrupted,
 }
 
 impl Error {
@@ -45,7 +79,10 @@ impl Error {
         match self {
             Error::Keys(error) => Some(error.hint()),
             Error::HandOff(error) => error.hint(),
-            Error::Random => None,
+            Error::Pool(error) => error.hint(),
+            Error::Task(error) => error.hint(),
+            Error::NoBroker => Some("set celery.broker_url (or redis.url)".to_owned()),
+            Error::NoPool(_) | Error::Name(_) | Error::Random | Error::Interrupted => None,
         }
     }
 }
@@ -56,46 +93,120 @@ impl From<HandOffError> for Error {
     }
 }
 
+impl From<PoolError> for Error {
+    fn from(error: PoolError) -> Self {
+        Error::Pool(Arc::new(error))
+    }
+}
+
+impl From<TaskError> for Error {
+    fn from(error: TaskError) -> Self {
+        Error::Task(Arc::new(error))
+    }
+}
+
 impl From<NoRandomness> for Error {
     fn from(_: NoRandomness) -> Self {
         Error::Random
     }
 }
 
+/// Whether a key may be made where there is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Minting {
+    /// Something is to be sealed or hashed.
+    Yes,
+    No,
+}
+
 impl Ports {
-    /// For changes that mint secrets: a key is made where there is none and one may be made.
-    pub fn minting(keys: &KeySource, data_dir: &Path) -> Self {
-        let opened = keys.open_or_create().map_err(Arc::new).map(|opened| {
-            if let Some(path) = opened.made {
-                tracing::warn!("a host key was made in {}: keep it safe, and in no repository", path.display());
-            }
-            Secrets::new(opened.ring, data_dir)
-        });
-        Self { secrets: opened }
+    /// The ports with nothing but keys and the hand-off. When minting, a key is made where there is none and one may be
+    /// made.
+    pub fn new(keys: &KeySource, data_dir: &Path, shelf: &Shelf, minting: Minting) -> Self {
+        let secrets = match minting {
+            Minting::No => Secrets::existing(keys, data_dir, shelf),
+            Minting::Yes => keys.open_or_create().map_err(Arc::new).map(|opened| {
+                if let Some(path) = opened.made {
+                    tracing::warn!("a host key was made in {}: keep it safe, and in no repository", path.display());
+                }
+                Secrets::new(opened.ring, data_dir, shelf)
+            }),
+        };
+        let handoff = match shelf {
+            // Redis keeps secrets without a key of ours.
+            Shelf::Redis(redis) => Ok(HandOff::redis(redis.clone())),
+            Shelf::Embedded => match &secrets {
+                Ok(secrets) => Ok(secrets.handoff.clone()),
+                Err(error) => Err(Arc::clone(error)),
+            },
+        };
+        let (pools, dispatcher) = (BTreeMap::new(), None);
+        Self { secrets, handoff, pools, dispatcher, credentials_life: Duration::ZERO, fencing: 0 }
     }
 
-    /// The ports, for changes that mint nothing: no key is made for them.
-    pub fn plain(keys: &KeySource, data_dir: &Path) -> Self {
-        Self { secrets: Secrets::existing(keys, data_dir) }
+    /// With what instances need: the servers by name, the broker, how long credentials wait, and the applier's fencing
+    /// number.
+    #[must_use]
+    pub fn with_pools(
+        self,
+        pools: BTreeMap<String, Result<Pool, String>>,
+        dispatcher: Option<Dispatcher>,
+        credentials_life: Duration,
+        fencing: i64,
+    ) -> Self {
+        Self { pools, dispatcher, credentials_life, fencing, ..self }
     }
 
     /// Errors: there are no keys to make secrets with.
     pub fn secrets(&self) -> Result<&Secrets, Error> {
         self.secrets.as_ref().map_err(|error| Error::Keys(Arc::clone(error)))
     }
+
+    /// Errors: the embedded hand-off has no keys to seal with.
+    pub fn handoff(&self) -> Result<&HandOff, Error> {
+        self.handoff.as_ref().map_err(|error| Error::Keys(Arc::clone(error)))
+    }
+
+    /// The server of that name. Errors: why it cannot be administered.
+    pub fn pool(&self, server: &str) -> Result<Pool, Error> {
+        match self.pools.get(server) {
+            Some(Ok(pool)) => Ok(pool.clone()),
+            Some(Err(why)) => Err(Error::NoPool(why.clone())),
+            None => Err(Error::NoPool(format!("the server {server} is not known"))),
+        }
+    }
+
+    /// Errors: no broker is configured.
+    pub fn dispatcher(&self) -> Result<&Dispatcher, Error> {
+        self.dispatcher.as_ref().ok_or(Error::NoBroker)
+    }
+
+    /// How long credentials wait for their reader.
+    pub fn credentials_life(&self) -> Duration {
+        self.credentials_life
+    }
+
+    /// The applier's fencing number, which stands in the mark of every role that it has worked on.
+    pub fn fencing(&self) -> i64 {
+        self.fencing
+    }
 }
 
 impl Secrets {
-    fn new(ring: KeyRing, data_dir: &Path) -> Self {
+    fn new(ring: KeyRing, data_dir: &Path, shelf: &Shelf) -> Self {
         let keys = Arc::new(ring);
-        Self { handoff: HandOff::embedded(data_dir, Arc::clone(&keys)), keys }
+        let handoff = match shelf {
+            Shelf::Embedded => HandOff::embedded(data_dir, Arc::clone(&keys)),
+            Shelf::Redis(redis) => HandOff::redis(redis.clone()),
+        };
+        Self { handoff, keys }
     }
 
     /// With the keys that are there; makes nothing.
-    pub fn existing(keys: &KeySource, data_dir: &Path) -> Result<Self, Arc<SourceError>> {
+    pub fn existing(keys: &KeySource, data_dir: &Path, shelf: &Shelf) -> Result<Self, Arc<SourceError>> {
         let ring = keys.open_existing().map_err(Arc::new)?;
         let ring = ring.ok_or_else(|| Arc::new(SourceError::NoneYet));
-        ring.map(|ring| Self::new(ring, data_dir))
+        ring.map(|ring| Self::new(ring, data_dir, shelf))
     }
 }
 

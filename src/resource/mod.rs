@@ -4,6 +4,8 @@
 //! pure), and how the change is made so (its `rows` inside the database, its `mint` or the like outside of it).
 
 pub mod host;
+pub mod instance;
+pub mod server;
 pub mod session;
 
 use std::fmt::Display;
@@ -38,6 +40,17 @@ pub enum Verdict<S> {
     Blocked(Blocked),
 }
 
+/// What performing a step needs of the world outside.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Needs {
+    /// A key to hash a host's GUID with.
+    pub key: bool,
+    /// The place where secrets wait for their reader.
+    pub handoff: bool,
+    /// The broker of tasks.
+    pub broker: bool,
+}
+
 /// What the planner sees of a kind. The implementing type is the desired state itself.
 ///
 /// Guarantees: `diff` is pure; a change that was performed and recorded is answered with [`Verdict::InSync`] next time.
@@ -58,6 +71,14 @@ pub trait Resource: Sized {
     fn managed(&self) -> Vec<(&'static str, Value)>;
 
     fn diff(asked: &Asked<'_, Self>, scope: &mut Self::Scope<'_>) -> Verdict<Self::Step>;
+
+    /// What must be usable for a step to be performed.
+    fn needs(_step: &Self::Step) -> Needs {
+        Needs::default()
+    }
+
+    /// Gives back to the scope what a change has taken from it: the change is held, and another may have its place.
+    fn withdraw(_change: &Change<Self::Step>, _scope: &mut Self::Scope<'_>) {}
 }
 
 /// A digest of what a file means for one resource: equal digests, equal wishes. 32 hexadecimal digits.

@@ -54,7 +54,46 @@ const COLUMNS: &[Column] = &[
     added("host_sessions", "previous_hash", "TEXT", "VARCHAR(128)"),
     added("host_sessions", "previous_key_id", "TEXT", "TEXT"),
     added("host_sessions", "previous_valid_until", "TEXT", "TIMESTAMPTZ"),
+    essential("db_servers", "id"),
+    essential("db_servers", "name"),
+    essential("db_servers", "host"),
+    added("db_servers", "port", "INTEGER NOT NULL DEFAULT 5432", "BIGINT NOT NULL DEFAULT 5432"),
+    added("db_servers", "server_type", "TEXT NOT NULL DEFAULT 'shared'", "TEXT NOT NULL DEFAULT 'shared'"),
+    essential("db_servers", "max_instances"),
+    added("db_servers", "current_instances", "INTEGER NOT NULL DEFAULT 0", "BIGINT NOT NULL DEFAULT 0"),
+    added("db_servers", "status", "TEXT NOT NULL DEFAULT 'active'", "TEXT NOT NULL DEFAULT 'active'"),
+    added("db_servers", "health_status", "TEXT NOT NULL DEFAULT 'unknown'", "TEXT NOT NULL DEFAULT 'unknown'"),
+    added("db_servers", "priority", "INTEGER NOT NULL DEFAULT 100", "BIGINT NOT NULL DEFAULT 100"),
+    added("db_servers", "last_allocated_at", "TEXT", "TIMESTAMPTZ"),
+    added("db_servers", "created_at", EPOCH, EPOCH_PG),
+    added("db_servers", "updated_at", EPOCH, EPOCH_PG),
+    essential("instances", "id"),
+    essential("instances", "customer_id"),
+    added("instances", "subscription_id", "TEXT", "UUID"),
+    essential("instances", "name"),
+    added("instances", "plan_tier", "TEXT NOT NULL DEFAULT 'standard'", "TEXT NOT NULL DEFAULT 'standard'"),
+    added("instances", "status", "TEXT NOT NULL DEFAULT 'active'", "TEXT NOT NULL DEFAULT 'active'"),
+    added("instances", "provisioning_status", "TEXT NOT NULL DEFAULT 'ready'", "TEXT NOT NULL DEFAULT 'ready'"),
+    added("instances", "db_server_id", "TEXT", "UUID"),
+    added("instances", "db_host", "TEXT", "VARCHAR(255)"),
+    added("instances", "db_port", "INTEGER DEFAULT 5432", "BIGINT DEFAULT 5432"),
+    added("instances", "created_at", EPOCH, EPOCH_PG),
+    added("instances", "updated_at", EPOCH, EPOCH_PG),
 ];
+
+/// Columns that hold whole numbers; other columns that are neither times nor among these two lists hold text.
+const NUMBERS: &[&str] = &[
+    "session_id",
+    "host_session_id",
+    "rotation",
+    "generation",
+    "port",
+    "max_instances",
+    "current_instances",
+    "priority",
+    "db_port",
+];
+const UUIDS: &[&str] = &["attempt", "id", "customer_id", "subscription_id", "db_server_id"];
 
 /// The tables whose names we share, with the type of each of their columns; empty on SQLite, which has none to speak of.
 /// A table that is not there is not in it.
@@ -65,13 +104,16 @@ pub async fn columns(conn: &mut Conn) -> Result<Tables> {
         Conn::Sqlite(_) => fetch!(
             &mut *conn,
             "SELECT 'sessions' AS table_name, name AS column_name, '' AS type FROM pragma_table_info('sessions')
-             UNION ALL SELECT 'host_sessions', name, '' FROM pragma_table_info('host_sessions')"
+             UNION ALL SELECT 'host_sessions', name, '' FROM pragma_table_info('host_sessions')
+             UNION ALL SELECT 'db_servers', name, '' FROM pragma_table_info('db_servers')
+             UNION ALL SELECT 'instances', name, '' FROM pragma_table_info('instances')"
         ),
         Conn::Postgres(..) => fetch!(
             &mut *conn,
             "SELECT table_name::text AS table_name, column_name::text AS column_name, udt_name::text AS type
              FROM information_schema.columns
-             WHERE table_schema = current_schema() AND table_name IN ('sessions', 'host_sessions')"
+             WHERE table_schema = current_schema()
+               AND table_name IN ('sessions', 'host_sessions', 'db_servers', 'instances')"
         ),
     };
     let failed = Error::query("read the tables that are there");
@@ -119,7 +161,7 @@ pub async fn add_missing(conn: &mut Conn, tables: &Tables) -> Result<Vec<String>
 fn widened(column: &Column, found: &str) -> Result<Option<String>> {
     let Column { table, name, .. } = *column;
     let is_time = name.ends_with("_at") || name.ends_with("_until");
-    let is_number = matches!(name, "session_id" | "host_session_id" | "rotation" | "generation");
+    let (is_number, is_uuid) = (NUMBERS.contains(&name), UUIDS.contains(&name));
     match found {
         "" => Ok(None),
         "int8" if is_number => Ok(None),
@@ -130,8 +172,8 @@ fn widened(column: &Column, found: &str) -> Result<Option<String>> {
             Ok(Some(format!("ALTER COLUMN {name} TYPE TIMESTAMPTZ USING {name} AT TIME ZONE 'UTC'")))
         }
         "bool" if name == "is_active" => Ok(None),
-        "uuid" if name == "attempt" => Ok(None),
-        "text" | "varchar" if !is_number && !is_time && !matches!(name, "is_active" | "attempt") => Ok(None),
+        "uuid" if is_uuid => Ok(None),
+        "text" | "varchar" if !is_number && !is_time && !is_uuid && name != "is_active" => Ok(None),
         found => Err(Error::CannotAdoptType { table, column: name, found: found.to_owned() }),
     }
 }

@@ -20,6 +20,7 @@ use super::schema::Schema;
 use super::session;
 use super::sql::{Conn, fetch};
 use super::stamp::{self, Stamp, Stamped};
+use crate::driver;
 use crate::guard::{self, Admitted, Catalog, Fact, Guard, Place, PostgresTarget, SqliteTarget, Target};
 
 /// How connections are made.
@@ -248,7 +249,7 @@ impl Database {
             let why = format!("the variable {name} is set, and the driver would obey it");
             return Err(self.guard.refuse(&self.admitted, Fact::Transport, why, format!("unset {name}")).into());
         }
-        let conn = dial_postgres(&session::driver_options(target, &self.options)).await;
+        let conn = dial_postgres(&driver::options(target, &self.options.application_name)).await;
         let limit = self.options.statement_timeout + self.options.connect_timeout;
         conn.map(|conn| Conn::Postgres(Box::new(conn), limit)).map_err(|source| self.unreachable(source))
     }

@@ -21,7 +21,7 @@ const MANAGED: &str = "sessions host_sessions db_servers instances";
 /// One step of an examination.
 #[derive(Debug)]
 pub struct Step {
-    pub name: &'static str,
+    pub name: String,
     pub took: Duration,
     /// What was found, or what is wrong.
     pub outcome: Result<String, Trouble>,
@@ -78,7 +78,7 @@ impl Steps {
             Ok(Err(error)) => (Err(Trouble::from(error)), None),
             Err(_) => (Err(silence(self.limit)), None),
         };
-        self.done.push(Step { name, took, outcome });
+        self.done.push(Step { name: name.to_owned(), took, outcome });
         found
     }
 }
@@ -147,7 +147,7 @@ async fn login(database: &Database, target: &PostgresTarget, steps: &mut Steps) 
         })
         .await?;
     if let Some(error) = catalog {
-        steps.done.push(Step { name: "catalog", took: Duration::ZERO, outcome: Err(Trouble::from(error)) });
+        steps.done.push(Step { name: "catalog".to_owned(), took: Duration::ZERO, outcome: Err(Trouble::from(error)) });
     }
     conn
 }

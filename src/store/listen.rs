@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
 
 use super::connect::Database;
-use super::session;
+
 use crate::change::span;
+use crate::driver;
 use crate::guard::{Admitted, Guard, Target};
 
 /// What the triggers of the schema send to.
@@ -73,7 +74,7 @@ impl Listener {
         let heard_from = match database.target() {
             Target::Sqlite(_) => None,
             Target::Postgres(target) => Some(Source {
-                options: session::driver_options(target, database.options()),
+                options: driver::options(target, &database.options().application_name),
                 limit: database.options().connect_timeout,
                 guard: database.guard().clone(),
                 admitted: database.admitted().clone(),

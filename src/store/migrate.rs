@@ -16,12 +16,20 @@ struct Migration {
     postgres: &'static str,
 }
 
-const MIGRATIONS: &[Migration] = &[Migration {
-    version: 1,
-    name: "main",
-    sqlite: include_str!("../../migrations/sqlite/0001_main.sql"),
-    postgres: include_str!("../../migrations/postgres/0001_main.sql"),
-}];
+const MIGRATIONS: &[Migration] = &[
+    Migration {
+        version: 1,
+        name: "main",
+        sqlite: include_str!("../../migrations/sqlite/0001_main.sql"),
+        postgres: include_str!("../../migrations/postgres/0001_main.sql"),
+    },
+    Migration {
+        version: 2,
+        name: "instances",
+        sqlite: include_str!("../../migrations/sqlite/0002_instances.sql"),
+        postgres: include_str!("../../migrations/postgres/0002_instances.sql"),
+    },
+];
 
 impl Migration {
     fn sql(&self, conn: &Conn) -> &'static str {

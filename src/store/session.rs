@@ -1,61 +1,20 @@
 //! One PostgreSQL session: every parameter set here, nothing taken from the environment.
 
-use std::io;
-
-use sqlx::postgres::{PgConnectOptions, PgSslMode};
-use tokio::net::lookup_host;
-
 use super::connect::{Access, Options};
 use super::error::{Cause, Error};
 use super::sql::{Conn, fetch};
-use crate::guard::{PostgresTarget, SslMode};
-
-/// The driver's options for `target`. The driver starts from `PG*` variables and forgets what is set again, so every
-/// field is; the three that cannot be are `guard::leaking`.
-pub(super) fn driver_options(target: &PostgresTarget, options: &Options) -> PgConnectOptions {
-    let mode = match target.ssl_mode {
-        SslMode::Disable => PgSslMode::Disable,
-        SslMode::Prefer => PgSslMode::Prefer,
-        SslMode::Require => PgSslMode::Require,
-        SslMode::VerifyCa => PgSslMode::VerifyCa,
-        SslMode::VerifyFull => PgSslMode::VerifyFull,
-    };
-    let driver = PgConnectOptions::new_without_pgpass()
-        .host(&target.host)
-        .port(target.port)
-        .username(&target.user)
-        .password(target.password.as_ref().map_or("", |password| password.expose()))
-        .database(target.catalog.as_str())
-        .ssl_mode(mode)
-        .application_name(target.application_name.as_deref().unwrap_or(&options.application_name));
-    let driver = match target.socket() {
-        Some(directory) => driver.host("localhost").socket(directory),
-        None => driver,
-    };
-    match &target.ssl_root_cert {
-        Some(path) => driver.ssl_root_cert(path),
-        // No authority besides the system's own.
-        None => driver.ssl_root_cert_from_pem(Vec::new()),
-    }
-}
+use crate::driver;
+use crate::guard::PostgresTarget;
 
 /// Resolves the host's name, so that a wrong one is told from a server that is down.
 ///
 /// Errors: [`Error::Unreachable`] with [`Cause::Dns`].
 pub(super) async fn resolve(target: &PostgresTarget) -> Result<Vec<std::net::SocketAddr>, Error> {
-    if target.socket().is_some() {
-        return Ok(Vec::new());
-    }
-    let unresolved = |source: io::Error| Error::Unreachable {
+    driver::resolve(target).await.map_err(|source| Error::Unreachable {
         server: target.server(),
         cause: Cause::Dns,
         source: sqlx::Error::Io(source),
-    };
-    let addresses: Vec<_> = lookup_host((target.host.as_str(), target.port)).await.map_err(unresolved)?.collect();
-    if addresses.is_empty() {
-        return Err(unresolved(io::Error::other("the name has no address")));
-    }
-    Ok(addresses)
+    })
 }
 
 /// Sets the session's parameters, and asks in the same round trip which catalog this really is.

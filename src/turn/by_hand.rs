@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Picture, World};
+use super::{Focus, Picture, World};
 use crate::apply::Applier;
 use crate::change::{Change, Revision};
 use crate::failure::{Failure, Result};
@@ -35,9 +35,13 @@ impl World {
     ///
     /// Errors: why it cannot be done, and the way out.
     pub async fn preview_by_hand(&self, intent: &Intent) -> Result<Option<Change<host::Step>>> {
+        Ok(self.intended_by_hand(intent).await?.0)
+    }
+
+    async fn intended_by_hand(&self, intent: &Intent) -> Result<(Option<Change<host::Step>>, Picture)> {
         let session = intent.session;
         tracing::info!("PROVISIONER: Validating Session ID {session} exists...");
-        let picture = self.look(Some(session), now()).await?;
+        let picture = self.look(Focus::Session(session), now()).await?;
         if picture.is_new && self.database.driver() == "postgres" {
             // Not an empty world, but one that nobody has made yet; the embedded one is made by itself.
             return Err(Error::SchemaMissing.into());
@@ -70,7 +74,7 @@ impl World {
             }
             (None, _) => tracing::info!("PROVISIONER: No existing Host Session found - creating new record"),
         }
-        Ok(change)
+        Ok((change, picture))
     }
 
     async fn session_state(&self, picture: &Picture, intent: &Intent) -> Result<SessionState> {
@@ -88,15 +92,15 @@ impl World {
     pub async fn by_hand(&self, intent: &Intent) -> Result<Option<Done>> {
         let context = self.by_user(Some(intent.by.clone()));
         for attempt in 0..ATTEMPTS {
-            let Some(change) = self.preview_by_hand(intent).await? else { return Ok(None) };
+            let (Some(change), picture) = self.intended_by_hand(intent).await? else { return Ok(None) };
             let revision = Revision { user: context.actor.clone(), ..Revision::default() };
             let change = change.map_step(|step| Step::Host(Box::new(step)));
             let plan = Plan::of_one(self.header(revision, false), now(), change);
-            let ports = self.ports(&plan);
             let approved = plan
                 .approve(self.budget(), None, &[])
                 .map_err(|held| Failure::error(format!("held back: {}", held.over.join(", "))))?;
             let authority = Authority::ByHand;
+            let ports = self.ports(approved.plan(), &authority, &picture);
             let applier = Applier { database: &self.database, authority, context: context.clone(), ports: &ports };
             let mut report = applier.apply(&approved).await?;
             if let Some((id, why)) = report.failed.pop() {

@@ -1,10 +1,13 @@
 //! One answer to "why is this not done?": where a resource is declared, how it stands, and what comes next.
 
-use super::{Request, World};
+use super::{Focus, Request, World};
 use crate::change::{Change, ResourceId, hanging, moment, printable, rfc3339};
 use crate::failure::Result;
-use crate::kinds::Step;
+use crate::kinds::{Desired, Observed, Step};
 use crate::plan::render::{change_line, json_change};
+use crate::resource::instance::phase::Phase;
+use crate::resource::instance::placement::Considered;
+use crate::resource::instance::{InstanceId, KIND, Provision};
 use crate::store::journal::{self, Line};
 
 /// Everything known of one resource.
@@ -22,6 +25,8 @@ pub struct Explanation {
     /// What the next turn will do, as a plan shows it.
     pub change: Option<Change<Step>>,
     pub notes: Vec<String>,
+    /// How each server was judged, for an instance that looked for one.
+    pub considered: Vec<Considered>,
     pub history: Vec<Line>,
 }
 
@@ -29,7 +34,7 @@ impl World {
     pub async fn explain(&self, id: &ResourceId) -> Result<Explanation> {
         let request = Request::everything();
         let wanted = self.read().await?;
-        let picture = self.look(None, request.now).await?;
+        let picture = self.look(Focus::Everything(&wanted.desired), request.now).await?;
         let plan = self.plan(&wanted, &picture, &request);
         let declared = wanted.desired.place(id);
         let exists = picture.observed.has(id);
@@ -52,29 +57,62 @@ impl World {
             None => Vec::new(),
         };
         let of_this = plan.notes.iter().filter(|(of, _)| of == id).map(|(_, note)| note.clone());
-        let notes = of_this.collect();
+        let mut notes: Vec<String> = of_this.collect();
+        notes.extend(whereabouts(id, &wanted.desired, &picture.observed));
         let change = change.cloned();
         let hint = blocked.map(|blocked| blocked.hint.clone());
-        Ok(Explanation { id: id.clone(), declared, exists, verdict, hint, change, notes, history })
+        let considered = plan.considered.get(id).cloned().unwrap_or_default();
+        Ok(Explanation { id: id.clone(), declared, exists, verdict, hint, change, notes, considered, history })
     }
+}
+
+/// Where an instance lies, and what it waits for.
+fn whereabouts(id: &ResourceId, desired: &Desired, observed: &Observed) -> Vec<String> {
+    let key = id.name.parse().ok().map(InstanceId).filter(|_| id.kind == KIND);
+    let Some((key, instance)) = key.and_then(|key| Some((key, observed.instances.get(&key)?))) else {
+        return Vec::new();
+    };
+    let server = observed.servers.values().find(|row| Some(row.id) == instance.server_id());
+    let mut notes = Vec::new();
+    if let Some((allocation, row)) = instance.allocation.as_ref().zip(server) {
+        notes.push(format!("{} on {}, database {}", instance.phase, row.profile.name, allocation.database));
+        let declared = desired.instances.get(&key).map(|declared| declared.value.provision.unwrap_or_default());
+        if instance.phase == Phase::Allocated && allocation.released_at.is_none() {
+            notes.extend(declared.and_then(|provision| match provision {
+                Provision::AtOnce => None,
+                Provision::Hold => Some("it is on hold: its file says `provision: hold`".to_owned()),
+                Provision::OnBilling => {
+                    let subscription = instance.profile.subscription.map_or_else(
+                        || "it names no subscription".to_owned(),
+                        |subscription| format!("it waits for a billing event of subscription {subscription}"),
+                    );
+                    Some(format!("{subscription}; `reconcile instance provision {key}` releases it"))
+                }
+            }));
+        }
+    }
+    notes
 }
 
 impl Explanation {
     pub fn json(&self) -> serde_json::Value {
-        let Self { id, declared, exists, verdict, hint, change, notes, history } = self;
+        let Self { id, declared, exists, verdict, hint, change, notes, considered, history } = self;
+        let server =
+            |one: &Considered| serde_json::json!({ "server": one.server.to_string(), "passed_over": one.passed_over });
         let line = |line: &Line| {
             serde_json::json!({ "at": rfc3339(line.at), "action": line.action, "actor": line.actor,
                                 "revision": line.revision, "reason": line.reason })
         };
         serde_json::json!({
             "address": id.to_string(), "declared": declared, "exists": exists, "verdict": verdict, "hint": hint,
-            "change": change.as_ref().map(json_change), "notes": notes, "history": history.iter().map(line).collect::<Vec<_>>(),
+            "change": change.as_ref().map(json_change), "notes": notes,
+            "considered": considered.iter().map(server).collect::<Vec<_>>(), "history": history.iter().map(line).collect::<Vec<_>>(),
         })
     }
 
     /// For a terminal.
     pub fn text(&self) -> String {
-        let Self { id, declared, exists, verdict, hint, change, notes, history } = self;
+        let Self { id, declared, exists, verdict, hint, change, notes, considered, history } = self;
         let mut text = format!("{id}\n");
         let mut line = |name: &str, about: &str| {
             text.push_str(&hanging(&format!("  {name:<10}"), about, 12));
@@ -85,6 +123,9 @@ impl Explanation {
         line("verdict", verdict);
         hint.iter().for_each(|hint| line("way out", hint));
         notes.iter().for_each(|note| line("note", note));
+        for Considered { server, passed_over } in considered {
+            line("server", &format!("{server}: {}", passed_over.as_deref().unwrap_or("it would do")));
+        }
         for entry in history {
             let reason = entry.reason.as_ref().map(|reason| format!(": {}", printable(reason))).unwrap_or_default();
             let actor = printable(&entry.actor);

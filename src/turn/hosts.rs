@@ -22,7 +22,7 @@ const ATTEMPTS: usize = 4;
 
 impl World {
     fn secrets(&self) -> Result<Secrets> {
-        let secrets = Secrets::existing(&self.config.host_keys, &self.config.data_dir);
+        let secrets = Secrets::existing(&self.config.host_keys, &self.config.data_dir, &self.shelf);
         Ok(secrets.map_err(crate::port::Error::from)?)
     }
 

@@ -1,8 +1,11 @@
 //! One turn: read, observe, plan, approve, apply, report.
 
 pub mod by_hand;
+mod doctor;
 pub mod explain;
 pub mod hosts;
+pub mod instances;
+mod outside;
 pub mod saved;
 pub mod status;
 mod trouble;
@@ -23,11 +26,13 @@ use crate::kinds::{Desired, Observed};
 use crate::plan::budget::{Approved, Budget, Force};
 use crate::plan::render::sentence;
 use crate::plan::{self, Header, Keys, Ledger, Plan, Terms};
-use crate::port::handoff::Probe;
-use crate::port::{Ports, Secrets};
-use crate::resource::{host, session};
+use crate::port::pool::Pool;
+use crate::port::task::{Dispatcher, Results};
+use crate::port::{Minting, Ports, Secrets, Shelf};
+use crate::resource::server::{self, Health, ServerName};
+use crate::resource::session;
 use crate::store::connect::{Database, Options};
-use crate::store::lease::Lease;
+use crate::store::lease::{self, Lease};
 use crate::store::migrate::{self, Migrated};
 use crate::store::schema::Schema;
 use crate::store::sql::{Id, now};
@@ -40,6 +45,9 @@ pub struct World {
     pub config: Config,
     pub guard: Guard,
     pub database: Database,
+    shelf: Shelf,
+    dispatcher: Option<Dispatcher>,
+    results: Option<Results>,
 }
 
 /// What the files want, and where they were read.
@@ -51,7 +59,7 @@ pub struct Wanted {
 }
 
 /// What the world has, at one moment.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Picture {
     pub observed: Observed,
     pub ledger: Ledger,
@@ -59,6 +67,21 @@ pub struct Picture {
     pub approvals: Vec<String>,
     /// There is no schema of ours yet.
     pub is_new: bool,
+    /// The fencing number that is in force.
+    fencing: i64,
+    /// The ways to the servers, or why there is none.
+    pools: BTreeMap<ServerName, std::result::Result<Pool, String>>,
+    /// Servers whose health is another than the one recorded.
+    health: Vec<(Id, Health)>,
+}
+
+/// How much of the world a command looks at.
+#[derive(Clone, Copy)]
+pub enum Focus<'a> {
+    /// All of it, with the servers that the files declare.
+    Everything(&'a Desired),
+    /// One session and its hosts.
+    Session(session::SessionId),
 }
 
 /// What is asked of one turn.
@@ -136,7 +159,8 @@ impl World {
             ..Options::default()
         };
         let database = open(target, &guard, options)?;
-        Ok(Self { config, guard, database })
+        let outside::Outside { shelf, dispatcher, results } = outside::Outside::of(&config, transport)?;
+        Ok(Self { config, guard, database, shelf, dispatcher, results })
     }
 
     /// Reads the files. Errors: all their problems together, and then nothing of the turn is done.
@@ -144,36 +168,62 @@ impl World {
         read(&self.config).await
     }
 
-    /// Looks at the world, without a trace.
-    pub async fn look(&self, only: Option<session::SessionId>, at: DateTime<Utc>) -> Result<Picture> {
+    /// Looks at the world, without a trace: the database in one picture, then what lies outside of it.
+    pub async fn look(&self, focus: Focus<'_>, at: DateTime<Utc>) -> Result<Picture> {
         // A closed SQLite file is read without a lock; whoever writes meanwhile makes us look again.
         for _ in 0..ATTEMPTS {
-            match self.glimpse(only, at).await {
+            match self.glimpse(focus, at).await {
+                Err(store::error::Error::Conflict { .. }) => {}
+                Err(error) => return Err(error.into()),
+                Ok(mut picture) => {
+                    self.look_outside(focus, at, &mut picture).await;
+                    return Ok(picture);
+                }
+            }
+        }
+        Err(unsteady())
+    }
+
+    /// The database alone, all of it.
+    async fn glimpse_of_everything(&self) -> Result<Picture> {
+        let nothing = Desired::default();
+        for _ in 0..ATTEMPTS {
+            match self.glimpse(Focus::Everything(&nothing), now()).await {
                 Err(store::error::Error::Conflict { .. }) => {}
                 seen => return Ok(seen?),
             }
         }
-        Err(Failure::error("the database kept changing while it was read").hint("try again"))
+        Err(unsteady())
     }
 
-    async fn glimpse(&self, only: Option<session::SessionId>, at: DateTime<Utc>) -> store::error::Result<Picture> {
+    async fn glimpse(&self, focus: Focus<'_>, at: DateTime<Utc>) -> store::error::Result<Picture> {
         let Some(mut snapshot) = self.database.snapshot().await? else {
             return Ok(Picture { is_new: true, ..Picture::default() });
         };
-        let probe = Probe::embedded(&self.config.data_dir);
-        let observed = Observed {
-            sessions: session::rows::observe(&mut snapshot, only).await?,
-            hosts: host::rows::observe(&mut snapshot, only, &probe, at).await?,
+        let only = match focus {
+            Focus::Everything(_) => None,
+            Focus::Session(session) => Some(session),
         };
+        let mut observed = Observed {
+            sessions: session::rows::observe(&mut snapshot, only).await?,
+            hosts: crate::resource::host::rows::observe(&mut snapshot, only, at).await?,
+            ..Observed::default()
+        };
+        if only.is_none() {
+            observed.servers = server::rows::observe(&mut snapshot).await?;
+            observed.instances = crate::resource::instance::rows::observe(&mut snapshot).await?;
+        }
         let known = ledger::read(&mut snapshot).await?;
+        let fencing = lease::seen(&mut snapshot).await?.fencing;
         snapshot.finish().await?;
-        Ok(Picture { observed, approvals: known.approvals.clone(), ledger: as_planned(known), is_new: false })
+        let approvals = known.approvals.clone();
+        Ok(Picture { observed, approvals, ledger: as_planned(known), fencing, ..Picture::default() })
     }
 
     /// Plans, and writes nothing anywhere.
     pub async fn preview(&self, request: &Request) -> Result<(Plan, Wanted)> {
         let wanted = self.read().await?;
-        let picture = self.look(None, request.now).await?;
+        let picture = self.look(Focus::Everything(&wanted.desired), request.now).await?;
         let plan = self.plan(&wanted, &picture, request);
         Ok((plan, wanted))
     }
@@ -206,6 +256,8 @@ impl World {
                 Ok(None) => Keys::Made,
                 Err(error) => Keys::Unusable { reason: error.to_string(), hint: error.hint() },
             },
+            is_handoff_sealed: matches!(self.shelf, Shelf::Embedded),
+            has_broker: self.dispatcher.is_some(),
         }
     }
 
@@ -234,6 +286,12 @@ impl World {
         if self.database.driver() != "sqlite" {
             return Ok(None);
         }
+        // Where the schema is as it should be, nobody need wait for a writer to find that out. Any trouble shows below.
+        if let Ok(Some(snapshot)) = self.database.snapshot().await
+            && snapshot.finish().await.is_ok()
+        {
+            return Ok(None);
+        }
         let migrated = migrate::migrate(&self.database, &crate::desired::revision::user()).await?;
         Ok((migrated != Migrated::default()).then_some(migrated))
     }
@@ -247,7 +305,8 @@ impl World {
         let mut total = Report::default();
         let mut first: Option<Plan> = None;
         for _ in 0..ATTEMPTS {
-            let picture = self.look(None, request.now).await?;
+            let picture = self.look(Focus::Everything(&wanted.desired), request.now).await?;
+            self.note_health(lease, &context, &picture).await?;
             let plan = self.plan(&wanted, &picture, &request);
             let approved = match plan.approve(self.budget(), request.force.clone(), &picture.approvals) {
                 Ok(approved) => approved,
@@ -258,7 +317,8 @@ impl World {
                     return Ok(turned);
                 }
             };
-            let report = self.apply(&approved, lease.authority(), &context).await?;
+            let report = self.apply(&approved, lease.authority(), &context, &picture).await?;
+            self.note_first_health(lease, &context, &picture, &wanted.desired).await?;
             total.applied.extend(report.applied);
             total.failed = report.failed;
             total.conflicts = report.conflicts;
@@ -278,26 +338,38 @@ impl World {
     async fn apply(
         &self,
         approved: &Approved,
-        authority: crate::store::Authority,
+        authority: store::Authority,
         context: &Context,
+        picture: &Picture,
     ) -> Result<Report> {
-        let ports = self.ports(approved.plan());
+        let ports = self.ports(approved.plan(), &authority, picture);
         let applier = Applier { database: &self.database, authority, context: context.clone(), ports: &ports };
         Ok(applier.apply(approved).await?)
     }
 
     /// What applying the plan needs of the world outside.
-    fn ports(&self, plan: &Plan) -> Ports {
-        let (keys, data_dir) = (&self.config.host_keys, &self.config.data_dir);
-        match plan.changes.iter().any(|planned| planned.change.step.mints()) {
-            true => Ports::minting(keys, data_dir),
-            false => Ports::plain(keys, data_dir),
-        }
+    pub fn ports(&self, plan: &Plan, authority: &store::Authority, picture: &Picture) -> Ports {
+        let is_sealed = matches!(self.shelf, Shelf::Embedded);
+        let minting = match plan.changes.iter().any(|planned| planned.change.step.wants_key(is_sealed)) {
+            true => Minting::Yes,
+            false => Minting::No,
+        };
+        let fencing = match authority {
+            store::Authority::Lease { fencing, .. } => *fencing,
+            store::Authority::ByHand => picture.fencing,
+        };
+        let pools = picture.pools.iter().map(|(name, pool)| (name.0.clone(), pool.clone())).collect();
+        Ports::new(&self.config.host_keys, &self.config.data_dir, &self.shelf, minting).with_pools(
+            pools,
+            self.dispatcher.clone(),
+            self.config.credentials_life,
+            fencing,
+        )
     }
 
     /// Removes secrets that nobody can take any more. That it fails hurts nobody: they are sealed, and expired.
     async fn sweep(&self) {
-        let Ok(secrets) = Secrets::existing(&self.config.host_keys, &self.config.data_dir) else { return };
+        let Ok(secrets) = Secrets::existing(&self.config.host_keys, &self.config.data_dir, &self.shelf) else { return };
         match secrets.handoff.sweep().await {
             Ok(0) => {}
             Ok(count) => tracing::debug!("{count} expired hand-offs were removed"),
@@ -345,6 +417,10 @@ impl World {
         tx.commit().await?;
         Ok(())
     }
+}
+
+fn unsteady() -> Failure {
+    Failure::error("the database kept changing while it was read").hint("try again")
 }
 
 /// Reads the files of `config`. Needs no database.

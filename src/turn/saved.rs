@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{Outcome, Picture, Request, Turned, World};
+use super::{Focus, Outcome, Picture, Request, Turned, World};
 use crate::change::{ResourceId, moment};
 use crate::failure::{Failure, Result};
 use crate::kinds::parse_id;
@@ -58,7 +58,7 @@ impl World {
     /// Plans, and gives the plan as it is to be saved.
     pub async fn save(&self, request: &Request) -> Result<(Plan, SavedPlan)> {
         let wanted = self.read().await?;
-        let picture = self.look(None, request.now).await?;
+        let picture = self.look(Focus::Everything(&wanted.desired), request.now).await?;
         let plan = self.plan(&wanted, &picture, request);
         let saved = SavedPlan {
             format_version: FORMAT_VERSION.to_owned(),
@@ -105,7 +105,7 @@ impl World {
         let target: Option<ResourceId> = saved.target.as_deref().map(parse_id).transpose().map_err(Failure::error)?;
         let request = Request { now: saved.now, target, force };
         let wanted = self.read().await?;
-        let mut picture = self.look(None, request.now).await?;
+        let mut picture = self.look(Focus::Everything(&wanted.desired), request.now).await?;
         // The schema may have been made just now, to have a lease to hold: an empty one counts as none.
         picture.is_new = saved.plan["schema_missing"] == true && picture.ledger.applied.is_empty();
         let plan = self.plan(&wanted, &picture, &request);
@@ -121,7 +121,7 @@ impl World {
         let approved = plan.approve(self.budget(), request.force, &picture.approvals);
         let turned = match approved {
             Ok(approved) => {
-                let report = self.apply(&approved, lease.authority(), &context).await?;
+                let report = self.apply(&approved, lease.authority(), &context, &picture).await?;
                 Turned { plan: approved.into_plan(), outcome: Outcome::Applied(report), warnings: wanted.warnings }
             }
             Err(held) => {

@@ -6,7 +6,7 @@ use super::World;
 use crate::change::{ResourceId, hanging, moment, printable, rfc3339};
 use crate::failure::Result;
 use crate::kinds::ALL;
-use crate::resource::host::rows::waiting;
+use crate::resource::{host, instance, server};
 use crate::store::lease::{self, Seen};
 use crate::store::ledger::{self, Suspension};
 use crate::store::turns::{self, Turn};
@@ -25,8 +25,13 @@ pub struct Known {
     pub lease: Seen,
     pub last: Option<Turn>,
     pub suspensions: Vec<Suspension>,
-    /// GUIDs in the hand-off: session, and until when.
+    /// What waits in the hand-off for its reader: address, and until when.
     pub waiting: Vec<(String, chrono::DateTime<chrono::Utc>)>,
+    /// Why the hand-off cannot be asked.
+    pub handoff_trouble: Option<String>,
+    pub servers: Vec<server::Observed>,
+    /// Instances in each phase, in the order of the phases.
+    pub phases: Vec<(String, i64)>,
 }
 
 impl World {
@@ -34,13 +39,26 @@ impl World {
         let (environment, database) = (self.guard.environment(), &self.database);
         let header = format!("environment {environment} · catalog {} · {}", database.catalog(), database.driver());
         let Some(mut snapshot) = self.database.snapshot().await? else { return Ok(Status { header, known: None }) };
-        let probe = crate::port::handoff::Probe::embedded(&self.config.data_dir);
-        let known = Known {
+        let mut known = Known {
             lease: lease::seen(&mut snapshot).await?,
             last: turns::last(&mut snapshot).await?,
             suspensions: ledger::suspensions(&mut snapshot).await?,
-            waiting: waiting(&mut snapshot, &probe).await?,
+            waiting: Vec::new(),
+            handoff_trouble: None,
+            servers: server::rows::observe(&mut snapshot).await?.into_values().collect(),
+            phases: instance::rows::by_phase(&mut snapshot).await?,
         };
+        let hosts = host::rows::unclaimed(&mut snapshot).await?;
+        let instances = instance::rows::may_wait(&mut snapshot).await?;
+        snapshot.finish().await?;
+        let keys: Vec<String> = hosts.iter().chain(&instances).map(|(_, key)| key.clone()).collect();
+        match self.probe().waiting(&keys).await {
+            Ok(found) => {
+                let named = hosts.into_iter().chain(instances).zip(found);
+                known.waiting = named.filter_map(|((address, _), until)| Some((address, until?))).collect();
+            }
+            Err(error) => known.handoff_trouble = Some(error.to_string()),
+        }
         Ok(Status { header, known: Some(known) })
     }
 
@@ -100,7 +118,7 @@ impl Status {
     /// For a terminal.
     pub fn text(&self) -> String {
         let mut text = format!("{}\n", self.header);
-        let Some(Known { lease, last, suspensions, waiting }) = &self.known else {
+        let Some(Known { lease, last, suspensions, waiting, handoff_trouble, servers, phases }) = &self.known else {
             text.push_str("  nothing was applied yet: there is no schema\n");
             return text;
         };
@@ -130,14 +148,24 @@ impl Status {
             let (actor, reason) = (printable(actor), printable(reason));
             line("suspended", format!("{what} by {actor} since {}: {reason}", moment(*suspended_at)));
         }
-        for (session, until) in waiting {
-            line("hand-off", format!("host/{session} waits to be claimed until {}", moment(*until)));
+        for server in servers {
+            line("server", pool_line(server));
+        }
+        if !phases.is_empty() {
+            let counts: Vec<String> = phases.iter().map(|(phase, count)| format!("{count} {phase}")).collect();
+            line("instances", counts.join(", "));
+        }
+        if let Some(trouble) = handoff_trouble {
+            line("hand-off", format!("cannot be asked: {}", printable(trouble)));
+        }
+        for (address, until) in waiting {
+            line("hand-off", format!("{address} waits to be claimed until {}", moment(*until)));
         }
         text
     }
 
     pub fn json(&self) -> serde_json::Value {
-        let Some(Known { lease, last, suspensions, waiting }) = &self.known else {
+        let Some(Known { lease, last, suspensions, waiting, handoff_trouble, servers, phases }) = &self.known else {
             return json!({ "schema_missing": true });
         };
         let last = last.as_ref().map(|turn| {
@@ -151,14 +179,44 @@ impl Status {
             json!({ "kind": row.kind, "name": row.name, "actor": row.actor, "reason": row.reason,
                     "suspended_at": rfc3339(row.suspended_at) })
         };
-        let handoff =
-            |(session, until): &(String, _)| json!({ "address": format!("host/{session}"), "until": rfc3339(*until) });
+        let handoff = |(address, until): &(String, _)| json!({ "address": address, "until": rfc3339(*until) });
+        let server = |server: &server::Observed| {
+            json!({
+                "name": server.profile.name.to_string(), "allocated": server.allocated,
+                "max_instances": server.profile.max_instances, "state": server.profile.status.word(),
+                "health": server.health.condition.word(), "health_since": server.health.since.map(rfc3339),
+                "last_error": server.health.last_error,
+            })
+        };
+        let phases: serde_json::Map<_, _> =
+            phases.iter().map(|(phase, count)| (phase.clone(), serde_json::Value::from(*count))).collect();
         json!({
             "schema_missing": false,
             "lease": { "holder": lease.holder, "fencing": lease.fencing },
             "last_turn": last,
             "suspended": suspensions.iter().map(suspension).collect::<Vec<_>>(),
             "hand_offs": waiting.iter().map(handoff).collect::<Vec<_>>(),
+            "hand_off_trouble": handoff_trouble,
+            "servers": servers.iter().map(server).collect::<Vec<_>>(),
+            "instances": phases,
         })
     }
+}
+
+/// `postgres-pool-1  ██████████░░░░░░░░░░  25/50  healthy`
+fn pool_line(server: &server::Observed) -> String {
+    const CELLS: i64 = 20;
+    let (fill, max) = (server.allocated, server.profile.max_instances.max(1));
+    // Of what is not empty at least one cell shows, and of what is not full at least one does not.
+    let cells = (fill * CELLS / max).clamp(i64::from(fill > 0), if fill < max { CELLS - 1 } else { CELLS });
+    let bar: String = (0..CELLS).map(|cell| if cell < cells { '█' } else { '░' }).collect();
+    let condition = server.health.condition.word();
+    let mut line = format!("{} {bar} {fill}/{max} {condition}", server.profile.name);
+    if server.profile.status == server::Status::Maintenance {
+        line.push_str(", in maintenance");
+    }
+    if let Some(error) = &server.health.last_error {
+        line.push_str(&format!(": {}", printable(error)));
+    }
+    line
 }

@@ -30,6 +30,7 @@ pub use field::{Field, Section};
 pub use item::Item;
 pub use problem::{Place, Problem, Problems};
 pub use read::{Read, read};
+pub use value::is_name;
 
 /// What takes the items: it knows which kinds there are, and what each resource is called.
 pub trait Register {

@@ -249,14 +249,19 @@ impl Field {
 
     fn check_label(&self, written: Written<'_>) -> Result<Value, Misfit> {
         let text = written.text;
-        let letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-        let first = text.bytes().next().is_some_and(letter);
-        if first && text.len() <= 63 && text.bytes().all(|byte| letter(byte) || matches!(byte, b'.' | b'_' | b'-')) {
+        if is_name(text) {
             return Ok(Value::Text(text.to_owned()));
         }
         let message = format!("{} is not a name: {}", self.name, written.quoted());
         Err(misfit(message, "use 1 to 63 of a-z, 0-9, `.`, `_` and `-`, beginning with a letter or digit"))
     }
+}
+
+/// Whether `text` is a name of ours: `[a-z0-9][a-z0-9._-]{0,62}`.
+pub fn is_name(text: &str) -> bool {
+    let letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let first = text.bytes().next().is_some_and(letter);
+    first && text.len() <= 63 && text.bytes().all(|byte| letter(byte) || matches!(byte, b'.' | b'_' | b'-'))
 }
 
 fn characters(min: usize, max: usize) -> String {

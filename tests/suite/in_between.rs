@@ -2,9 +2,8 @@
 
 use reconcile::apply::{Applier, Report};
 use reconcile::config::{self, Overrides};
-use reconcile::port::Ports;
 use reconcile::store::Authority;
-use reconcile::turn::{Request, World as Turn};
+use reconcile::turn::{Focus, Request, World as Turn};
 
 use crate::fixture::{Database, World, both};
 
@@ -26,14 +25,14 @@ fn planned_before(world: &World, meanwhile: impl FnOnce()) -> Report {
         let turn = opened(world);
         let request = Request::everything();
         let wanted = turn.read().await.unwrap();
-        let picture = turn.look(None, request.now).await.unwrap();
+        let picture = turn.look(Focus::Everything(&wanted.desired), request.now).await.unwrap();
         let plan = turn.plan(&wanted, &picture, &request);
         assert_eq!((plan.changes.len(), plan.blocked.len()), (1, 0));
         let approved = plan.approve(turn.budget(), None, &[]).unwrap();
         meanwhile();
-        let ports = Ports::minting(&turn.config.host_keys, &turn.config.data_dir);
-        let (database, context) = (&turn.database, turn.by_user(None));
-        let applier = Applier { database, authority: Authority::ByHand, context, ports: &ports };
+        let (database, context, authority) = (&turn.database, turn.by_user(None), Authority::ByHand);
+        let ports = turn.ports(approved.plan(), &authority, &picture);
+        let applier = Applier { database, authority, context, ports: &ports };
         applier.apply(&approved).await.unwrap()
     })
 }

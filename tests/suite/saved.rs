@@ -208,7 +208,7 @@ fn a_plan_for_an_empty_database_is_refused_in_another_empty_one() {
 fn a_plan_for_another_server_is_refused() {
     let mut world = World::on(Database::Postgres);
     ready(&world);
-    let other = Postgres::start_distinct();
+    let other = Postgres::start_as(1);
     other.create_database("KSESSIONS_DEV");
     world.env("RECONCILE_DATABASE_URL", &other.url("KSESSIONS_DEV"));
     world.run(&["migrate"]).expect_code(0);

@@ -81,8 +81,7 @@ struct HostLines {
 fn histories() -> impl Strategy<Value = Vec<Edit>> {
     let id = prop_oneof![4 => Just(1u8), 2 => Just(2u8), 1 => Just(3u8)];
     let rarely = prop::bool::weighted(0.1);
-    let session =
-        (0u8..3, 0u8..3, rarely.clone()).prop_map(|(title, status, protect)| SessionLines { title, status, protect });
+    let session = (0u8..3, 0u8..3, rarely).prop_map(|(title, status, protect)| SessionLines { title, status, protect });
     // Mostly the number stays, so that the other fields have their say.
     let rotation = prop_oneof![6 => Just(1u8), 2 => Just(2u8), 1 => Just(3u8)];
     let host = (rotation, 0u8..3, 0u8..3, any::<bool>(), any::<bool>(), any::<bool>(), rarely).prop_map(

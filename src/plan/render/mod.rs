@@ -9,7 +9,7 @@ pub use markdown::markdown;
 pub use text::{Looks, blocked_line, change_line, text};
 
 use super::Summary;
-use crate::change::{Change, FieldDiff, Value};
+use crate::change::{Action, Change, FieldDiff, Value};
 
 /// `1 to create, 1 to update; 1 blocked. 12 unchanged, 3 unmanaged.`
 pub fn sentence(summary: &Summary) -> String {
@@ -31,6 +31,10 @@ fn details<S>(change: &Change<S>) -> Vec<String> {
         Value::None => format!("{} {}", diff.field, diff.after),
         before => format!("{} {before} -> {}", diff.field, diff.after),
     };
+    if let (Action::Resume, Some(reason)) = (change.action, &change.reason) {
+        // Where it goes on says more than which phase it ends in.
+        return vec![crate::change::printable(reason)];
+    }
     let mut details: Vec<String> = change.fields.iter().map(field).collect();
     let by = change.actor.as_ref().map(|actor| format!("by {}", crate::change::printable(actor)));
     let why = change.reason.as_ref().map(|reason| crate::change::printable(reason));

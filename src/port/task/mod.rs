@@ -14,7 +14,7 @@ use std::time::Duration;
 use redis::{Pipeline, Script, Value};
 use uuid::Uuid;
 
-use super::handoff::{self, HandOff};
+use super::handoff;
 use super::redis::{Redis, RedisError, TOGETHER};
 use crate::secret::Secret;
 
@@ -132,14 +132,14 @@ pub struct Dispatcher {
 }
 
 impl Dispatcher {
-    /// For the queue of `style` on `broker`, with the credentials that wait in `handoff`.
+    /// For the queue of `style` on `broker`, with the credentials that wait in `handoff`; `None`: in the embedded one.
     ///
     /// Errors: the tasks shall refer to credentials that wait where no worker can take them.
-    pub fn new(broker: Redis, style: Style, handoff: &HandOff) -> Result<Self, TaskError> {
+    pub fn new(broker: Redis, style: Style, handoff: Option<&Redis>) -> Result<Self, TaskError> {
         let waiting = match handoff {
-            HandOff::Redis(redis) if redis.same_server(&broker) => Waiting::Here(redis.clone()),
-            HandOff::Redis(redis) => Waiting::There(redis.clone()),
-            HandOff::Embedded(_) => Waiting::Embedded,
+            Some(redis) if redis.same_server(&broker) => Waiting::Here(redis.clone()),
+            Some(redis) => Waiting::There(redis.clone()),
+            None => Waiting::Embedded,
         };
         match (&waiting, style.credentials) {
             (Waiting::Embedded, Credentials::Reference { .. }) => Err(TaskError::Unreachable),
@@ -147,8 +147,13 @@ impl Dispatcher {
         }
     }
 
-    /// Whether [`Task::inline`] must be given, by [`HandOff::read`]: the broker cannot see the hand-off. Then they stay
-    /// in the hand-off until the caller has recorded the dispatch and discards them.
+    /// Where tasks go.
+    pub fn broker(&self) -> &Redis {
+        &self.broker
+    }
+
+    /// Whether [`Task::inline`] must be given, by [`handoff::HandOff::read`]: the broker cannot see the hand-off. Then
+    /// they stay in the hand-off until the caller has recorded the dispatch and discards them.
     pub fn wants_credentials(&self) -> bool {
         matches!((&self.waiting, self.style.credentials), (Waiting::There(_) | Waiting::Embedded, Credentials::Inline))
     }

@@ -52,6 +52,11 @@ impl Results {
         Self { redis }
     }
 
+    /// Where results are left.
+    pub fn redis(&self) -> &Redis {
+        &self.redis
+    }
+
     /// How far each of the tasks is, in the order of `ids`. Leaves no trace.
     pub async fn outcomes(&self, ids: &[Uuid]) -> Result<Vec<Outcome>, TaskError> {
         let mut outcomes = Vec::with_capacity(ids.len());

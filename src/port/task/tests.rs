@@ -11,7 +11,7 @@ use serde_json::{Value as Json, json};
 
 use super::*;
 use crate::guard::Transport;
-use crate::port::handoff::Entry;
+use crate::port::handoff::{Entry, HandOff};
 use crate::port::keys::{KeyRing, SHORTEST};
 use crate::port::redis::testing::Server;
 use crate::port::redis::{Cause, Limits, RedisTarget};
@@ -38,9 +38,9 @@ fn by_reference() -> Style {
 
 /// Broker and hand-off in one database.
 fn on(server: &Server, style: Style) -> (HandOff, Dispatcher) {
-    let handoff = HandOff::redis(redis(server, ""));
-    let dispatcher = Dispatcher::new(redis(server, ""), style, &handoff).unwrap();
-    (handoff, dispatcher)
+    let waiting = redis(server, "");
+    let dispatcher = Dispatcher::new(redis(server, ""), style, Some(&waiting)).unwrap();
+    (HandOff::redis(waiting), dispatcher)
 }
 
 fn id(number: u128) -> Uuid {
@@ -170,11 +170,11 @@ async fn nothing_is_done_where_the_task_cannot_be_whole() {
 async fn a_reference_leaves_the_credentials_waiting_for_longer() {
     let server = Server::start();
     let other = Server::start();
-    for (where_they_wait, handoff) in [("here", redis(&server, "hand:")), ("there", redis(&other, "hand:"))] {
+    for (where_they_wait, holder) in [("here", &server), ("there", &other)] {
         server.run(&["FLUSHALL"]);
-        let holder = if where_they_wait == "here" { &server } else { &other };
-        let handoff = HandOff::redis(handoff);
-        let dispatcher = Dispatcher::new(redis(&server, "noor:"), by_reference(), &handoff).unwrap();
+        let waiting = redis(holder, "hand:");
+        let dispatcher = Dispatcher::new(redis(&server, "noor:"), by_reference(), Some(&waiting)).unwrap();
+        let handoff = HandOff::redis(waiting);
         assert!(!dispatcher.wants_credentials());
         assert_eq!(send(&dispatcher, task(1)).await, Sent::NoCredentials, "{where_they_wait}");
         put(&handoff, 1).await;
@@ -203,14 +203,14 @@ async fn a_reference_leaves_the_credentials_waiting_for_longer() {
 async fn what_waits_elsewhere_is_passed_on_and_stays() {
     let server = Server::start();
     let home = tempfile::tempdir().unwrap();
-    let embedded = embedded(home.path());
-    let refused = Dispatcher::new(redis(&server, ""), by_reference(), &embedded).err().unwrap();
+    let refused = Dispatcher::new(redis(&server, ""), by_reference(), None).err().unwrap();
     assert!(matches!(refused, TaskError::Unreachable) && refused.hint().unwrap().contains("inline"));
 
     let other = Server::start();
-    for handoff in [embedded, HandOff::redis(redis(&other, ""))] {
+    let there = redis(&other, "");
+    for (handoff, waiting) in [(embedded(home.path()), None), (HandOff::redis(there.clone()), Some(&there))] {
         server.run(&["FLUSHALL"]);
-        let dispatcher = Dispatcher::new(redis(&server, ""), inline(), &handoff).unwrap();
+        let dispatcher = Dispatcher::new(redis(&server, ""), inline(), waiting).unwrap();
         assert!(dispatcher.wants_credentials());
         assert_eq!(send(&dispatcher, task(1)).await, Sent::NoCredentials);
         put(&handoff, 1).await;

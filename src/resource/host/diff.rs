@@ -1,6 +1,5 @@
 //! How a host's difference becomes a change: by number, by schedule, by field; never otherwise.
 
-use std::cell::Cell;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -8,7 +7,7 @@ use chrono::{DateTime, Utc};
 use super::{Adjust, Expiry, Host, KIND, Keep, Mint, MissingSession, Observed, SECTION, Step, add};
 use crate::change::{Action, Blocked, Change, FieldDiff, Kind, Origin, Value, moment, span};
 use crate::resource::session::SessionId;
-use crate::resource::{Asked, Resource, Verdict};
+use crate::resource::{Asked, Needs, Resource, Verdict};
 use crate::yaml::{Item, Problem, Section};
 
 /// What the planner knows of the session behind a host.
@@ -30,7 +29,7 @@ pub struct Scope<'a> {
     pub claim_life: Duration,
     pub session: &'a dyn Fn(SessionId) -> SessionState,
     /// Scheduled rotations that this turn may still do.
-    pub schedule_left: &'a Cell<u64>,
+    pub schedule_left: u64,
 }
 
 impl Resource for Host {
@@ -92,6 +91,16 @@ impl Resource for Host {
             None => Verdict::Change(Box::new(create(asked, scope, create_session))),
             Some(observed) => over(asked, observed, scope),
         }
+    }
+
+    fn needs(step: &Step) -> Needs {
+        let mints = matches!(step, Step::Mint(_));
+        Needs { key: mints, handoff: mints, broker: false }
+    }
+
+    /// Its place in this turn goes to the next in line, or those that are held would keep all others waiting.
+    fn withdraw(change: &Change<Step>, scope: &mut Scope<'_>) {
+        scope.schedule_left += u64::from(change.is_scheduled);
     }
 }
 
@@ -220,9 +229,9 @@ fn keep_or_adjust(asked: &Asked<'_, Host>, observed: &Observed, scope: &mut Scop
         if let Some(every) = desired.rotate_every
             && (observed.claimed_at.is_some() || observed.attempt.is_none())
             && due(*asked.key, observed.minted_at, every).is_some_and(|due| due <= scope.now)
-            && let Some(left) = scope.schedule_left.get().checked_sub(1)
+            && let Some(left) = scope.schedule_left.checked_sub(1)
         {
-            scope.schedule_left.set(left);
+            scope.schedule_left = left;
             return Verdict::Change(Box::new(rotate_on_schedule(asked, observed, scope, every)));
         }
     }

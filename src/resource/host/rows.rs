@@ -8,7 +8,7 @@ use serde_json::json;
 use super::mint::{Receipt, handoff_key};
 use super::{Adjust, KIND, Keep, Mint, Observed, Over, Revoke, Step, add};
 use crate::change::ResourceId;
-use crate::port::handoff::Probe;
+use crate::port::handoff::{HandOffError, Probe};
 use crate::resource::session::{self, SessionId};
 use crate::resource::{Recorded, Resource};
 use crate::store::error::{Error, Result};
@@ -18,12 +18,11 @@ use crate::store::{Entry, Snapshot, Tx, journal};
 const READ: &str = "read hosts";
 const WRITE: &str = "write a host";
 
-/// Every session's host, or the one that is asked for. The hand-off is asked, without side effects, which GUIDs still
-/// wait for their reader.
+/// Every session's host, or the one that is asked for. Which GUIDs still wait for their reader, the hand-off knows: see
+/// [`ask`].
 pub async fn observe(
     snapshot: &mut Snapshot,
     only: Option<SessionId>,
-    handoff: &Probe,
     now: DateTime<Utc>,
 ) -> Result<BTreeMap<SessionId, Observed>> {
     let rows = fetch!(
@@ -42,16 +41,23 @@ pub async fn observe(
         let active = i64::from(host.is_active);
         hosts.entry(session).and_modify(|first| first.active_rows += active).or_insert(host);
     }
-    let waiting = hosts.iter().filter(|(_, host)| host.claimed_at.is_none());
+    Ok(hosts)
+}
+
+/// Asks the hand-off, without side effects, which GUIDs still wait for their reader.
+///
+/// Errors: it does not answer; then every GUID that nobody has claimed is taken to wait.
+pub async fn ask(hosts: &mut BTreeMap<SessionId, Observed>, handoff: &Probe) -> std::result::Result<(), HandOffError> {
+    let unclaimed = hosts.iter().filter(|(_, host)| host.claimed_at.is_none());
     let (sessions, keys): (Vec<_>, Vec<_>) =
-        waiting.filter_map(|(session, host)| Some((*session, handoff_key(*session, host.attempt?)))).unzip();
-    let found = handoff.waiting(&keys).await.map_err(Error::probe("ask the hand-off"))?;
-    for (session, until) in sessions.into_iter().zip(found) {
+        unclaimed.filter_map(|(session, host)| Some((*session, handoff_key(*session, host.attempt?)))).unzip();
+    let found = handoff.waiting(&keys).await;
+    for (place, session) in sessions.into_iter().enumerate() {
         if let Some(host) = hosts.get_mut(&session) {
-            host.waiting = until.is_some();
+            host.waiting = found.as_ref().map_or(true, |found| found.get(place).is_some_and(Option::is_some));
         }
     }
-    Ok(hosts)
+    found.map(drop)
 }
 
 fn observed(row: &Row, now: DateTime<Utc>) -> std::result::Result<(SessionId, Observed), sqlx::Error> {
@@ -264,21 +270,17 @@ async fn record_revoke(revoke: &Revoke, tx: &mut Tx) -> Result<u64> {
     .map_err(Error::query(WRITE))
 }
 
-/// The GUIDs that wait to be claimed: session, and until when.
-pub async fn waiting(snapshot: &mut Snapshot, handoff: &Probe) -> Result<Vec<(String, DateTime<Utc>)>> {
+/// The GUIDs that nobody has claimed: the host's address, and the hand-off's name for it.
+pub async fn unclaimed(snapshot: &mut Snapshot) -> Result<Vec<(String, String)>> {
     let rows = fetch!(
         snapshot.conn(),
         "SELECT h.session_id, h.attempt FROM host_sessions h JOIN reconcile_handoffs r ON r.attempt = h.attempt
          WHERE r.claimed_at IS NULL AND h.is_active ORDER BY h.session_id"
     );
     let failed = Error::query("read the hand-offs");
-    let mut sessions = Vec::new();
-    let mut keys = Vec::new();
-    for row in rows.map_err(&failed)? {
-        let session = SessionId(row.get("session_id").map_err(&failed)?);
-        keys.push(handoff_key(session, row.get("attempt").map_err(&failed)?));
-        sessions.push(session.to_string());
-    }
-    let found = handoff.waiting(&keys).await.map_err(Error::probe("ask the hand-off"))?;
-    Ok(sessions.into_iter().zip(found).filter_map(|(session, until)| Some((session, until?))).collect())
+    let one = |row: &Row| {
+        let session = SessionId(row.get("session_id")?);
+        Ok((ResourceId::new(KIND, session).to_string(), handoff_key(session, row.get("attempt")?)))
+    };
+    rows.map_err(failed)?.iter().map(one).collect::<std::result::Result<_, _>>().map_err(failed)
 }

@@ -59,10 +59,10 @@ both! {
     fn what_is_suspended_is_left_alone_until_it_is_resumed(world) {
         prepare(world);
         let mut daemon = start(world);
-        world.run(&["suspend", "session/1", "--reason", "Being looked at"]).expect_code(0);
+        world.run(&["suspend", "session/1", "--reason", "Being-looked-at"]).expect_code(0);
         world.write("desired-state/a.yaml", &sessions(&[(1, "Uno"), (2, "Due")]));
         titled(world, SOON, &["One", "Due"]);
-        daemon.wait_for("Being looked at", SOON);
+        daemon.wait_for("Being-looked-at", SOON);
         world.run(&["resume", "session/1", "--reason", "Looked at"]).expect_code(0);
         look(&daemon);
         titled(world, SOON, &["Uno", "Due"]);

@@ -57,9 +57,9 @@ async fn the_message_is_what_send_task_writes() {
         let script = ["-c", SEND, &server.url(), "noor:", &queue, &task_name, &id(1).to_string()];
         let sent = python().args(script).args([&args, &kwargs, argsrepr, kwargsrepr]).output().unwrap();
         assert!(sent.status.success(), "{}", String::from_utf8_lossy(&sent.stderr));
-        let handoff = HandOff::redis(redis(&server, "hand:"));
-        put(&handoff, 1).await;
-        let dispatcher = Dispatcher::new(redis(&server, "noor:"), style, &handoff).unwrap();
+        let waiting = redis(&server, "hand:");
+        let dispatcher = Dispatcher::new(redis(&server, "noor:"), style, Some(&waiting)).unwrap();
+        put(&HandOff::redis(waiting), 1).await;
         assert_eq!(send(&dispatcher, task(1)).await, Sent::Now);
 
         let list = format!("noor:{queue}");
@@ -147,13 +147,13 @@ impl Drop for Worker {
 #[tokio::test]
 async fn a_worker_runs_what_was_sent_and_its_results_are_read() {
     let server = Server::start();
-    let handoff = HandOff::redis(redis(&server, "noor"));
+    let waiting = redis(&server, "noor");
+    let dispatching = |style| Dispatcher::new(redis(&server, "noor"), style, Some(&waiting)).unwrap();
+    let keyword = dispatching(inline());
+    let positional = dispatching(style(Arguments::Positional, Credentials::Inline));
     for number in 1..=5 {
-        put(&handoff, number).await;
+        put(&HandOff::redis(waiting.clone()), number).await;
     }
-    let keyword = Dispatcher::new(redis(&server, "noor"), inline(), &handoff).unwrap();
-    let positional = style(Arguments::Positional, Credentials::Inline);
-    let positional = Dispatcher::new(redis(&server, "noor"), positional, &handoff).unwrap();
     for (number, dispatcher) in [(1, &keyword), (2, &keyword), (3, &keyword), (4, &keyword), (5, &positional)] {
         assert_eq!(send(dispatcher, task(number)).await, Sent::Now);
     }
@@ -185,9 +185,9 @@ async fn a_worker_runs_what_was_sent_and_its_results_are_read() {
 #[tokio::test]
 async fn a_task_whose_worker_was_killed_comes_again_under_its_id() {
     let server = Server::start();
-    let handoff = HandOff::redis(redis(&server, "noor"));
-    let dispatcher = Dispatcher::new(redis(&server, "noor"), inline(), &handoff).unwrap();
-    put(&handoff, 6).await;
+    let waiting = redis(&server, "noor");
+    let dispatcher = Dispatcher::new(redis(&server, "noor"), inline(), Some(&waiting)).unwrap();
+    put(&HandOff::redis(waiting), 6).await;
     assert_eq!(send(&dispatcher, task(6)).await, Sent::Now);
     let home = tempfile::tempdir().unwrap();
     let visibility = Duration::from_secs(5);

@@ -1,10 +1,14 @@
 //! The table of settings: from it the reader, `reconcile config` and the manual are made.
 
+mod outside;
+
 use std::fmt::Write;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use super::given::{Given, Origin};
 use super::{Draft, LogFormat, Source, url};
+use crate::secret::Secret;
 
 /// What holds where nobody says anything.
 pub enum Fallback {
@@ -38,7 +42,13 @@ pub struct Setting {
 }
 
 /// Settings that say the same thing in two ways.
-pub(super) const RIVALS: [(&str, &str); 2] = [("database.url", "database.url_file"), ("host.keys", "host.keys_file")];
+pub(super) const RIVALS: [(&str, &str); 5] = [
+    ("database.url", "database.url_file"),
+    ("host.keys", "host.keys_file"),
+    ("redis.url", "redis.url_file"),
+    ("celery.broker_url", "celery.broker_url_file"),
+    ("celery.result_url", "celery.result_url_file"),
+];
 
 const MS_100: Duration = Duration::from_millis(100);
 const SECOND: Duration = Duration::from_secs(1);
@@ -48,11 +58,35 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The setting that is written so.
 pub(super) fn find(key: &str) -> Option<&'static Setting> {
-    TABLE.iter().find(|setting| setting.key == key)
+    TABLE.iter().copied().find(|setting| setting.key == key)
 }
 
 /// Every setting, in the order in which they are shown.
-pub static TABLE: [Setting; 24] = [
+pub static TABLE: LazyLock<Vec<&'static Setting>> = LazyLock::new(|| MAIN.iter().chain(&outside::OUTSIDE).collect());
+
+/// A URL that may hold a password, into its place in the draft; in a file that people commit it may not.
+fn secret_url(draft: &mut Draft, given: &Given, instead: (&str, &str)) -> Result<Secret, String> {
+    let text = given.secret()?;
+    if url::has_password(text.expose()) {
+        let (file, variable) = instead;
+        match given.origin {
+            Origin::File { .. } => {
+                return Err(format!(
+                    "holds a password, which may not stand in this file: put the URL into a file that only this user can \
+                     read and name it as {file}, or set {variable}"
+                ));
+            }
+            Origin::Flag(flag) => draft.config.warnings.push(format!(
+                "{flag} holds a password, which every user of this machine can see: use {variable} or {file}"
+            )),
+            Origin::Variable(_) | Origin::Default => {}
+        }
+    }
+    Ok(text)
+}
+
+/// The settings of the daemon itself, its database and its hosts.
+static MAIN: [Setting; 24] = [
     Setting {
         key: "environment",
         variable: "RECONCILE_ENVIRONMENT",
@@ -99,21 +133,8 @@ pub static TABLE: [Setting; 24] = [
         secrecy: Secrecy::Url,
         about: "The database: `postgres://…` or `sqlite:…`. With a password, only by variable or in `database.url_file`.",
         take: |draft, given| {
-            let text = given.secret()?;
-            if url::has_password(text.expose()) {
-                match given.origin {
-                    Origin::File { .. } => {
-                        return Err("holds a password, which may not stand in this file: put the URL into a file that only \
-                                    this user can read and name it as database.url_file, or set RECONCILE_DATABASE_URL"
-                            .to_owned());
-                    }
-                    Origin::Flag(flag) => draft.config.warnings.push(format!(
-                        "{flag} holds a password, which every user of this machine can see: use RECONCILE_DATABASE_URL or database.url_file"
-                    )),
-                    Origin::Variable(_) | Origin::Default => {}
-                }
-            }
-            draft.config.database_url = Some(text);
+            let url = secret_url(draft, given, ("database.url_file", "RECONCILE_DATABASE_URL"))?;
+            draft.config.database_url = Some(url);
             Ok(())
         },
     },
@@ -304,7 +325,7 @@ pub static TABLE: [Setting; 24] = [
 /// The table as the manual shows it.
 pub fn markdown() -> String {
     let mut text = "| setting | variable | default | meaning |\n|---|---|---|---|\n".to_owned();
-    for Setting { key, variable, fallback, secrecy: _, about, take: _ } in &TABLE {
+    for Setting { key, variable, fallback, secrecy: _, about, take: _ } in TABLE.iter().copied() {
         let fallback = match fallback {
             Fallback::Value(value) => format!("`{value}`"),
             Fallback::Rule(rule) => (*rule).to_owned(),

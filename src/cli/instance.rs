@@ -1,0 +1,66 @@
+//! `reconcile instance …`: what people do with one customer's instance by hand.
+
+use std::io::{BufRead, Read};
+
+use super::args::InstanceVerb;
+use super::print::{Terminal, out, out_once, working};
+use crate::failure::{Failure, Result};
+use crate::resource::instance::InstanceId;
+use crate::resource::instance::by_hand::{Intent, Wish};
+use crate::turn::World;
+use crate::turn::instances::Left;
+
+pub async fn instance(world: &World, verb: &InstanceVerb, terminal: Terminal) -> Result<u8> {
+    match verb {
+        InstanceVerb::Provision { id, by } => {
+            carry_out(world, Intent { id: *id, by: by.clone(), wish: Wish::Provision }).await
+        }
+        InstanceVerb::Retry { id, by } => carry_out(world, Intent { id: *id, by: by.clone(), wish: Wish::Retry }).await,
+        InstanceVerb::Forget { id, by, name } => {
+            let left = working("connecting", world.left_behind(*id)).await?;
+            confirm(&left, name.as_deref(), terminal)?;
+            let told = carry_out(world, Intent { id: *id, by: by.clone(), wish: Wish::Forget }).await?;
+            out(&left.text())?;
+            Ok(told)
+        }
+        InstanceVerb::Claim { id } => {
+            let credentials = working("claiming", world.claim_credentials(*id)).await?;
+            out_once(&credentials).map(|()| 0)
+        }
+    }
+}
+
+async fn carry_out(world: &World, intent: Intent) -> Result<u8> {
+    match working("applying", world.instance_by_hand(&intent)).await? {
+        Some(done) => out(&done.told)?,
+        None => out(&format!("  {} is so already\n", intent.address()))?,
+    }
+    Ok(0)
+}
+
+/// What cannot be undone wants the name typed again.
+fn confirm(left: &Left, name: Option<&str>, terminal: Terminal) -> Result<()> {
+    /// Any name is shorter.
+    const MOST: u64 = 1024;
+    let typed = match name {
+        Some(name) => name.to_owned(),
+        None => {
+            terminal.note(&format!("Type the name of {} to give its place back: ", left.id));
+            let mut line = String::new();
+            let read = std::io::stdin().lock().take(MOST).read_line(&mut line);
+            read.map_err(|error| Failure::error(format!("stdin cannot be read: {error}")))?;
+            line.trim().to_owned()
+        }
+    };
+    match typed == left.name {
+        true => Ok(()),
+        false => Err(Failure::error(format!("that is not the name of {}, and nothing was done", left.id))
+            .hint("it is in its file, and `reconcile explain` shows it; or give it as --name NAME")),
+    }
+}
+
+/// An instance's id, bare or as an address.
+pub fn parse(text: &str) -> std::result::Result<InstanceId, String> {
+    let bare = text.strip_prefix("instance/").unwrap_or(text);
+    uuid::Uuid::try_parse(bare).map(InstanceId).map_err(|_| "it is not the id of an instance: a UUID".to_owned())
+}

@@ -1,0 +1,111 @@
+//! The servers as the instances of a plan find them: as they will be once the plan is applied.
+
+use std::collections::{BTreeMap, HashSet};
+
+use super::Plan;
+use crate::change::{Kind, ResourceId};
+use crate::kinds::{Desired, Observed, Step};
+use crate::resource::instance::placement::Candidate;
+use crate::resource::server::{self, Health, ServerName};
+
+const KIND: Kind = server::SECTION.kind;
+
+/// Every server that is there, or that the plan registers.
+pub fn candidates(plan: &Plan, desired: &Desired, observed: &Observed) -> Vec<Candidate> {
+    let changed = plan.changes.iter().filter_map(|planned| match &planned.change.step {
+        Step::Server(step) => Some(step),
+        _ => None,
+    });
+    let mut servers: BTreeMap<ServerName, Candidate> = BTreeMap::new();
+    for (name, row) in &observed.servers {
+        servers.insert(name.clone(), candidate(&row.profile, Some(row), desired, observed));
+    }
+    for step in changed {
+        if let Some(before) = &step.before {
+            servers.remove(&before.profile.name);
+        }
+        servers.insert(step.after.name.clone(), candidate(&step.after, step.before.as_ref(), desired, observed));
+    }
+    servers.into_values().collect()
+}
+
+fn candidate(
+    profile: &server::Profile,
+    row: Option<&server::Observed>,
+    desired: &Desired,
+    observed: &Observed,
+) -> Candidate {
+    let unasked = || Err("it was not asked".to_owned());
+    Candidate {
+        name: profile.name.clone(),
+        id: row.map(|row| row.id),
+        host: profile.host.clone(),
+        port: profile.port,
+        server_type: profile.server_type,
+        max: profile.max_instances,
+        fill: row.map_or(0, |row| row.allocated),
+        priority: profile.priority,
+        status: profile.status,
+        health: row.map_or_else(Health::default, |row| row.health.clone()),
+        is_declared: desired.servers.contains_key(&profile.name),
+        sight: observed.sights.get(&profile.name).cloned().unwrap_or_else(unasked),
+    }
+}
+
+/// The names of databases that are in use.
+pub fn taken(observed: &Observed) -> HashSet<String> {
+    let allocations = observed.instances.values().filter_map(|instance| instance.allocation.as_ref());
+    allocations.map(|allocation| allocation.database.clone()).collect()
+}
+
+/// What a reader should know of the servers: that they are nearly full, cannot be used, or stand in no file.
+pub fn notes(plan: &Plan, desired: &Desired, observed: &Observed) -> Vec<(ResourceId, String)> {
+    let mut notes = Vec::new();
+    let mut fills: BTreeMap<ServerName, i64> = BTreeMap::new();
+    for planned in &plan.changes {
+        if let Step::Instance(step) = &planned.change.step
+            && let Some(server) = step.reserves()
+        {
+            *fills.entry(server.clone()).or_default() += 1;
+        }
+    }
+    for Candidate { name, max, fill, is_declared, sight, .. } in candidates(plan, desired, observed) {
+        let id = ResourceId::new(KIND, &name);
+        let fill = fill + fills.get(&name).copied().unwrap_or(0);
+        if let Some(note) = fill_note(fill, max) {
+            notes.push((id.clone(), note));
+        }
+        match sight {
+            Err(trouble) if is_declared || fill > 0 => notes.push((id, format!("it cannot be used now: {trouble}"))),
+            _ if !is_declared && fill > 0 => {
+                notes.push((id, format!("no file names it, and it holds {fill}: it keeps them, and takes no more")));
+            }
+            _ => {}
+        }
+    }
+    notes
+}
+
+/// Told from 80 % up, and in stronger words from 95 % up.
+fn fill_note(fill: i64, max: i64) -> Option<String> {
+    // One place of one is what a dedicated server is for.
+    let percent = if max > 1 { fill.saturating_mul(100) / max } else { 0 };
+    match percent {
+        95.. => Some(format!("it is nearly out of places: {fill} of {max} are taken ({percent}%)")),
+        80.. => Some(format!("it is filling up: {fill} of {max} places are taken ({percent}%)")),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fill_note;
+
+    #[test]
+    fn a_fill_is_told_from_80_percent_up() {
+        assert_eq!(fill_note(39, 50), None);
+        assert_eq!(fill_note(40, 50).as_deref(), Some("it is filling up: 40 of 50 places are taken (80%)"));
+        assert_eq!(fill_note(48, 50).as_deref(), Some("it is nearly out of places: 48 of 50 are taken (96%)"));
+        assert_eq!(fill_note(1, 1), None);
+    }
+}

@@ -1,0 +1,79 @@
+//! The way to everything that a turn needs, step by step: the database, then what lies outside of it.
+
+use std::time::Instant;
+
+use super::{Focus, World};
+use crate::driver::Cause;
+use crate::kinds::Desired;
+use crate::port::Shelf;
+use crate::port::pool::{Pool, Sight};
+use crate::port::redis::{Redis, RedisError, Version};
+use crate::store::doctor::{self, Step, Trouble};
+use crate::store::sql::now;
+
+impl World {
+    /// Goes the whole way. Writes nothing, and each step has its limit.
+    pub async fn examine(&self) -> Vec<Step> {
+        let mut steps = doctor::examine(&self.database).await;
+        if let Shelf::Redis(redis) = &self.shelf {
+            steps.push(asked("hand-off", redis).await);
+        }
+        if let Some(dispatcher) = &self.dispatcher {
+            steps.push(asked("broker", dispatcher.broker()).await);
+        }
+        if let Some(results) = &self.results {
+            steps.push(asked("results", results.redis()).await);
+        }
+        // Files with problems are told of by `validate`; here the servers that are known otherwise do.
+        let desired = self.read().await.map(|wanted| wanted.desired).unwrap_or_default();
+        for (name, pool) in self.known_pools(&desired).await {
+            let begun = Instant::now();
+            let outcome = match pool {
+                Ok(pool) => looked(&pool).await,
+                Err(what) => Err(Trouble { cause: Cause::Other, what, mend: String::new() }),
+            };
+            steps.push(Step { name: format!("server {name}"), took: begun.elapsed(), outcome });
+        }
+        steps
+    }
+
+    async fn known_pools(&self, desired: &Desired) -> Vec<(String, Result<Pool, String>)> {
+        // A database that cannot be read was reported above.
+        let observed = match self.glimpse(Focus::Everything(desired), now()).await {
+            Ok(picture) => picture.observed,
+            Err(_) => crate::kinds::Observed::default(),
+        };
+        self.pools(desired, &observed).into_iter().map(|(name, pool)| (name.0, pool)).collect()
+    }
+}
+
+async fn asked(name: &str, redis: &Redis) -> Step {
+    let begun = Instant::now();
+    let version: Result<Version, RedisError> = redis.version().await;
+    let outcome = match version {
+        Ok(version) => Ok(format!("{}, Redis {version}", redis.shown())),
+        Err(error) => Err(Trouble {
+            cause: Cause::Other,
+            what: super::outside::told(&error),
+            mend: error.hint().unwrap_or_default(),
+        }),
+    };
+    Step { name: name.to_owned(), took: begun.elapsed(), outcome }
+}
+
+async fn looked(pool: &Pool) -> Result<String, Trouble> {
+    let Sight { identity, version, rights, roles: _, databases: _ } = pool.look().await.map_err(|error| Trouble {
+        cause: error.cause(),
+        what: super::outside::told(&error),
+        mend: error.hint().unwrap_or_default(),
+    })?;
+    if !rights.create_databases || !rights.create_roles {
+        return Err(Trouble {
+            cause: Cause::RightsMissing,
+            what: "the admin role may not make roles and databases".to_owned(),
+            mend: "as a superuser: ALTER ROLE … CREATEDB CREATEROLE".to_owned(),
+        });
+    }
+    let more = if rights.superuser { "; its admin role is a superuser, which is more than it needs" } else { "" };
+    Ok(format!("PostgreSQL {}.{}, cluster {identity}{more}", version / 10_000, version % 10_000))
+}

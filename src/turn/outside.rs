@@ -1,0 +1,269 @@
+//! The world outside of the database, as a turn sees it: the hand-off, the broker, and the pool servers.
+//!
+//! Each part that does not answer is trouble for what needs it, and for nothing else.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+
+use super::{Focus, Picture, World};
+use crate::config::Config;
+use crate::failure::{Failure, Result};
+use crate::guard::Transport;
+use crate::kinds::{Desired, Observed};
+use crate::port::handoff::{HandOff, Probe};
+use crate::port::pool::{Limits, Pool, Sight};
+use crate::port::redis::{Redis, RedisTarget};
+use crate::port::task::{Dispatcher, Results};
+use crate::port::{self, Secrets, Shelf};
+use crate::resource::host;
+use crate::resource::instance::phase::Phase;
+use crate::resource::instance::{Allocation, InstanceId, handoff_key};
+use crate::resource::server::{self, ServerName};
+use crate::secret::Secret;
+use crate::store::Context;
+use crate::store::lease::Lease;
+use crate::store::sql;
+
+/// The ways out, as the settings have them. Nothing is connected to.
+pub(super) struct Outside {
+    pub shelf: Shelf,
+    pub dispatcher: Option<Dispatcher>,
+    pub results: Option<Results>,
+}
+
+impl Outside {
+    /// Errors: a URL cannot be used, and why.
+    pub fn of(config: &Config, transport: Transport) -> Result<Self> {
+        let limits = port::redis::Limits { connect: config.redis_timeout, answer: config.redis_timeout };
+        let target = |setting: &str, url: &Option<Secret>| {
+            let read = url.as_ref().map(|url| RedisTarget::parse(url, transport)).transpose();
+            read.map_err(|error| Failure::error(format!("{setting} cannot be used: {error}")).hints(error.hint()))
+        };
+        let handoff = target("redis.url", &config.redis_url)?;
+        let broker = target("celery.broker_url", &config.broker_url)?;
+        let results = target("celery.result_url", &config.result_url)?;
+        let kept = handoff.map(|target| Redis::new(target, config.redis_prefix.clone(), limits));
+        // Queues and results are Celery's, and bear no prefix of ours.
+        let bare = |target: RedisTarget| Redis::new(target, String::new(), limits);
+        let dispatcher = broker.map(|target| Dispatcher::new(bare(target), config.celery.clone(), kept.as_ref()));
+        let dispatcher = dispatcher.transpose().map_err(|error| {
+            Failure::error(format!("celery.credentials cannot be used: {error}")).hints(error.hint())
+        })?;
+        Ok(Self {
+            shelf: kept.map_or(Shelf::Embedded, Shelf::Redis),
+            dispatcher,
+            results: results.map(|target| Results::new(bare(target))),
+        })
+    }
+}
+
+impl World {
+    /// Looks without taking anything.
+    pub(super) fn probe(&self) -> Probe {
+        match &self.shelf {
+            Shelf::Embedded => Probe::embedded(&self.config.data_dir),
+            Shelf::Redis(redis) => Probe::redis(redis.clone()),
+        }
+    }
+
+    /// The hand-off, to take from: where it is sealed, with the keys that are there.
+    pub(super) fn handoff(&self) -> Result<HandOff> {
+        match &self.shelf {
+            Shelf::Redis(redis) => Ok(HandOff::redis(redis.clone())),
+            Shelf::Embedded => {
+                let secrets = Secrets::existing(&self.config.host_keys, &self.config.data_dir, &self.shelf);
+                Ok(secrets.map_err(port::Error::from)?.handoff)
+            }
+        }
+    }
+
+    /// Adds to the picture what lies outside of the database.
+    pub(super) async fn look_outside(&self, focus: Focus<'_>, at: DateTime<Utc>, picture: &mut Picture) {
+        let probe = self.probe();
+        if let Err(error) = host::rows::ask(&mut picture.observed.hosts, &probe).await {
+            picture.observed.handoff_trouble = Some(told(&error));
+        }
+        let Focus::Everything(desired) = focus else { return };
+        self.ask_handoff(&probe, &mut picture.observed).await;
+        self.ask_broker(&mut picture.observed).await;
+        picture.pools = self.pools(desired, &picture.observed);
+        picture.observed.sights = look_at(&picture.pools).await;
+        server::tell_twins_apart(&mut picture.observed.sights, &picture.observed.servers);
+        picture.judge(desired, at);
+    }
+
+    /// Which credentials wait. Asked only where the answer decides something.
+    async fn ask_handoff(&self, probe: &Probe, observed: &mut Observed) {
+        let waiting: Vec<InstanceId> = in_phase(observed, Phase::Allocated).map(|(id, _)| id).collect();
+        let keys: Vec<String> = waiting.iter().map(|id| handoff_key(*id)).collect();
+        if keys.is_empty() {
+            return;
+        }
+        match probe.waiting(&keys).await {
+            Ok(found) => {
+                for (id, until) in waiting.into_iter().zip(found) {
+                    if let Some(instance) = observed.instances.get_mut(&id) {
+                        instance.waiting = until.is_some();
+                    }
+                }
+            }
+            Err(error) => observed.handoff_trouble = Some(told(&error)),
+        }
+    }
+
+    /// Which tasks are sent and not recorded, and what the worker says of those that are.
+    async fn ask_broker(&self, observed: &mut Observed) {
+        if let Some(dispatcher) = &self.dispatcher {
+            let (ids, tasks): (Vec<_>, Vec<_>) =
+                in_phase(observed, Phase::Allocated).map(|(id, allocation)| (id, allocation.task(id))).unzip();
+            match if tasks.is_empty() { Ok(Vec::new()) } else { dispatcher.sent(&tasks).await } {
+                Ok(sent) => {
+                    for (id, sent) in ids.into_iter().zip(sent) {
+                        if let Some(instance) = observed.instances.get_mut(&id) {
+                            instance.sent = sent;
+                        }
+                    }
+                }
+                Err(error) => observed.broker_trouble = Some(told(&error)),
+            }
+        }
+        let Some(results) = &self.results else { return };
+        let (ids, tasks): (Vec<_>, Vec<_>) =
+            in_phase(observed, Phase::Provisioning).map(|(id, allocation)| (id, allocation.last_task(id))).unzip();
+        if tasks.is_empty() {
+            return;
+        }
+        match results.outcomes(&tasks).await {
+            Ok(outcomes) => {
+                for (id, outcome) in ids.into_iter().zip(outcomes) {
+                    if let Some(instance) = observed.instances.get_mut(&id) {
+                        instance.outcome = Some(outcome);
+                    }
+                }
+            }
+            // What is not known now is known at the next turn; nothing waits for it.
+            Err(error) => tracing::warn!("the results of tasks cannot be read: {}", told(&error)),
+        }
+    }
+
+    /// The ways to all servers, declared or not.
+    pub(super) fn pools(
+        &self,
+        desired: &Desired,
+        observed: &Observed,
+    ) -> BTreeMap<ServerName, std::result::Result<Pool, String>> {
+        let declared = desired.servers.iter().map(|(name, server)| {
+            let row = server.value.row_in(name, &observed.servers);
+            let bound = row.and_then(|row| row.identity.clone());
+            (name.clone(), Some(server.value.admin.clone()), bound)
+        });
+        let others = observed.servers.iter().filter(|(name, _)| !desired.servers.contains_key(*name));
+        let others = others.map(|(name, row)| (name.clone(), row.profile.admin.clone(), row.identity.clone()));
+        declared
+            .chain(others)
+            .map(|(name, admin, bound)| {
+                let pool = match admin {
+                    Some(admin) => self.pool(&admin, bound),
+                    None => Err("nobody has named its admin secret: `admin` in its file".to_owned()),
+                };
+                (name, pool)
+            })
+            .collect()
+    }
+
+    fn pool(&self, admin: &str, bound: Option<String>) -> std::result::Result<Pool, String> {
+        let url = self.config.pool_admin(admin)?;
+        let transport = if self.config.allow_insecure { Transport::Unverified } else { Transport::Verified };
+        let target = self.guard.admit_pool(url.expose(), &self.config.pool_catalog, transport);
+        let target = target.map_err(|refusal| format!("refused by the guard: {}; {}", refusal.why, refusal.mend))?;
+        let limits = Limits { connect: self.config.connect_timeout, statement: self.config.statement_timeout };
+        Ok(Pool::new(target, &self.guard, bound, limits))
+    }
+
+    /// Servers that were registered just now were looked at before they had a row: how they are is written down too.
+    pub(super) async fn note_first_health(
+        &self,
+        lease: &Lease,
+        context: &Context,
+        picture: &Picture,
+        desired: &Desired,
+    ) -> Result<()> {
+        let known = &picture.observed.servers;
+        if desired.servers.iter().all(|(name, server)| server.value.row_in(name, known).is_some()) {
+            return Ok(());
+        }
+        let mut now_there = self.glimpse_of_everything().await?;
+        now_there.observed.servers.retain(|name, _| !known.contains_key(name));
+        now_there.observed.sights.clone_from(&picture.observed.sights);
+        now_there.judge(desired, sql::now());
+        self.note_health(lease, context, &now_there).await
+    }
+
+    /// Writes down which servers have become better or worse.
+    pub(super) async fn note_health(&self, lease: &Lease, context: &Context, picture: &Picture) -> Result<()> {
+        if picture.health.is_empty() {
+            return Ok(());
+        }
+        let mut tx = self.database.begin(&lease.authority(), context).await?;
+        for (id, health) in &picture.health {
+            server::rows::note_health(&mut tx, *id, health).await?;
+        }
+        Ok(tx.commit().await?)
+    }
+}
+
+impl Picture {
+    /// How each server is, now that it was asked; what that changes is to be written down.
+    fn judge(&mut self, desired: &Desired, at: DateTime<Utc>) {
+        let Observed { servers, sights, .. } = &mut self.observed;
+        for (name, sight) in sights.iter() {
+            let row = match desired.servers.get(name) {
+                Some(server) => server.value.row_in(name, servers).map(|row| row.profile.name.clone()),
+                None => Some(name.clone()),
+            };
+            let Some(row) = row.and_then(|name| servers.get_mut(&name)) else { continue };
+            let health = row.health.judge(sight.as_ref().map(drop).map_err(Clone::clone), at);
+            if health != row.health {
+                self.health.push((row.id, health.clone()));
+                row.health = health;
+            }
+        }
+    }
+}
+
+/// Instances in that phase that are allocated here.
+fn in_phase(observed: &Observed, phase: Phase) -> impl Iterator<Item = (InstanceId, &Allocation)> {
+    let there = observed.instances.iter().filter(move |(_, instance)| instance.phase == phase);
+    there.filter_map(|(id, instance)| Some((*id, instance.allocation.as_ref()?)))
+}
+
+/// Looks at all servers side by side, each within its limit.
+async fn look_at(
+    pools: &BTreeMap<ServerName, std::result::Result<Pool, String>>,
+) -> BTreeMap<ServerName, std::result::Result<Sight, String>> {
+    let mut looking = tokio::task::JoinSet::new();
+    let mut sights = BTreeMap::new();
+    for (name, pool) in pools {
+        match pool {
+            Err(trouble) => drop(sights.insert(name.clone(), Err(trouble.clone()))),
+            Ok(pool) => {
+                // Until it answers, it has not.
+                sights.insert(name.clone(), Err("it was not asked to the end".to_owned()));
+                let (name, pool) = (name.clone(), pool.clone());
+                looking.spawn(async move { (name, pool.look().await.map_err(|error| told(&error))) });
+            }
+        }
+    }
+    while let Some(ended) = looking.join_next().await {
+        if let Ok((name, sight)) = ended {
+            sights.insert(name, sight);
+        }
+    }
+    sights
+}
+
+/// What an error says, with what stands behind it.
+pub(super) fn told(error: &dyn std::error::Error) -> String {
+    crate::store::error::causes(error).into_iter().fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
