@@ -79,6 +79,25 @@ async fn a_secret_goes_back_with_the_rest_of_its_life() {
     assert!(files(&home).is_empty());
 }
 
+#[tokio::test]
+async fn reading_takes_nothing_away() {
+    let home = tempfile::tempdir().unwrap();
+    let store = store(&home);
+    assert!(store.read(KEY).await.unwrap().is_none());
+    put(&store, KEY, HOUR).await;
+    let before = files_with_bytes(home.path());
+    for _ in 0..2 {
+        assert_eq!(store.read(KEY).await.unwrap().unwrap().expose(), CLEAR);
+    }
+    let stranger = HandOff::embedded(home.path(), ring(&['b']));
+    assert!(matches!(stranger.read(KEY).await, Err(HandOffError::UnknownKey { .. })));
+    assert_eq!(files_with_bytes(home.path()), before);
+    store.take(KEY).await.unwrap().unwrap().finish().await.unwrap();
+    assert!(store.read(KEY).await.unwrap().is_none());
+    put(&store, KEY, Duration::from_micros(1)).await;
+    assert!(store.read(KEY).await.unwrap().is_none(), "its life is over");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn of_sixteen_who_race_one_wins() {
     let home = tempfile::tempdir().unwrap();

@@ -152,8 +152,8 @@ impl Dispatcher {
         &self.broker
     }
 
-    /// Whether [`Task::inline`] must be given, by [`handoff::HandOff::read`]: the broker cannot see the hand-off. Then they stay
-    /// in the hand-off until the caller has recorded the dispatch and discards them.
+    /// Whether [`Task::inline`] must be given, by [`handoff::HandOff::read`]: the broker cannot see the hand-off. Then
+    /// they stay in the hand-off until the caller has recorded the dispatch and discards them.
     pub fn wants_credentials(&self) -> bool {
         matches!((&self.waiting, self.style.credentials), (Waiting::There(_) | Waiting::Embedded, Credentials::Inline))
     }

@@ -14,7 +14,7 @@ use super::TaskError;
 use crate::port::redis::Redis;
 
 /// As much of a result as is read. Celery writes the status first, and the exception's name right behind it.
-const READ: usize = 16 * 1024;
+pub(super) const READ: usize = 16 * 1024;
 
 /// How many results are read together.
 const TOGETHER: usize = 100;
@@ -86,7 +86,7 @@ impl Results {
 }
 
 /// The outcome that `written` tells of; `None` if it is not a result.
-fn outcome(written: &[u8]) -> Option<Outcome> {
+pub(super) fn outcome(written: &[u8]) -> Option<Outcome> {
     if written.is_empty() {
         return Some(Outcome::Pending);
     }
