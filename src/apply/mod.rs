@@ -64,13 +64,20 @@ impl Applier<'_> {
     /// One batch, round by round; what fails in one round does not come to the next.
     async fn batch(&self, batch: &[Planned], approved: &Approved, report: &mut Report) -> Result<()> {
         let mut going: Vec<&Planned> = batch.iter().collect();
+        let mut finished = Vec::with_capacity(batch.len());
         for round in 0.. {
-            going.retain(|planned| round < effects::rounds(&planned.change.step));
+            let (ended, left) = going.into_iter().partition(|planned| round == effects::rounds(&planned.change.step));
+            let ended: Vec<&Planned> = ended;
+            finished.extend(ended);
+            going = left;
             if going.is_empty() {
                 break;
             }
             going = self.round(going, round, approved, report).await?;
         }
+        // One may be done in fewer rounds than another: told of they are in the order of the plan, which is the slice's.
+        finished.sort_by_key(|planned| std::ptr::from_ref(*planned));
+        report.applied.extend(finished.into_iter().map(|planned| change_line(&planned.change)));
         Ok(())
     }
 
@@ -98,7 +105,7 @@ impl Applier<'_> {
             // Where not even a transaction begins, no row is to blame: the next one would only wait as long again.
             let tx = self.database.begin(&self.authority, &self.context).await?;
             match record(part, round, approved, tx).await {
-                Ok(outcomes) => done.extend(tell(part, round, &outcomes, report)),
+                Ok(outcomes) => done.extend(tell(part, &outcomes, report)),
                 Err(error) if error.stops_everybody() => return Err(error),
                 Err(error) => match part {
                     [(planned, _)] if matches!(error, Error::Conflict { .. }) => {
@@ -197,21 +204,13 @@ async fn note(planned: &Planned, round: usize, approved: &Approved, tx: &mut Tx)
 }
 
 /// Notes how a part ended, and gives what was recorded.
-fn tell<'b>(
-    part: &[(&'b Planned, Receipt)],
-    round: usize,
-    outcomes: &[Recorded],
-    report: &mut Report,
-) -> Vec<&'b Planned> {
+fn tell<'b>(part: &[(&'b Planned, Receipt)], outcomes: &[Recorded], report: &mut Report) -> Vec<&'b Planned> {
     let mut done = Vec::with_capacity(part.len());
     for ((planned, receipt), outcome) in part.iter().zip(outcomes) {
         match outcome {
             Recorded::Done => {
                 effects::log(&planned.change, receipt);
                 report.minted.extend(receipt.attempt());
-                if is_last(planned, round) {
-                    report.applied.push(change_line(&planned.change));
-                }
                 done.push(*planned);
             }
             Recorded::Conflict => report.conflicts.push(planned.change.id.clone()),

@@ -21,7 +21,8 @@ pub async fn doctor(world: &World, format: Format) -> Result<u8> {
             out(&format!("{report:#}\n"))?;
         }
         _ => {
-            let steps: String = steps.iter().map(line).collect();
+            let width = steps.iter().map(|step| step.name.chars().count()).max().unwrap_or(0).max(12);
+            let steps: String = steps.iter().map(|step| line(step, width)).collect();
             out(&format!("environment {environment} · {}\n{steps}", printable(server)))?;
         }
     }
@@ -37,13 +38,13 @@ pub async fn doctor(world: &World, format: Format) -> Result<u8> {
     }
 }
 
-fn line(step: &doctor::Step) -> String {
+fn line(step: &doctor::Step, width: usize) -> String {
     let (sign, about) = match &step.outcome {
         Ok(about) => ("ok  ", about),
         Err(trouble) => ("FAIL", &trouble.what),
     };
     let took = format!("{} ms", step.took.as_millis());
-    format!("{}\n", hanging(&format!("  {sign}  {:<12} {took:>8}  ", step.name), &printable(about), 8))
+    format!("{}\n", hanging(&format!("  {sign}  {:<width$} {took:>8}  ", step.name), &printable(about), 8))
 }
 
 fn json(step: &doctor::Step) -> serde_json::Value {

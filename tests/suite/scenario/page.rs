@@ -29,8 +29,13 @@ impl Block {
 }
 
 impl Page {
-    /// Errors: `line: what is wrong`.
+    /// The page of the commands in blocks of `console`. Errors: `line: what is wrong`.
     pub fn parse(text: &str) -> Result<Self, String> {
+        Self::parse_in(text, "console")
+    }
+
+    /// As [`Page::parse`], of the blocks in another language.
+    pub fn parse_in(text: &str, wanted: &str) -> Result<Self, String> {
         let lines: Vec<&str> = text.lines().collect();
         let mut blocks = Vec::new();
         let mut at = 0;
@@ -50,7 +55,7 @@ impl Page {
             if let Some(path) = words.find_map(|word| word.strip_prefix("file=")) {
                 let content = lines[begin..end].iter().flat_map(|line| [line, "\n"]).collect();
                 blocks.push(Block::File { path: path.to_owned(), content });
-            } else if language == "console" {
+            } else if language == wanted {
                 blocks.push(Block::Console(console(&lines, begin, end)?));
             }
         }

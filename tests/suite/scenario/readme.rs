@@ -5,6 +5,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use reconcile::config;
 use reconcile::desired::revision;
@@ -58,6 +59,73 @@ fn the_tour_is_true() {
     };
     let reports: Vec<String> = wrong.iter().map(report).collect();
     assert!(reports.is_empty(), "not what the README shows (- shown, + printed):\n{}", reports.join("\n"));
+}
+
+/// The tour of instances, from its servers to the worker's last word, as it is typed.
+#[test]
+fn the_tour_of_instances_is_true_with_postgres_and_redis() {
+    let (path, text) = readme();
+    let page = Page::parse_in(&text, "shell-session").unwrap_or_else(|why| panic!("README.md:{why}"));
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let home = tempfile::tempdir().expect("make a directory");
+    let playground = home.path().join("playground");
+    let program = env!("CARGO_BIN_EXE_reconcile");
+    let down = || {
+        let mut down = Command::new(root.join("tests/playground"));
+        down.arg("down").arg(&playground).output().expect("stop the playground")
+    };
+    let mut inside = false;
+    let mut answers = Vec::new();
+    for step in page.blocks.iter().flat_map(Block::steps) {
+        if step.command.starts_with("cd ") {
+            inside = step.command == "cd playground";
+            answers.push(Vec::new());
+            continue;
+        }
+        let command = step.command.replace("tests/playground", &format!("{}/tests/playground", root.display()));
+        let script = format!("reconcile() {{ {program} \"$@\"; }}\n{command}");
+        let mut shell = Command::new("bash");
+        shell.arg("-c").arg(script).current_dir(if inside { &playground } else { home.path() });
+        let done = shell.stderr(Stdio::null()).env("NO_COLOR", "1").output().expect("run a step");
+        let printed = String::from_utf8(done.stdout).expect("text");
+        answers.push(anybody(printed.trim_end().lines().map(str::to_owned).collect()));
+        if !done.status.success() {
+            down();
+            panic!("README.md:{}: $ {} failed: {printed}", step.line, step.command);
+        }
+    }
+    let steps = page.blocks.iter().flat_map(Block::steps);
+    let kept = |step: &Step| step.command.starts_with("tests/playground");
+    let local = |lines: &[String]| general(lines).iter().map(|line| without_ports(line)).collect::<Vec<_>>();
+    let wrong: Vec<(&Step, &Vec<String>)> =
+        steps.zip(&answers).filter(|(step, answer)| !kept(step) && local(&step.expected) != local(answer)).collect();
+    if playground.exists() {
+        down();
+    }
+    if updating() {
+        fs::write(&path, page::rewritten(&text, &wrong, str::to_owned)).expect("write the README");
+        return;
+    }
+    let report = |(step, answer): &(&Step, &Vec<String>)| {
+        let difference = matcher::difference(&local(&step.expected), &local(answer));
+        format!("README.md:{}: $ {}\n{difference}", step.line, step.command)
+    };
+    let reports: Vec<String> = wrong.iter().map(report).collect();
+    assert!(reports.is_empty(), "not what the README shows (- shown, + printed):\n{}", reports.join("\n"));
+}
+
+/// The servers listen on ports that are free; and outside of this repository there is no commit.
+fn without_ports(line: &str) -> String {
+    let line = match line.split_once(" @ ") {
+        Some((before, _)) => before,
+        None => line,
+    };
+    match line.split_once("port ") {
+        Some((before, rest)) => {
+            format!("{before}port{}", rest.trim_start_matches(|letter: char| letter.is_ascii_digit()))
+        }
+        None => line.to_owned(),
+    }
 }
 
 /// Whoever runs the tests, the README shows the same person.
