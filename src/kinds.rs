@@ -64,6 +64,11 @@ impl Step {
         }
     }
 
+    /// Whether the step takes a place on a server.
+    pub fn takes_a_place(&self) -> bool {
+        matches!(self, Step::Instance(step) if step.reserves().is_some())
+    }
+
     /// Whether the step gives a server another name.
     pub fn renames(&self) -> bool {
         let Step::Server(step) = self else { return false };
@@ -104,8 +109,14 @@ impl Desired {
         format!("{} and {last}", counts.join(", "))
     }
 
-    /// What only the database can decide: hosts whose session no file declares.
+    /// What only the database can decide: hosts whose session, and pins whose server, no file declares.
     pub fn doubts(&self) -> Vec<Problem> {
+        let pinned = self.instances.values().filter_map(|instance| Some((instance, instance.value.server.as_ref()?)));
+        let unknown = pinned.filter(|(_, server)| !self.servers.contains_key(*server)).map(|(instance, server)| {
+            Problem::error(instance.place.clone(), format!("server {server} is not declared here")).warning().hint(
+                "unless the database has it, the instance is blocked: declare it under servers:, or take the pin away",
+            )
+        });
         let undeclared = self.hosts.iter().filter(|(id, host)| {
             !self.sessions.contains_key(id) && host.value.missing_session != Some(MissingSession::Create)
         });
@@ -114,7 +125,7 @@ impl Desired {
                 .warning()
                 .hint("unless the database has it, the host is blocked: declare it under sessions: or set missing_session: create")
         };
-        undeclared.map(doubt).collect()
+        undeclared.map(doubt).chain(unknown).collect()
     }
 
     /// Where a file declares the resource.

@@ -27,6 +27,8 @@ use crate::plan::render::sentence;
 use crate::plan::{self, Header, Keys, Plan, Terms};
 use crate::port::task::{Dispatcher, Results};
 use crate::port::{Minting, Ports, Secrets, Shelf};
+use crate::resource::Resource;
+use crate::resource::server::Server;
 use crate::store::connect::{Database, Options};
 use crate::store::lease::Lease;
 use crate::store::migrate::{self, Migrated};
@@ -238,6 +240,7 @@ impl World {
             };
             let report = self.apply(&approved, lease.authority(), &context, &picture).await?;
             self.note_first_health(lease, &context, &picture, &wanted.desired).await?;
+            warn_of_fills(approved.plan());
             total.applied.extend(report.applied);
             total.failed = report.failed;
             total.conflicts = report.conflicts;
@@ -335,6 +338,16 @@ impl World {
         }
         tx.commit().await?;
         Ok(())
+    }
+}
+
+/// Where places were taken, the operator is told which servers fill up.
+fn warn_of_fills(plan: &Plan) {
+    if !plan.changes.iter().any(|planned| planned.change.step.takes_a_place()) {
+        return;
+    }
+    for (id, note) in plan.notes.iter().filter(|(id, _)| id.kind == Server::KIND) {
+        tracing::warn!("{id}: {note}");
     }
 }
 

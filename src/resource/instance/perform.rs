@@ -68,14 +68,15 @@ fn credentials(step: &Step, ports: &Ports) -> Result<(handoff::Entry, Verifier),
     let (_, place) = step.account()?;
     let password = password()?;
     let verifier = Verifier::of(&password)?;
-    // Written by hand into a buffer that is wiped: none of the values needs escaping but the host, which is checked.
-    let host = Json::from(place.host.as_str());
-    let Names { database, role } = &place.names;
-    let text = format!(
-        r#"{{"db_host": {host}, "db_port": {}, "db_name": "{database}", "db_user": "{role}", "db_password": "{}"}}"#,
-        place.port,
-        password.expose()
-    );
+    // Into a buffer that never grows, so that no copy of the password is left behind: a host has 255 letters at most.
+    let mut text = String::with_capacity(2048);
+    let (host, Names { database, role }) = (Json::from(place.host.as_str()), &place.names);
+    text.push_str(&format!(
+        r#"{{"db_host": {host}, "db_port": {}, "db_name": "{database}", "db_user": "{role}", "db_password": ""#,
+        place.port
+    ));
+    text.push_str(password.expose());
+    text.push_str(r#""}"#);
     let entry = handoff::Entry { key: handoff_key(step.id), secret: Secret::new(text), life: ports.credentials_life() };
     Ok((entry, verifier))
 }
