@@ -7,6 +7,7 @@ mod daemon;
 mod fixture;
 mod hosts;
 mod in_between;
+mod instances;
 mod keys;
 mod one_reader;
 mod power_cut;
