@@ -59,6 +59,14 @@ impl Row {
         }
     }
 
+    /// The value of a column that holds one of a closed set of words.
+    ///
+    /// Errors: as [`Row::get`]; or it holds another word.
+    pub fn word<T>(&self, column: &str, read: fn(&str) -> Option<T>) -> Result<T, sqlx::Error> {
+        let text: String = self.get(column)?;
+        read(&text).ok_or_else(|| sqlx::Error::Decode(format!("{column} holds the unknown word `{text}`").into()))
+    }
+
     /// The columns' names, in the order of the statement.
     pub fn columns(&self) -> Vec<String> {
         match self {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Focus, Picture, World};
-use crate::apply::Applier;
+use crate::apply::Report;
 use crate::change::{Change, Revision};
 use crate::failure::{Failure, Result};
 use crate::kinds::Step;
@@ -14,9 +14,9 @@ use crate::port;
 use crate::resource::host::by_hand::{Intent, Wish};
 use crate::resource::host::diff::SessionState;
 use crate::resource::{host, session};
-use crate::store::Authority;
 use crate::store::error::Error;
 use crate::store::sql::{Id, now};
+use crate::store::{Authority, Context};
 
 /// Rows may move under a command; it then looks again, so many times.
 const ATTEMPTS: u64 = 12;
@@ -93,20 +93,11 @@ impl World {
         let context = self.by_user(Some(intent.by.clone()));
         for attempt in 0..ATTEMPTS {
             let (Some(change), picture) = self.intended_by_hand(intent).await? else { return Ok(None) };
-            let revision = Revision { user: context.actor.clone(), ..Revision::default() };
             let change = change.map_step(|step| Step::Host(Box::new(step)));
-            let plan = Plan::of_one(self.header(revision, false), now(), change);
-            let approved = plan
-                .approve(self.budget(), None, &[])
-                .map_err(|held| Failure::error(format!("held back: {}", held.over.join(", "))))?;
-            let authority = Authority::ByHand;
-            let ports = self.ports(approved.plan(), &authority, &picture);
-            let applier = Applier { database: &self.database, authority, context: context.clone(), ports: &ports };
-            let mut report = applier.apply(&approved).await?;
+            let mut report = self.apply_by_hand(change, &context, &picture).await?;
             if let Some((id, why)) = report.failed.pop() {
                 tracing::error!("PROVISIONER-ERROR: {id}: {why}");
-                let hint = ports.secrets().err().and_then(|error| error.hint());
-                return Err(Failure::error(format!("{id} could not be written: {why}")).hints(hint));
+                return Err(Failure::error(format!("{id} could not be written: {why}")));
             }
             if report.conflicts.is_empty() {
                 return Ok(report.applied.pop().map(|told| Done { told, attempt: report.minted.pop() }));
@@ -115,5 +106,20 @@ impl World {
             tokio::time::sleep(Duration::from_millis(fastrand::u64(5..40) * (attempt + 1))).await;
         }
         Err(Failure::error(format!("{} kept changing while it was to be written", intent.id())).hint("try again"))
+    }
+
+    /// Applies one change on the word of whoever has typed the command.
+    pub(super) async fn apply_by_hand(
+        &self,
+        change: Change<Step>,
+        context: &Context,
+        picture: &Picture,
+    ) -> Result<Report> {
+        let revision = Revision { user: context.actor.clone(), ..Revision::default() };
+        let plan = Plan::of_one(self.header(revision, false), now(), change);
+        let approved = plan
+            .approve(self.budget(), None, &[])
+            .map_err(|held| Failure::error(format!("held back: {}", held.over.join(", "))))?;
+        self.apply(&approved, Authority::ByHand, context, picture).await
     }
 }

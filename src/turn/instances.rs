@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use super::by_hand::Done;
 use super::{Focus, Picture, Wanted, World};
-use crate::apply::Applier;
 use crate::change::{Change, ResourceId, Revision, hanging};
 use crate::failure::{Failure, Result};
 use crate::kinds::Step;
@@ -76,16 +75,8 @@ impl World {
             let wanted = self.read().await?;
             let picture = self.look(Focus::Everything(&wanted.desired), now()).await?;
             let Some(change) = self.intended(intent, &wanted, &picture)? else { return Ok(None) };
-            let revision = Revision { user: context.actor.clone(), ..Revision::default() };
             let change = change.map_step(|step| Step::Instance(Box::new(step)));
-            let plan = Plan::of_one(self.header(revision, false), now(), change);
-            let approved = plan
-                .approve(self.budget(), None, &[])
-                .map_err(|held| Failure::error(format!("held back: {}", held.over.join(", "))))?;
-            let authority = Authority::ByHand;
-            let ports = self.ports(approved.plan(), &authority, &picture);
-            let applier = Applier { database: &self.database, authority, context: context.clone(), ports: &ports };
-            let mut report = applier.apply(&approved).await?;
+            let mut report = self.apply_by_hand(change, &context, &picture).await?;
             if let Some((id, why)) = report.failed.pop() {
                 return Err(Failure::error(format!("{id}: {why}")));
             }

@@ -38,8 +38,8 @@ fn observed(row: &Row) -> std::result::Result<(InstanceId, Observed), sqlx::Erro
         customer: customer.0,
         subscription: subscription.map(|id| id.0),
         name: row.get("name")?,
-        tier: word(row, "plan_tier", Tier::from_word)?,
-        state: word(row, "status", State::from_word)?,
+        tier: row.word("plan_tier", Tier::from_word)?,
+        state: row.word("status", State::from_word)?,
     };
     let server: Option<Id> = row.get("server_id")?;
     let allocation = match server {
@@ -57,7 +57,7 @@ fn observed(row: &Row) -> std::result::Result<(InstanceId, Observed), sqlx::Erro
     };
     let instance = Observed {
         profile,
-        phase: word(row, "provisioning_status", Phase::from_word)?,
+        phase: row.word("provisioning_status", Phase::from_word)?,
         db_host: row.get("db_host")?,
         db_port: row.get("db_port")?,
         server: row.get("db_server_id")?,
@@ -67,12 +67,6 @@ fn observed(row: &Row) -> std::result::Result<(InstanceId, Observed), sqlx::Erro
         outcome: None,
     };
     Ok((InstanceId(id.0), instance))
-}
-
-fn word<T>(row: &Row, column: &str, read: fn(&str) -> Option<T>) -> std::result::Result<T, sqlx::Error> {
-    let text: String = row.get(column)?;
-    let unknown = || sqlx::Error::Decode(format!("{column} holds the unknown word `{text}`").into());
-    read(&text).ok_or_else(unknown)
 }
 
 /// How many instances stand in each phase, in the order of the phases.
@@ -85,7 +79,7 @@ pub async fn by_phase(snapshot: &mut Snapshot) -> Result<Vec<(String, i64)>> {
     let rows = rows.map_err(&failed)?;
     let mut counts = BTreeMap::new();
     for row in &rows {
-        let phase = word(row, "provisioning_status", Phase::from_word).map_err(&failed)?;
+        let phase = row.word("provisioning_status", Phase::from_word).map_err(&failed)?;
         let count: i64 = row.get("instances").map_err(&failed)?;
         counts.insert(phase, count);
     }

@@ -38,7 +38,7 @@ pub async fn observe(snapshot: &mut Snapshot) -> Result<BTreeMap<ServerName, Obs
 fn observed(row: &Row) -> std::result::Result<(ServerName, Observed), sqlx::Error> {
     let name = ServerName(row.get("name")?);
     let health = Health {
-        condition: word(row, "health_status", Condition::from_word)?,
+        condition: row.word("health_status", Condition::from_word)?,
         failures: row.get("failures")?,
         since: row.get("health_since")?,
         last_error: row.get("last_error")?,
@@ -49,10 +49,10 @@ fn observed(row: &Row) -> std::result::Result<(ServerName, Observed), sqlx::Erro
             name: name.clone(),
             host: row.get("host")?,
             port: row.get("port")?,
-            server_type: word(row, "server_type", ServerType::from_word)?,
+            server_type: row.word("server_type", ServerType::from_word)?,
             max_instances: row.get("max_instances")?,
             priority: row.get("priority")?,
-            status: word(row, "status", Status::from_word)?,
+            status: row.word("status", Status::from_word)?,
             admin: row.get("admin")?,
         },
         counter: row.get("current_instances")?,
@@ -61,12 +61,6 @@ fn observed(row: &Row) -> std::result::Result<(ServerName, Observed), sqlx::Erro
         identity: row.get("identity")?,
     };
     Ok((name, server))
-}
-
-fn word<T>(row: &Row, column: &str, read: fn(&str) -> Option<T>) -> std::result::Result<T, sqlx::Error> {
-    let text: String = row.get(column)?;
-    let unknown = || sqlx::Error::Decode(format!("{column} holds the unknown word `{text}`").into());
-    read(&text).ok_or_else(unknown)
 }
 
 /// The id of the server of that name.
