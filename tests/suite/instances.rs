@@ -9,6 +9,7 @@ use crate::fixture::pools::{Pool, Pools};
 use crate::fixture::redis::Redis;
 
 mod allocation;
+mod cuts;
 mod harm;
 mod placement;
 mod provisioning;

@@ -89,7 +89,8 @@ impl Intent {
         }
         let mut reason = None;
         if !observed.sent && !observed.waiting {
-            stages.push(hand_over(allocation, Phase::Allocated, LOST));
+            stages.push(Stage::Lose);
+            stages.push(hand_over(allocation, Phase::DatabaseCreated, LOST));
             reason = Some(LOST.to_owned());
         }
         stages.push(Stage::Dispatch { number: allocation.dispatches + 1 });

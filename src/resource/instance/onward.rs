@@ -191,7 +191,9 @@ fn onward(
     if phase <= Phase::Allocated && (due || observed.sent) {
         if scope.has_broker {
             if !observed.sent && !observed.waiting && !has_new_password {
-                stages.push(hand_over(allocation, allocation.rotation, Phase::Allocated, Phase::Allocated, Some(LOST)));
+                stages.push(Stage::Lose);
+                let (from, to) = (Phase::DatabaseCreated, Phase::Allocated);
+                stages.push(hand_over(allocation, allocation.rotation, from, to, Some(LOST)));
             }
             stages.push(Stage::Dispatch { number: allocation.dispatches + 1 });
         } else if stages.is_empty() && draft.stages.is_empty() {
@@ -253,10 +255,10 @@ fn resume(phase: Phase, stages: &[Stage], server: &Candidate, draft: &mut Draft)
     draft.action = Action::Resume;
     let last = stages.iter().rev().find_map(Stage::reaches).unwrap_or(phase);
     draft.fields.push(diff("phase", Value::word(phase.word()), Value::word(last.word())));
-    draft.reason = Some(match (last, stages.first()) {
+    draft.reason = Some(match (last, stages) {
         (Phase::Ready, _) => "the worker says that it is ready".to_owned(),
         (Phase::Failed, _) => "the worker says that it failed".to_owned(),
-        (_, Some(Stage::HandOver { why: Some(why), .. })) => format!("resume at {phase} on {}: {why}", server.name),
+        (_, [Stage::Lose, ..]) => format!("resume at {phase} on {}: {LOST}", server.name),
         _ => format!("resume at {phase} on {}", server.name),
     });
 }

@@ -109,6 +109,7 @@ pub async fn record(step: &Step, round: usize, receipt: &Receipt, tx: &mut Tx) -
         (_, Receipt::Moved) => 0,
         (Stage::Reserve, _) => reserve(step, tx).await?,
         (Stage::Create, _) => created(step, tx).await?,
+        (Stage::Lose, _) => advance(step.id, Phase::Allocated, Phase::DatabaseCreated, tx).await?,
         (Stage::HandOver { passwords, rotation, from, to, why: _ }, Receipt::HandedOver(until)) => {
             let over = HandedOver { passwords: *passwords, rotation: *rotation, from: *from, to: *to, until: *until };
             handed_over(step, &over, tx).await?

@@ -64,6 +64,9 @@ pub enum Stage {
     Reserve,
     /// Make role and database.
     Create,
+    /// Note that its credentials are gone from the hand-off: back to `database_created`. From here on whatever lies there
+    /// is not believed, so that a password that was handed over and, after a power cut, never set is not dispatched.
+    Lose,
     /// Set a new password and hand it over: one step, so that what was handed over is what is set.
     HandOver {
         /// How many were set before: the expectation.
@@ -98,7 +101,7 @@ impl Stage {
     pub fn reaches(&self) -> Option<Phase> {
         match self {
             Stage::Reserve => Some(Phase::Reserved),
-            Stage::Create => Some(Phase::DatabaseCreated),
+            Stage::Create | Stage::Lose => Some(Phase::DatabaseCreated),
             Stage::HandOver { to, .. } => Some(*to),
             Stage::Dispatch { .. } => Some(Phase::Provisioning),
             Stage::Finish { to, .. } => Some(*to),
@@ -142,6 +145,15 @@ impl Step {
                 json!({ "phase": Phase::Reserved.word() }),
                 json!({ "phase": Phase::DatabaseCreated.word(), "server": server }),
                 Some(way(Phase::Reserved, Phase::DatabaseCreated)),
+            ),
+            Stage::Lose => told(
+                "resume",
+                json!({ "phase": Phase::Allocated.word() }),
+                json!({ "phase": Phase::DatabaseCreated.word() }),
+                Some(format!(
+                    "{}: the credentials are gone from the hand-off",
+                    way(Phase::Allocated, Phase::DatabaseCreated)
+                )),
             ),
             Stage::HandOver { passwords, rotation, from, to, why } => told(
                 if from == to { "rotate" } else { "resume" },
