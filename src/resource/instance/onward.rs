@@ -40,7 +40,9 @@ pub(super) fn change(asked: &Asked<'_, Instance>, observed: &Observed, scope: &m
         action: Action::Update,
         reason: None,
     };
-    let moved = server.filter(|server| observed.is_told_otherwise(server));
+    // What an older tool allocated keeps the address that it was given.
+    let ours = server.filter(|_| observed.allocation.is_some());
+    let moved = ours.filter(|server| observed.is_told_otherwise(server));
     if let Some(server) = moved {
         let (host, port) = (observed.db_host.clone().unwrap_or_default(), observed.db_port.unwrap_or_default());
         draft.fields.push(diff(
@@ -128,8 +130,10 @@ fn outside(
     if !retired {
         onward(asked, observed, allocation, server, scope, draft)?;
     }
+    // Whether the role may log in is not known; the row must not say what the role does not.
+    let turns = observed.phase.has_database() && retired != (observed.profile.state == State::Retired);
     match standing {
-        Err(trouble) if draft.stages.iter().any(Stage::is_on_server) => {
+        Err(trouble) if turns || draft.stages.iter().any(Stage::is_on_server) => {
             let hint = "it goes on by itself when the server answers; see `reconcile doctor`";
             Err(blocked(asked, format!("{} cannot be used now: {trouble}", server.name), hint))
         }

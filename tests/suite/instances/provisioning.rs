@@ -4,6 +4,8 @@ use super::{
     Estate, LIMIT, QUEUE, counters_are_right, declare, eventually, flat, id, instance, is_settled, key, names, one,
     phase,
 };
+use crate::fixture::pools::Pools;
+use crate::fixture::redis::Redis;
 use crate::fixture::worker::{Mode, Setup, Worker};
 use crate::fixture::{World, both};
 
@@ -202,6 +204,28 @@ both! {
         assert!(status.contains("████████████████████ 1/1 healthy"), "{status}");
         assert!(status.contains("1 allocated, 1 forgotten"), "{status}");
     }
+}
+
+#[test]
+fn what_redis_evicts_under_pressure_is_not_lost_for_good_with_postgres() {
+    let mut world = World::on(crate::fixture::Database::Sqlite);
+    let redis = Redis::start_with("maxmemory 4mb\nmaxmemory-policy allkeys-lru\n");
+    let estate = Estate::with(&mut world, Pools::start(1), redis);
+    estate.declare_servers(&world, "max_instances: 20");
+    declare(&world, [1], "");
+    world.run(ONCE).expect_code(0);
+    let old = estate.credentials(1).unwrap();
+    let filler = "x".repeat(20_000);
+    let evicted = (0..2000).find(|number| {
+        let _: () = estate.redis.ask(&["SET", &format!("filler:{number}"), &filler]);
+        // Asked for by its name alone: to read it would keep it fresh.
+        !estate.redis.keys().contains(&key(1))
+    });
+    assert!(evicted.is_some(), "there is no pressure");
+    is_settled(&world);
+    provision(&world, 1).expect_code(0);
+    let new = estate.dispatched(1).unwrap();
+    assert!(estate.log_in(&new).is_ok() && estate.log_in(&old).is_err());
 }
 
 #[test]

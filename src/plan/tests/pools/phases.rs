@@ -165,6 +165,9 @@ fn a_server_that_is_down_blocks_what_needs_it_and_nothing_else() {
 
     Plan: nothing to change; 1 blocked. 1 unchanged, 0 unmanaged.
     ");
+    let mut retiring = story;
+    retiring.desired = wants(POOL, &acme("state: retired")).desired;
+    assert_eq!(retiring.plan().blocked.len(), 1, "the row must not say what the role does not");
     let calm = wants(POOL, &acme("")).has_server("pool-1", 1, |_| ()).has_acme(Phase::Ready, |_| ()).down("pool-1");
     insta::assert_snapshot!(calm.told(), @"
       i server/pool-1  it cannot be used now: nobody listens there
@@ -222,5 +225,22 @@ fn a_server_in_no_file_keeps_what_it_has() {
                                   and takes no more
 
     Plan: 1 to rotate. 0 unchanged, 1 unmanaged.
+    ");
+}
+
+#[test]
+fn what_an_older_tool_allocated_keeps_its_address() {
+    let older = |row: &mut instance::Observed| {
+        row.allocation = None;
+        row.db_host = Some("db.example.org".to_owned());
+    };
+    let story = |more: &str| wants(POOL, &acme(more)).has_server("pool-1", 1, |_| ()).has_acme(Phase::Ready, older);
+    assert_eq!(story("").plan().summary().unchanged, 2);
+    insta::assert_snapshot!(story("credentials_rotation: 2").told(), @"
+      ! instance/fbaa8c92-0000-4000-8000-000000000001
+                                  it was not allocated here, so its role is not ours
+                                  to change; change it where it was made
+
+    Plan: nothing to change; 1 blocked. 1 unchanged, 0 unmanaged.
     ");
 }
