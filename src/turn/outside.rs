@@ -84,8 +84,15 @@ impl World {
         if let Err(error) = host::rows::ask(&mut picture.observed.hosts, &probe).await {
             picture.observed.handoff_trouble = Some(told(&error));
         }
+        if let (None, Shelf::Redis(redis)) = (&picture.observed.handoff_trouble, &self.shelf) {
+            // Where nothing waits nothing was asked; but what is to be handed over wants to know.
+            picture.observed.handoff_trouble = redis.version().await.err().map(|error| told(&error));
+        }
         let Focus::Everything(desired) = focus else { return };
         self.ask_handoff(&probe, &mut picture.observed).await;
+        if let Some(dispatcher) = self.dispatcher.as_ref().filter(|_| !desired.instances.is_empty()) {
+            picture.observed.broker_trouble = dispatcher.broker().version().await.err().map(|error| told(&error));
+        }
         self.ask_broker(&mut picture.observed).await;
         picture.pools = self.pools(desired, &picture.observed);
         picture.observed.sights = look_at(&picture.pools).await;
@@ -114,7 +121,7 @@ impl World {
 
     /// Which tasks are sent and not recorded, and what the worker says of those that are.
     async fn ask_broker(&self, observed: &mut Observed) {
-        if let Some(dispatcher) = &self.dispatcher {
+        if let (Some(dispatcher), None) = (&self.dispatcher, &observed.broker_trouble) {
             let (ids, tasks): (Vec<_>, Vec<_>) =
                 in_phase(observed, Phase::Allocated).map(|(id, allocation)| (id, allocation.task(id))).unzip();
             match if tasks.is_empty() { Ok(Vec::new()) } else { dispatcher.sent(&tasks).await } {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::fixture::process::{Output, Running};
+use crate::fixture::redis::Redis;
 use crate::fixture::{World, both};
 
 const WEEK: &str = "sessions: [{id: 215, title: Al-Fatiha}, {id: 216, title: Al-Baqara}]\nhosts: [{session: 215}]\n";
@@ -45,6 +46,36 @@ both! {
         }
         assert_eq!(one(world, "SELECT COUNT(*) FROM reconcile_journal WHERE action = 'incident'"), "3");
         assert_eq!(one(world, "SELECT COUNT(*) FROM reconcile_journal WHERE action = 'claim'"), "1");
+    }
+
+    fn through_redis_a_guid_travels_once_as_well(world) {
+        let mut redis = Redis::start();
+        world.env("RECONCILE_REDIS_URL", &redis.url()).env("RECONCILE_REDIS_PREFIX", "noor:");
+        begin(world);
+        let attempt = one(world, "SELECT attempt FROM host_sessions");
+        assert_eq!(redis.keys(), [format!("noor:host:215:{attempt}")]);
+        assert!(!world.path().join(".reconcile/handoff").exists());
+        let status = world.run(&["status"]).expect_code(0).stdout;
+        assert!(status.contains("host/215 waits to be claimed until"), "{status}");
+        let running: Vec<Running> = (0..3).map(|_| world.spawn(&["host", "claim", "215", "--quiet"])).collect();
+        let outputs: Vec<Output> = running.into_iter().map(|one| one.finish(LIMIT)).collect();
+        let won: Vec<&Output> = outputs.iter().filter(|output| output.code == 0).collect();
+        assert_eq!(won.len(), 1, "{outputs:?}");
+        assert!(opens(world, "215", &won[0].stdout));
+        assert!(redis.keys().is_empty());
+        // Away, it holds up what mints, and nothing else.
+        redis.stop();
+        let more = format!("{}  - {{id: 217, title: Later}}\nhosts: [{{session: 215}}, {{session: 216}}]\n", "sessions:\n  - {id: 215, title: Al-Fatiha}\n  - {id: 216, title: Al-Baqara}\n");
+        world.write("desired-state/week.yaml", &more);
+        let turn = world.run(&["--once", "--detailed-exitcode"]).expect_code(4).stdout;
+        let said = turn.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(said.contains("+ session/217"), "{turn}");
+        assert!(said.contains("! host/216 the hand-off cannot be used now: Redis at 127.0.0.1"), "{turn}");
+        world.run(&["host", "rotate", "--session-id", "215"]).expect_code(1);
+        assert!(opens(world, "215", &won[0].stdout), "what could not be handed over was not made valid");
+        redis.start_again();
+        world.run(&["--once"]).expect_code(0);
+        assert!(opens(world, "216", &world.run(&["host", "claim", "216"]).expect_code(0).stdout));
     }
 
     fn a_guid_that_could_not_be_printed_is_reported_as_lost(world) {
