@@ -1,6 +1,6 @@
 //! Harm done to pool servers: down, frozen, refused, full, another one. It holds up what needs them, and nothing else.
 
-use super::{Estate, counters_are_right, declare, flat, id, is_settled, one, phase};
+use super::{Estate, LIMIT, counters_are_right, declare, flat, id, is_settled, names, one, phase};
 use crate::fixture::pools::{Pool, Pools};
 use crate::fixture::redis::Redis;
 use crate::fixture::{Database, World, both};
@@ -115,6 +115,42 @@ both! {
         world.write("desired-state/twin.yaml", twin);
         let plan = flat(&world.run(&["--plan"]).expect_code(0).stdout);
         assert!(plan.contains("it is the same PostgreSQL cluster as server/postgres-pool-1"), "{plan}");
+    }
+
+    fn a_password_that_is_in_a_file_is_read_anew_and_must_be_private(world) {
+        let estate = Estate::of(world, 1);
+        let pool = &estate.pools[0];
+        estate.declare_servers(world, "max_instances: 5");
+        declare(world, [1], "");
+        world.env(&pool.variable(), "");
+        let none = world.run(&["--once", "--detailed-exitcode"]).expect_code(4).stdout;
+        assert!(flat(&none).contains(&format!("nobody has configured its admin secret pool-1: set {}", pool.variable())), "{none}");
+        world.write("reconcile.toml", "[pools.pool-1]\nurl_file = \"pool-1.url\"\n");
+        world.write("pool-1.url", &pool.admin_url());
+        world.sh("chmod 644 pool-1.url").expect_code(0);
+        let open = world.run(&["--once", "--detailed-exitcode"]).expect_code(4).text();
+        assert!(flat(&open).contains("chmod 600") && !open.contains(pool.admin_password()), "{open}");
+        world.sh("chmod 600 pool-1.url").expect_code(0);
+        for _ in 0..3 {
+            world.run(&["--once"]).expect_code(0);
+        }
+        estate.is_allocated(world, 1);
+    }
+
+    fn a_daemon_goes_on_when_its_server_is_back(world) {
+        let mut estate = Estate::of(world, 1);
+        estate.declare_servers(world, "max_instances: 5");
+        declare(world, [1], "");
+        estate.pools[0].stop();
+        world.env("RECONCILE_INTERVAL", "1s");
+        let mut daemon = world.spawn(&[]);
+        daemon.wait_for("nobody listens there", LIMIT);
+        estate.pools[0].start_again();
+        super::eventually(|| phase(world, 1) == "allocated");
+        estate.is_allocated(world, 1);
+        daemon.signal(rustix::process::Signal::TERM);
+        daemon.finish(LIMIT).expect_code(0);
+        assert_eq!(one(world, &format!("SELECT COUNT(*) FROM reconcile_allocations WHERE db_name = '{}'", names(1).0)), "1");
     }
 }
 
