@@ -65,6 +65,10 @@ impl PoolError {
             PoolError::Unreachable { cause, .. } => cause.mend().map(str::to_owned),
             PoolError::Failed { source, .. } => match sqlstate(source).as_deref() {
                 Some("53100") => Some("the server's disk is full: make room there".to_owned()),
+                // From 15 on, this is what a disk that fills up in the middle of `CREATE DATABASE` looks like.
+                Some("XX000") if source.to_string().contains("InvalidateBuffer") => {
+                    Some("the server's disk may be full: see its log, and make room there".to_owned())
+                }
                 Some("42501") => Some("the admin role needs CREATEDB and CREATEROLE".to_owned()),
                 _ => Cause::of(source).mend().map(str::to_owned),
             },

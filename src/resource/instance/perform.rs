@@ -28,23 +28,31 @@ pub async fn perform(steps: &[(&Step, usize)], ports: &Ports) -> Vec<Result<Rece
     receipts
 }
 
+/// A password that was handed over and is to be set.
+struct Made {
+    verifier: Verifier,
+    credentials: Secret,
+}
+
 /// Puts new passwords into the hand-off. Set on the server they are afterwards: the other way round, a crash would
 /// leave a password that nobody can ever know.
 async fn hand_over(
     stages: &[(usize, &Step, &Stage)],
     ports: &Ports,
     receipts: &mut [Result<Receipt, Error>],
-) -> Vec<(usize, Verifier)> {
+) -> HashMap<usize, Made> {
     let mut entries = Vec::new();
-    let mut made = Vec::new();
+    let mut made = HashMap::new();
+    let mut order = Vec::new();
     for (place, step, stage) in stages {
         if !matches!(stage, Stage::HandOver { .. }) {
             continue;
         }
         match credentials(step, ports) {
             Ok((entry, verifier)) => {
+                made.insert(*place, Made { verifier, credentials: entry.secret.clone() });
                 entries.push(entry);
-                made.push((*place, verifier));
+                order.push(*place);
             }
             Err(error) => receipts[*place] = Err(error),
         }
@@ -55,12 +63,12 @@ async fn hand_over(
     let until = now() + chrono::TimeDelta::from_std(ports.credentials_life()).unwrap_or_default();
     let put = match ports.handoff() {
         Ok(handoff) => handoff.put(entries).await.into_iter().map(|put| put.map_err(Error::from)).collect(),
-        Err(error) => made.iter().map(|_| Err(error.clone())).collect::<Vec<_>>(),
+        Err(error) => order.iter().map(|_| Err(error.clone())).collect::<Vec<_>>(),
     };
-    for ((place, _), put) in made.iter().zip(put) {
-        receipts[*place] = put.map(|()| Receipt::HandedOver(until));
+    for (place, put) in order.into_iter().zip(put) {
+        receipts[place] = put.map(|()| Receipt::HandedOver(until));
     }
-    made.retain(|(place, _)| receipts[*place].is_ok());
+    made.retain(|place, _| receipts[*place].is_ok());
     made
 }
 
@@ -84,11 +92,11 @@ fn credentials(step: &Step, ports: &Ports) -> Result<(handoff::Entry, Verifier),
 /// What is done on the servers, each server's orders in a row over one connection.
 async fn on_servers(
     stages: &[(usize, &Step, &Stage)],
-    passwords: Vec<(usize, Verifier)>,
+    mut passwords: HashMap<usize, Made>,
     ports: &Ports,
     receipts: &mut [Result<Receipt, Error>],
 ) {
-    let mut passwords: HashMap<usize, Verifier> = passwords.into_iter().collect();
+    let mut handed_over = HashMap::new();
     let mut orders: BTreeMap<ServerName, (Vec<usize>, Vec<Order>)> = BTreeMap::new();
     for (place, step, stage) in stages.iter().filter(|(_, _, stage)| stage.is_on_server()) {
         if receipts[*place].is_err() {
@@ -105,7 +113,10 @@ async fn on_servers(
             Stage::Create => Order::Create(account),
             Stage::Login { allowed } => Order::SetLogin { account, allowed: *allowed },
             _ => match passwords.remove(place) {
-                Some(verifier) => Order::SetPassword { account, verifier },
+                Some(Made { verifier, credentials }) => {
+                    handed_over.insert(*place, credentials);
+                    Order::SetPassword { account, verifier }
+                }
                 None => continue,
             },
         };
@@ -132,13 +143,13 @@ async fn on_servers(
             (places, done)
         });
     }
-    let mut stale = Vec::new();
+    let mut unset = Vec::new();
     while let Some(ended) = working.join_next().await {
         let Ok((places, done)) = ended else { continue };
         for (place, done) in places.into_iter().zip(done) {
             waiting.remove(&place);
             if let Err(error) = done {
-                stale.push(place);
+                unset.extend(handed_over.remove(&place).map(|credentials| (place, credentials)));
                 receipts[place] = Err(error);
             }
         }
@@ -146,17 +157,22 @@ async fn on_servers(
     for place in waiting {
         receipts[place] = Err(Error::Interrupted);
     }
-    discard(stages, &stale, ports).await;
+    withdraw(stages, &unset, ports).await;
 }
 
-/// Takes back what was handed over and then not set. Where even that fails, the next try overwrites it.
-async fn discard(stages: &[(usize, &Step, &Stage)], stale: &[usize], ports: &Ports) {
+/// Takes back what was handed over and then not set, but nothing that another applier has handed over since. Where even
+/// that fails, the next try overwrites it.
+async fn withdraw(stages: &[(usize, &Step, &Stage)], unset: &[(usize, Secret)], ports: &Ports) {
     let Ok(handoff) = ports.handoff() else { return };
-    for (place, step, stage) in stages {
-        if stale.contains(place)
-            && matches!(stage, Stage::HandOver { .. })
-            && let Err(error) = handoff.discard(&handoff_key(step.id)).await
-        {
+    for (place, credentials) in unset {
+        let Some((_, step, _)) = stages.iter().find(|(at, _, _)| at == place) else { continue };
+        let withdrawn = match handoff.take(&handoff_key(step.id)).await {
+            Ok(Some(taken)) if taken.secret().expose() == credentials.expose() => taken.finish().await,
+            Ok(Some(taken)) => taken.restore().await,
+            Ok(None) => Ok(()),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = withdrawn {
             tracing::warn!("credentials that were not set stay in the hand-off until they expire: {error}");
         }
     }
