@@ -1,6 +1,7 @@
 //! The register: the only file that names every kind.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use uuid::Uuid;
 
@@ -8,10 +9,11 @@ use crate::change::{Kind, ResourceId};
 use crate::port::pool::Sight;
 use crate::resource::host::{self, Host, MissingSession};
 use crate::resource::instance::{self, Instance, InstanceId};
+use crate::resource::roll::{Page, Roll};
 use crate::resource::server::{self, Server, ServerName};
 use crate::resource::session::{self, Session, SessionId};
 use crate::resource::{Declared, Needs, Resource};
-use crate::yaml::{Item, Problem, Register, Section, is_name};
+use crate::yaml::{self, Item, Place, Problem, Section, is_name};
 
 /// Every kind, in the order in which changes are shown and applied: what others stand on comes first.
 pub const ALL: [Kind; 4] = [Session::KIND, Host::KIND, Server::KIND, Instance::KIND];
@@ -26,7 +28,8 @@ pub fn sections() -> &'static [Section] {
 /// What all files together want.
 #[derive(Clone, Debug, Default)]
 pub struct Desired {
-    pub sessions: BTreeMap<SessionId, Declared<Session>>,
+    /// The kind that may have a million.
+    pub sessions: Roll<Session>,
     pub hosts: BTreeMap<SessionId, Declared<Host>>,
     pub servers: BTreeMap<ServerName, Declared<Server>>,
     pub instances: BTreeMap<InstanceId, Declared<Instance>>,
@@ -35,7 +38,7 @@ pub struct Desired {
 /// What the world has.
 #[derive(Clone, Debug, Default)]
 pub struct Observed {
-    pub sessions: BTreeMap<SessionId, session::Observed>,
+    pub sessions: session::Seen,
     pub hosts: BTreeMap<SessionId, host::Observed>,
     pub servers: BTreeMap<ServerName, server::Observed>,
     pub instances: BTreeMap<InstanceId, instance::Observed>,
@@ -62,6 +65,12 @@ impl Step {
             Step::Session(step) => Some(step.id),
             Step::Host(_) | Step::Server(_) | Step::Instance(_) => None,
         }
+    }
+
+    /// Whether the step makes a session beside what it is for.
+    pub fn makes_a_session(&self) -> bool {
+        let Step::Host(step) = self else { return false };
+        matches!(&**step, host::Step::Mint(mint) if mint.create_session.is_some())
     }
 
     /// Whether the step takes a place on a server.
@@ -132,7 +141,7 @@ impl Desired {
     pub fn place(&self, id: &ResourceId) -> Option<String> {
         let name = id.name.as_str();
         let place = match id.kind {
-            Session::KIND => &self.sessions.get(&session_id(name)?)?.place,
+            Session::KIND => &self.sessions.get(&session_id(name)?)?.place.clone(),
             Host::KIND => &self.hosts.get(&session_id(name)?)?.place,
             Server::KIND => &self.servers.get(&ServerName(name.to_owned()))?.place,
             _ => &self.instances.get(&instance_id(name)?)?.place,
@@ -142,11 +151,11 @@ impl Desired {
 }
 
 impl Observed {
-    /// Whether the world has the resource.
+    /// Whether the world has the resource, as far as it was looked at: of a session that is as declared no row is kept.
     pub fn has(&self, id: &ResourceId) -> bool {
         let name = id.name.as_str();
         match id.kind {
-            Session::KIND => session_id(name).is_some_and(|key| self.sessions.contains_key(&key)),
+            Session::KIND => session_id(name).is_some_and(|key| self.sessions.rows.contains_key(&key)),
             Host::KIND => session_id(name).is_some_and(|key| self.hosts.contains_key(&key)),
             Server::KIND => self.servers.contains_key(&ServerName(name.to_owned())),
             _ => instance_id(name).is_some_and(|key| self.instances.contains_key(&key)),
@@ -162,33 +171,129 @@ fn instance_id(name: &str) -> Option<InstanceId> {
     Uuid::try_parse(name).ok().map(InstanceId)
 }
 
-impl Register for Desired {
-    fn sections(&self) -> &'static [Section] {
-        &SECTIONS
+/// What one file wants.
+#[derive(Default)]
+pub struct Sheet {
+    sessions: Arc<Page<Session>>,
+    hosts: Vec<(SessionId, Declared<Host>)>,
+    servers: Vec<(ServerName, Declared<Server>)>,
+    instances: Vec<(InstanceId, Declared<Instance>)>,
+}
+
+impl Sheet {
+    /// What it has of the kind that may have a million.
+    pub fn sessions(&self) -> &Page<Session> {
+        &self.sessions
     }
 
-    fn insert(&mut self, section: &'static Section, item: Item) -> Vec<Problem> {
-        match section.kind {
-            Session::KIND => declare(&mut self.sessions, &item, "id"),
-            Host::KIND => declare(&mut self.hosts, &item, "session"),
-            Server::KIND => declare(&mut self.servers, &item, "name"),
-            _ => declare(&mut self.instances, &item, "id"),
+    /// After the last item: gives back the memory that nothing was put in.
+    pub fn close(&mut self) {
+        Arc::get_mut(&mut self.sessions).into_iter().for_each(Page::shrink);
+    }
+}
+
+impl yaml::Sheet for Sheet {
+    fn insert(&mut self, section: &'static Section, item: &Item) -> Vec<Problem> {
+        let declared = match section.kind {
+            Session::KIND => Session::declare(item).map(|(key, value)| {
+                // Nobody else has the page before it is full.
+                if let Some(page) = Arc::get_mut(&mut self.sessions) {
+                    page.push(key, &value, item.place(), item.protect());
+                }
+            }),
+            Host::KIND => declare(item).map(|declared| self.hosts.push(declared)),
+            Server::KIND => declare(item).map(|declared| self.servers.push(declared)),
+            _ => declare(item).map(|declared| self.instances.push(declared)),
+        };
+        declared.err().unwrap_or_default()
+    }
+
+    fn clear(&mut self) {
+        *self = Self::default();
+    }
+}
+
+fn declare<R: Resource>(item: &Item) -> Result<(R::Key, Declared<R>), Vec<Problem>> {
+    let (key, value) = R::declare(item)?;
+    Ok((key, Declared { value, place: item.place().clone(), protect: item.protect() }))
+}
+
+impl Desired {
+    /// Puts together what the files want, in the order of their paths; and what two of them claim.
+    pub fn gather<'s>(sheets: impl Iterator<Item = (&'s Arc<str>, &'s Sheet)>) -> (Self, Clashes) {
+        let (mut desired, mut clashes) = (Self::default(), Clashes::default());
+        let mut pages = Vec::new();
+        for (file, Sheet { sessions, hosts, servers, instances }) in sheets {
+            pages.push((Arc::clone(file), Arc::clone(sessions)));
+            clashes.put(&mut desired.hosts, hosts);
+            clashes.put(&mut desired.servers, servers);
+            clashes.put(&mut desired.instances, instances);
+        }
+        desired.sessions = Roll::gather(pages);
+        clashes.0.extend(desired.sessions.clashes().map(|key| ResourceId::new(Session::KIND, key)));
+        (desired, clashes)
+    }
+}
+
+/// Resources that are declared more than once.
+#[derive(Debug, Default)]
+pub struct Clashes(BTreeSet<ResourceId>);
+
+impl Clashes {
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn put<R: Resource + Clone>(&mut self, into: &mut BTreeMap<R::Key, Declared<R>>, from: &[(R::Key, Declared<R>)]) {
+        for (key, declared) in from {
+            if into.insert(key.clone(), declared.clone()).is_some() {
+                self.0.insert(ResourceId::new(R::KIND, key));
+            }
         }
     }
 }
 
-fn declare<R: Resource>(into: &mut BTreeMap<R::Key, Declared<R>>, item: &Item, key_field: &str) -> Vec<Problem> {
-    let (key, value) = match R::declare(item) {
-        Ok(declared) => declared,
-        Err(problems) => return problems,
-    };
-    if let Some(first) = into.get(&key) {
-        let message = format!("{}/{key} is declared twice", R::KIND);
-        let hint = "keep one of the two".to_owned();
-        return vec![item.problem(key_field, message, Some(hint)).also(first.place.clone(), "it is declared here too")];
+/// A sheet that takes down nothing but where the resources stand that clash, with their lines.
+pub struct Claims {
+    clashes: Arc<Clashes>,
+    found: Vec<(ResourceId, Place, Problem)>,
+}
+
+impl Claims {
+    pub fn of(clashes: Arc<Clashes>) -> Self {
+        Self { clashes, found: Vec::new() }
     }
-    into.insert(key, Declared { value, place: item.place().clone(), protect: item.protect() });
-    Vec::new()
+
+    /// Each with the place where its item begins, and what is to be said of it if it is not the first.
+    pub fn found(&self) -> &[(ResourceId, Place, Problem)] {
+        &self.found
+    }
+
+    fn claim<R: Resource>(&mut self, item: &Item, key_field: &str) {
+        let Ok((key, _)) = R::declare(item) else { return };
+        let id = ResourceId::new(R::KIND, key);
+        if self.clashes.0.contains(&id) {
+            let hint = Some("keep one of the two".to_owned());
+            let problem = item.problem(key_field, format!("{id} is declared twice"), hint);
+            self.found.push((id, item.place().clone(), problem));
+        }
+    }
+}
+
+impl yaml::Sheet for Claims {
+    fn insert(&mut self, section: &'static Section, item: &Item) -> Vec<Problem> {
+        match section.kind {
+            Session::KIND => self.claim::<Session>(item, "id"),
+            Host::KIND => self.claim::<Host>(item, "session"),
+            Server::KIND => self.claim::<Server>(item, "name"),
+            _ => self.claim::<Instance>(item, "id"),
+        }
+        Vec::new()
+    }
+
+    fn clear(&mut self) {
+        self.found.clear();
+    }
 }
 
 /// Reads an address such as `host/215`.

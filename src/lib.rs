@@ -18,6 +18,7 @@ pub mod guard;
 pub mod kinds;
 pub mod plan;
 pub mod port;
+pub mod progress;
 pub mod resource;
 pub mod secret;
 pub mod store;

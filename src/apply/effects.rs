@@ -21,12 +21,16 @@ pub enum Receipt {
 }
 
 impl Receipt {
-    /// The hand-off attempt, where a host's GUID was minted.
-    pub fn attempt(&self) -> Option<Id> {
+    fn minted(&self) -> Option<&mint::Receipt> {
         match self {
-            Receipt::Minted(receipt) => Some(receipt.attempt),
+            Receipt::Minted(receipt) => Some(receipt),
             Receipt::Nothing | Receipt::Instance(_) => None,
         }
+    }
+
+    /// The hand-off attempt, where a host's GUID was minted.
+    pub fn attempt(&self) -> Option<Id> {
+        self.minted().map(|receipt| receipt.attempt)
     }
 }
 
@@ -55,6 +59,13 @@ pub async fn perform(steps: &[&Step], round: usize, ports: &Ports) -> Vec<std::r
     steps.iter().map(receipt).collect()
 }
 
+fn session_step(step: &Step) -> Option<&session::Step> {
+    match step {
+        Step::Session(step) => Some(step),
+        Step::Host(_) | Step::Server(_) | Step::Instance(_) => None,
+    }
+}
+
 fn host_step(step: &Step) -> Option<&host::Step> {
     match step {
         Step::Host(step) => Some(step),
@@ -69,16 +80,26 @@ fn instance_step(step: &Step) -> Option<&instance::steps::Step> {
     }
 }
 
-/// Records one round of a step, inside of the transaction.
-pub async fn record(step: &Step, round: usize, receipt: &Receipt, tx: &mut Tx) -> Result<Recorded> {
-    match (step, receipt) {
-        (Step::Session(step), _) => session::rows::record(step, tx).await,
-        (Step::Server(step), _) => server::rows::record(step, tx).await,
-        (Step::Host(step), Receipt::Minted(receipt)) => host::rows::record(step, Some(receipt), tx).await,
-        (Step::Host(step), _) => host::rows::record(step, None, tx).await,
-        (Step::Instance(step), Receipt::Instance(receipt)) => instance::rows::record(step, round, receipt, tx).await,
-        (Step::Instance(_), _) => Ok(Recorded::Conflict),
+/// Records one round of a batch of one kind's steps, inside of the transaction. The outcomes are in the order of the
+/// steps.
+pub async fn record(done: &[(&Step, &Receipt)], round: usize, tx: &mut Tx) -> Result<Vec<Recorded>> {
+    let sessions: Vec<&session::Step> = done.iter().filter_map(|(step, _)| session_step(step)).collect();
+    let hosts: Vec<_> = done.iter().filter_map(|(step, receipt)| Some((host_step(step)?, receipt.minted()))).collect();
+    let mut sessions = session::rows::record(&sessions, tx).await?.into_iter();
+    let mut hosts = host::rows::record(&hosts, tx).await?.into_iter();
+    let mut outcomes = Vec::with_capacity(done.len());
+    for (step, receipt) in done {
+        outcomes.push(match (step, receipt) {
+            (Step::Session(_), _) => sessions.next().unwrap_or(Recorded::Conflict),
+            (Step::Host(_), _) => hosts.next().unwrap_or(Recorded::Conflict),
+            (Step::Server(step), _) => server::rows::record(step, tx).await?,
+            (Step::Instance(step), Receipt::Instance(receipt)) => {
+                instance::rows::record(step, round, receipt, tx).await?
+            }
+            (Step::Instance(_), _) => Recorded::Conflict,
+        });
     }
+    Ok(outcomes)
 }
 
 /// What the journal says of a round, where the change as a whole does not say it.

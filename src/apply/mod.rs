@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 
 use crate::change::ResourceId;
 use crate::plan::budget::Approved;
-use crate::plan::render::{change_line, json_change};
+use crate::plan::render::{change_line, json_pictures};
 use crate::plan::{Flap, Planned};
 use crate::port::{self, Ports};
 use crate::resource::Recorded;
@@ -21,7 +21,7 @@ use crate::store::{Authority, Context, Entry, Tx, journal, ledger};
 use effects::Receipt;
 
 /// Changes in one transaction, at most: a long one would keep others waiting.
-pub const BATCH: usize = 500;
+pub const BATCH: usize = 5_000;
 /// Where databases are made, a batch takes seconds, and what it has done is recorded after it.
 const SLOW_BATCH: usize = 20;
 
@@ -99,7 +99,7 @@ impl Applier<'_> {
             }
         }
         let mut done = Vec::with_capacity(ready.len());
-        // A batch that the database rejects is recorded one by one, so that the good ones of it are not lost.
+        // A batch that the database rejects is halved until the bad ones stand alone, so that the good ones are not lost.
         let mut queue = VecDeque::from([ready.as_slice()]);
         while let Some(part) = queue.pop_front().filter(|part| !part.is_empty()) {
             // Where not even a transaction begins, no row is to blame: the next one would only wait as long again.
@@ -112,7 +112,11 @@ impl Applier<'_> {
                         report.conflicts.push(planned.change.id.clone());
                     }
                     [(planned, _)] => report.failed.push((planned.change.id.clone(), error.chain())),
-                    many => queue.extend(many.chunks(1)),
+                    many => {
+                        let (left, right) = many.split_at(many.len() / 2);
+                        queue.push_front(right);
+                        queue.push_front(left);
+                    }
                 },
             }
         }
@@ -127,10 +131,13 @@ impl Applier<'_> {
         if plan.adopted.is_empty() && plan.calmed.is_empty() && plan.changes.is_empty() {
             return Ok(());
         }
-        let mut tx = self.database.begin(&self.authority, &self.context).await?;
-        for (id, digest) in &plan.adopted {
-            ledger::applied(&mut tx, id, digest).await?;
+        for adopted in plan.adopted.chunks(BATCH) {
+            let mut tx = self.database.begin(&self.authority, &self.context).await?;
+            let adopted: Vec<_> = adopted.iter().map(|(id, digest)| (id, digest.as_str())).collect();
+            ledger::applied(&mut tx, &adopted).await?;
+            tx.commit().await?;
         }
+        let mut tx = self.database.begin(&self.authority, &self.context).await?;
         for id in &plan.calmed {
             ledger::calmed(&mut tx, id).await?;
         }
@@ -148,15 +155,24 @@ fn batches(changes: &[Planned]) -> impl Iterator<Item = &[Planned]> {
     })
 }
 
-/// Records one part of a batch: all of it, or nothing.
+/// Records one part of a batch: all of it, or nothing; with its lines in the journal and the ledger.
 async fn record(part: &[(&Planned, Receipt)], round: usize, approved: &Approved, mut tx: Tx) -> Result<Vec<Recorded>> {
-    let mut outcomes = Vec::with_capacity(part.len());
-    for (planned, receipt) in part {
-        let outcome = effects::record(&planned.change.step, round, receipt, &mut tx).await?;
-        if outcome == Recorded::Done {
-            note(planned, round, approved, &mut tx).await?;
+    let steps: Vec<_> = part.iter().map(|(planned, receipt)| (&planned.change.step, receipt)).collect();
+    let outcomes = effects::record(&steps, round, &mut tx).await?;
+    let done = part.iter().zip(&outcomes).filter(|(_, outcome)| **outcome == Recorded::Done);
+    let done: Vec<&Planned> = done.map(|((planned, _), _)| *planned).collect();
+    let entries: Vec<Entry> = done.iter().map(|planned| entry(planned, round, approved)).collect();
+    journal::write_all(&mut tx, &entries).await?;
+    let last = done.iter().filter(|planned| is_last(planned, round));
+    let last: Vec<_> = last.filter_map(|planned| Some((*planned, planned.digest.as_deref()?))).collect();
+    let applied: Vec<_> = last.iter().map(|(planned, digest)| (&planned.change.id, *digest)).collect();
+    ledger::applied(&mut tx, &applied).await?;
+    for (planned, digest) in last {
+        match planned.flap {
+            Flap::None => {}
+            Flap::Over => ledger::calmed(&mut tx, &planned.change.id).await?,
+            Flap::Turns(turns) => ledger::flapped(&mut tx, &planned.change.id, digest, turns).await?,
         }
-        outcomes.push(outcome);
     }
     tx.commit().await?;
     Ok(outcomes)
@@ -166,41 +182,26 @@ fn is_last(planned: &Planned, round: usize) -> bool {
     round + 1 == effects::rounds(&planned.change.step)
 }
 
-/// The journal and the ledger of one round of a change, in its own transaction.
-async fn note(planned: &Planned, round: usize, approved: &Approved, tx: &mut Tx) -> Result<()> {
+/// The journal's line for one round of a change.
+fn entry(planned: &Planned, round: usize, approved: &Approved) -> Entry {
     let change = &planned.change;
     let told = effects::told(&change.step, round).unwrap_or_else(|| {
-        let mut picture = json_change(change);
-        Told {
-            action: change.action.name(),
-            before: picture["before"].take(),
-            after: picture["after"].take(),
-            reason: change.reason.clone(),
-        }
+        let (before, after) = json_pictures(change);
+        Told { action: change.action.name(), before, after, reason: change.reason.clone() }
     });
     let reason = match (told.reason, approved.force()) {
         (Some(reason), Some(force)) => Some(format!("{reason} (forced: {})", force.reason)),
         (None, Some(force)) => Some(format!("forced: {}", force.reason)),
         (reason, None) => reason,
     };
-    let entry = Entry {
+    Entry {
         id: change.id.clone(),
         actor: change.actor.clone(),
         action: told.action,
         before: Some(told.before).filter(|before| !before.is_null()),
         after: Some(told.after).filter(|after| !after.is_null()),
         reason,
-    };
-    journal::write(tx, &entry).await?;
-    if let Some(digest) = planned.digest.as_ref().filter(|_| is_last(planned, round)) {
-        ledger::applied(tx, &change.id, digest).await?;
-        match planned.flap {
-            Flap::None => {}
-            Flap::Over => ledger::calmed(tx, &change.id).await?,
-            Flap::Turns(turns) => ledger::flapped(tx, &change.id, digest, turns).await?,
-        }
     }
-    Ok(())
 }
 
 /// Notes how a part ended, and gives what was recorded.

@@ -36,7 +36,7 @@ pub async fn host(world: &World, verb: &HostVerb, terminal: Terminal) -> Result<
             Ok(0)
         }
         HostVerb::Claim { session_id } => {
-            let guid = working("claiming", world.claim(SessionId(*session_id), None)).await?;
+            let guid = working("claiming", &world.progress, world.claim(SessionId(*session_id), None)).await?;
             show(&guid)
         }
         HostVerb::Verify { session_id } => verify(world, SessionId(*session_id)).await,
@@ -54,7 +54,7 @@ fn where_to(world: &World) -> String {
 }
 
 async fn preview(world: &World, intent: &Intent) -> Result<u8> {
-    let change = working("connecting", world.preview_by_hand(intent)).await?;
+    let change = working("connecting", &world.progress, world.preview_by_hand(intent)).await?;
     out(&format!("{}\n", where_to(world)))?;
     match change {
         Some(change) => out(&format!("{}Dry run: nothing was changed, and no GUID was made.\n", change_line(&change)))?,
@@ -67,7 +67,7 @@ async fn carry_out(world: &World, intent: &Intent) -> Result<Done> {
     if let Some(migrated) = world.prepare().await? {
         super::setup::told(&migrated);
     }
-    let done = working("writing", world.by_hand(intent)).await?;
+    let done = working("writing", &world.progress, world.by_hand(intent)).await?;
     Ok(done.unwrap_or_else(|| Done { told: format!("  {} is so already\n", intent.id()), attempt: None }))
 }
 

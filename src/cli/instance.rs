@@ -17,21 +17,21 @@ pub async fn instance(world: &World, verb: &InstanceVerb, terminal: Terminal) ->
         }
         InstanceVerb::Retry { id, by } => carry_out(world, Intent { id: *id, by: by.clone(), wish: Wish::Retry }).await,
         InstanceVerb::Forget { id, by, name } => {
-            let left = working("connecting", world.left_behind(*id)).await?;
+            let left = working("connecting", &world.progress, world.left_behind(*id)).await?;
             confirm(&left, name.as_deref(), terminal)?;
             let told = carry_out(world, Intent { id: *id, by: by.clone(), wish: Wish::Forget }).await?;
             out(&left.text())?;
             Ok(told)
         }
         InstanceVerb::Claim { id } => {
-            let credentials = working("claiming", world.claim_credentials(*id)).await?;
+            let credentials = working("claiming", &world.progress, world.claim_credentials(*id)).await?;
             out_once(&credentials).map(|()| 0)
         }
     }
 }
 
 async fn carry_out(world: &World, intent: Intent) -> Result<u8> {
-    match working("applying", world.instance_by_hand(&intent)).await? {
+    match working("applying", &world.progress, world.instance_by_hand(&intent)).await? {
         Some(done) => out(&done.told)?,
         None => out(&format!("  {} is so already\n", intent.address()))?,
     }

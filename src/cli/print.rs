@@ -1,7 +1,7 @@
 //! Printing: data to stdout, the rest to stderr; a closed pipe is no error of ours.
 
 use std::io::{IsTerminal, Write};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use zeroize::Zeroizing;
@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 use super::args::{Color, Global};
 use crate::config::LogFormat;
 use crate::failure::{Class, Failure, Result};
+use crate::progress::Progress;
 use crate::secret::Secret;
 use crate::yaml::Problems;
 
@@ -107,10 +108,11 @@ pub fn err(text: &str) {
     drop(stderr.write_all(text.as_bytes()).and_then(|()| stderr.flush()));
 }
 
-/// Shows that we work, when it takes longer than a moment: a spinner on a terminal, one line elsewhere, and nothing
-/// where only warnings are wanted.
-pub async fn working<T>(what: &str, work: impl Future<Output = T>) -> T {
+/// Shows that we work, when it takes longer than a moment: on a terminal, with how far it has come and how long it will
+/// take; one line elsewhere, and nothing where only warnings are wanted.
+pub async fn working<T>(what: &str, progress: &Progress, work: impl Future<Output = T>) -> T {
     const MOMENT: Duration = Duration::from_millis(150);
+    const TICK: Duration = Duration::from_millis(100);
     tokio::pin!(work);
     if let Ok(done) = tokio::time::timeout(MOMENT, &mut work).await {
         return done;
@@ -126,8 +128,63 @@ pub async fn working<T>(what: &str, work: impl Future<Output = T>) -> T {
     if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {elapsed}") {
         bar.set_style(style);
     }
-    bar.enable_steady_tick(Duration::from_millis(100));
-    let done = work.await;
-    bar.finish_and_clear();
-    done
+    bar.tick();
+    let mut pace = Pace::default();
+    let mut tick = tokio::time::interval(TICK);
+    loop {
+        tokio::select! {
+            done = &mut work => {
+                bar.finish_and_clear();
+                return done;
+            }
+            _ = tick.tick() => {
+                bar.set_message(pace.told(what, progress.stage()));
+                bar.tick();
+            }
+        }
+    }
+}
+
+/// How fast the present stage goes.
+#[derive(Default)]
+struct Pace {
+    stage: Option<(&'static str, Instant, u64)>,
+}
+
+impl Pace {
+    /// `planning: 412000 of 1000000 rows compared, 3s left`.
+    fn told(&mut self, what: &str, stage: Option<(&'static str, u64, u64)>) -> String {
+        let Some((name, done, whole)) = stage else { return what.to_owned() };
+        let (since, from) = match self.stage {
+            Some((known, since, from)) if known == name => (since, from),
+            _ => {
+                self.stage = Some((name, Instant::now(), done));
+                (Instant::now(), done)
+            }
+        };
+        let left = match done.saturating_sub(from) {
+            moved @ 1.. if whole > done => since.elapsed().mul_f64((whole - done) as f64 / moved as f64).as_secs(),
+            _ => 0,
+        };
+        let of = if whole > 0 { format!(" of {whole}") } else { String::new() };
+        let left = if left > 0 { format!(", {left}s left") } else { String::new() };
+        format!("{what}: {done}{of} {name}{left}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pace_tells_what_is_done_and_what_is_left() {
+        let mut pace = Pace::default();
+        assert_eq!(pace.told("planning", None), "planning");
+        assert_eq!(pace.told("planning", Some(("files read", 3, 0))), "planning: 3 files read");
+        assert_eq!(pace.told("planning", Some(("rows compared", 10, 100))), "planning: 10 of 100 rows compared");
+        std::thread::sleep(Duration::from_millis(300));
+        let told = pace.told("planning", Some(("rows compared", 11, 100)));
+        assert!(told.starts_with("planning: 11 of 100 rows compared, ") && told.ends_with("s left"), "{told}");
+        assert_eq!(pace.told("planning", Some(("rows compared", 100, 100))), "planning: 100 of 100 rows compared");
+    }
 }

@@ -12,7 +12,6 @@ use crate::plan::Summary;
 use crate::plan::budget::Force;
 use crate::plan::render::{self, Looks, sentence};
 use crate::store::lease::{self, Lease, Patience};
-use crate::store::sql::now;
 use crate::turn::{Outcome, Request, Turned, World, saved};
 
 /// Changes that a plan shows of each sort unless `--all` is given.
@@ -21,7 +20,7 @@ const MOST: usize = 200;
 pub async fn run(world: World, mode: &Mode, format: Format, terminal: Terminal) -> Result<u8> {
     let reason = mode.reason.clone().filter(|_| mode.force);
     let force = reason.map(|reason| Force { reason });
-    let request = Request { now: now(), target: mode.target.clone(), force };
+    let request = Request { target: mode.target.clone(), force, ..Request::everything() };
     if let Some(target) = &mode.target {
         declared(&world, target).await?;
     }
@@ -62,12 +61,12 @@ async fn preview(world: &World, mode: &Mode, request: &Request, format: Format, 
     only(format, &[Format::Text, Format::Json, Format::Markdown])?;
     let plan = match &mode.out {
         None => {
-            let (plan, wanted) = working("planning", world.preview(request)).await?;
+            let (plan, wanted) = working("planning", &world.progress, world.preview(request)).await?;
             terminal.warned(&wanted.warnings);
             plan
         }
         Some(file) => {
-            let (plan, saved) = working("planning", world.save(request)).await?;
+            let (plan, saved) = working("planning", &world.progress, world.save(request)).await?;
             let text = serde_json::to_vec_pretty(&saved)
                 .map_err(|error| Failure::error(format!("the plan cannot be written as JSON: {error}")))?;
             write_whole(file, &text)?;
@@ -105,8 +104,8 @@ async fn once(
     let waiting = |other: &str| tracing::info!("the lease is held by {other}; looking whether it is alive");
     let holder = daemon::holder();
     let lease = lease::acquire(&world.database, &context, &holder, world.config.lease, Patience::UntilAlive, waiting);
-    let lease = working("taking the lease", lease).await?;
-    let turned = working("applying", turn(&lease)).await;
+    let lease = working("taking the lease", &world.progress, lease).await?;
+    let turned = working("applying", &world.progress, turn(&lease)).await;
     let released = lease.release(&world.database, &context).await;
     let turned = turned?;
     released?;

@@ -12,7 +12,7 @@ use crate::turn::World;
 
 pub async fn doctor(world: &World, format: Format) -> Result<u8> {
     only(format, &[Format::Text, Format::Json])?;
-    let steps = working("examining", world.examine()).await;
+    let steps = working("examining", &world.progress, world.examine()).await;
     let (environment, server) = (world.guard.environment().to_string(), world.database.admitted().server());
     match format {
         Format::Json => {
@@ -66,11 +66,11 @@ pub async fn migrate(config: Config, args: &MigrateArgs) -> Result<u8> {
     };
     let by = world.by_user(None).actor;
     if let Some(reason) = args.reason.as_deref().filter(|_| args.restamp) {
-        working("stamping", world.restamp(reason)).await?;
+        working("stamping", &world.progress, world.restamp(reason)).await?;
         out(&format!("The database is stamped anew: {}.\n", world.guard.environment()))?;
         return Ok(0);
     }
-    let migrated = working("migrating", migrate::migrate(&world.database, &by)).await?;
+    let migrated = working("migrating", &world.progress, migrate::migrate(&world.database, &by)).await?;
     if migrated == Migrated::default() {
         out("The schema is up to date.\n")?;
     }

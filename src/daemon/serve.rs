@@ -112,7 +112,7 @@ impl Daemon {
         loop {
             tracing::debug!(?wake, "a turn begins");
             let begun = Instant::now();
-            let Some(ended) = self.attempt(signals, tell).await else { return Ok(()) };
+            let Some(ended) = self.attempt(wake, signals, tell).await else { return Ok(()) };
             let next = match ended {
                 Ok(()) => {
                     self.backoff = BACKOFF.0;
@@ -129,7 +129,12 @@ impl Daemon {
     }
 
     /// Takes the lease where it is not ours, then one turn. `None`: a signal has ended it.
-    async fn attempt(&mut self, signals: &mut Signals, tell: &dyn Fn(&Turned) -> Result<()>) -> Option<Result<()>> {
+    async fn attempt(
+        &mut self,
+        wake: Wake,
+        signals: &mut Signals,
+        tell: &dyn Fn(&Turned) -> Result<()>,
+    ) -> Option<Result<()>> {
         if self.leading.is_none() {
             // Nothing is under way yet that would have to be finished.
             tokio::select! {
@@ -137,7 +142,7 @@ impl Daemon {
                 () = signals.end() => return None,
             }
         }
-        let turn = self.turn(tell);
+        let turn = self.turn(wake, tell);
         tokio::pin!(turn);
         tokio::select! {
             ended = &mut turn => Some(ended),
@@ -177,7 +182,7 @@ impl Daemon {
         Ok(())
     }
 
-    async fn turn(&mut self, tell: &dyn Fn(&Turned) -> Result<()>) -> Result<()> {
+    async fn turn(&mut self, wake: Wake, tell: &dyn Fn(&Turned) -> Result<()>) -> Result<()> {
         let Some(Leading { lease, heart }) = &mut self.leading else { return Ok(()) };
         // Whether it is still ours shows before anything is done under it.
         if let Err(error) = lease.beat(&self.world.database, &self.context).await {
@@ -191,7 +196,8 @@ impl Daemon {
         }
         // Before the database is read, so that no later change is missed.
         self.listener.open().await;
-        let turned = self.world.turn(lease, &Request::everything()).await?;
+        let request = if wake == Wake::Files { Request::changes() } else { Request::everything() };
+        let turned = self.world.turn(lease, &request).await?;
         self.voice.turned(&turned, tell)
     }
 

@@ -1,68 +1,120 @@
-//! Reads every file of the desired state, and hands each checked item to the register of kinds.
+//! Reads every file of the desired state into a sheet of its own, and puts the sheets together.
 
 use std::collections::BTreeMap;
-use std::num::NonZero;
-use std::sync::mpsc::sync_channel;
-use std::sync::{Mutex, PoisonError};
-use std::thread;
+use std::path::Path;
+use std::sync::Arc;
 
-use super::tree::SourceFile;
-use crate::yaml::{Problems, Read, Register, read};
+use super::tree::{self, Filed, Limits, SourceFile, TreeError};
+use crate::change::{ResourceId, Revision, Source};
+use crate::kinds::{Claims, Clashes, Desired, Sheet, sections};
+use crate::yaml::{self, Place, Problem, Problems, Read};
 
-/// Files that are read and wait for their turn, over and above one for each thread.
-const WAITING: usize = 4;
-/// More threads than this wait for the one that fills the register.
-const THREADS: usize = 4;
+/// What one file says, and what is wrong with it.
+pub struct Leaf {
+    pub sheet: Sheet,
+    problems: Problems,
+}
 
-/// Reads `files`, in the order of their paths, into `register`; a file over `limit` bytes is not read.
+/// What all files say together.
+pub struct Loaded {
+    /// Where the problems hold an error, only a part of what the files say: it must not be applied.
+    pub desired: Desired,
+    pub revision: Revision,
+    /// All problems of all files, in the order of files and lines.
+    pub problems: Problems,
+    /// To be given to the next reading, which then reads only what has changed.
+    pub leaves: Arc<[Filed<Leaf>]>,
+    /// Files that were not read again.
+    pub reused: usize,
+}
+
+/// The files changed while they were read twice, so often.
+const ATTEMPTS: usize = 4;
+
+/// Reads the state files of `dir`. `known` is what an earlier reading has left; `seen` is told of every file that was
+/// read.
 ///
-/// Guarantees: all problems of all files, in the order of files and lines; the same whatever the number of threads.
-/// Where there is an error, the register holds only a part of what the files say, and must not be applied.
-pub fn load(mut files: Vec<SourceFile>, limit: usize, register: &mut impl Register) -> Problems {
-    files.sort_by(|left, right| left.path.cmp(&right.path));
-    let sections = register.sections();
-    let threads = thread::available_parallelism().map_or(1, NonZero::get).min(THREADS).min(files.len());
-    let queue = Mutex::new(files.into_iter().enumerate());
-    let mut problems = Problems::default();
-    thread::scope(|scope| {
-        let (done, ready) = sync_channel(WAITING);
-        for _ in 0..threads {
-            let (done, queue) = (done.clone(), &queue);
-            scope.spawn(move || {
-                while let Some((number, SourceFile { path, bytes })) = next(queue) {
-                    if done.send((number, read(path, bytes, limit, sections))).is_err() {
-                        return;
-                    }
-                }
-            });
+/// Errors: there is no picture of the files at all.
+pub async fn load(
+    source: Source,
+    dir: &Path,
+    limits: &Limits,
+    mut known: Arc<[Filed<Leaf>]>,
+    seen: impl Fn() + Clone + Send + Sync + 'static,
+) -> Result<Loaded, TreeError> {
+    let limit = limits.file;
+    let mut attempt = 1;
+    loop {
+        let seen = seen.clone();
+        let read = move |file: SourceFile| {
+            seen();
+            leaf(file, limit)
+        };
+        let tree = tree::read(source, dir, limits, known, read).await?;
+        let leaves: Arc<[Filed<Leaf>]> = tree.files.into();
+        let mut problems = Problems::default();
+        for problem in tree.problems {
+            let place = Place { file: problem.path, line: 1, column: 1 };
+            problems.push(Problem::error(place, problem.message).hint(problem.hint));
         }
-        drop(done);
-        let mut early = BTreeMap::new();
-        let mut turn = 0;
-        for (number, read) in ready {
-            early.insert(number, read);
-            while let Some(read) = early.remove(&turn) {
-                take(read, register, &mut problems);
-                turn += 1;
+        leaves.iter().for_each(|leaf| problems.append(leaf.made.problems.clone()));
+        let (desired, clashes) = Desired::gather(leaves.iter().map(|leaf| (&leaf.path, &leaf.made.sheet)));
+        if !clashes.is_empty() {
+            let told = told(source, dir, limits, clashes).await?;
+            if told.is_empty() && attempt < ATTEMPTS {
+                // Somebody has mended them meanwhile.
+                (known, attempt) = (leaves, attempt + 1);
+                continue;
             }
+            problems.append(told);
         }
-    });
-    problems.sort();
+        problems.sort();
+        return Ok(Loaded { desired, revision: tree.revision, problems, leaves, reused: tree.reused });
+    }
+}
+
+fn leaf(SourceFile { path, bytes }: SourceFile, limit: usize) -> Leaf {
+    let mut sheet = Sheet::default();
+    let problems = read(path, bytes, limit, &mut sheet);
+    sheet.close();
+    Leaf { sheet, problems }
+}
+
+fn read(path: Arc<str>, bytes: Vec<u8>, limit: usize, sheet: &mut impl yaml::Sheet) -> Problems {
+    let Read { items, mut problems } = yaml::read(path, bytes, limit, sections());
+    for (section, item) in items {
+        sheet.insert(section, &item).into_iter().for_each(|problem| problems.push(problem));
+    }
     problems
 }
 
-/// The next of the queue. A thread that died holding the lock has taken at most its own file along.
-fn next<T>(queue: &Mutex<impl Iterator<Item = T>>) -> Option<T> {
-    queue.lock().unwrap_or_else(PoisonError::into_inner).next()
-}
-
-fn take(read: Read, register: &mut impl Register, problems: &mut Problems) {
-    let Read { items, problems: found } = read;
-    problems.append(found);
-    for (section, item) in items {
-        register.insert(section, item).into_iter().for_each(|problem| problems.push(problem));
+/// Reads all files once more, to show where the resources stand that are declared twice: sheets keep no text.
+async fn told(source: Source, dir: &Path, limits: &Limits, clashes: Clashes) -> Result<Problems, TreeError> {
+    let (limit, clashes) = (limits.file, Arc::new(clashes));
+    let read = move |SourceFile { path, bytes }: SourceFile| {
+        let mut claims = Claims::of(Arc::clone(&clashes));
+        read(path, bytes, limit, &mut claims);
+        claims
+    };
+    let tree = tree::read(source, dir, limits, Arc::from([]), read).await?;
+    let mut problems = Problems::default();
+    let mut first: BTreeMap<&ResourceId, &Place> = BTreeMap::new();
+    for (id, place, problem) in tree.files.iter().flat_map(|file| file.made.found()) {
+        match first.get(id) {
+            None => drop(first.insert(id, place)),
+            Some(first) => problems.push(problem.clone().also((*first).clone(), "it is declared here too")),
+        }
     }
+    Ok(problems)
 }
 
 #[cfg(test)]
 mod tests;
+
+/// What one text says, for tests of whatever needs a desired state.
+#[cfg(test)]
+pub fn of_text(text: &str) -> (Desired, Problems) {
+    let file: Arc<str> = Arc::from("week.yaml");
+    let Leaf { sheet, problems } = leaf(SourceFile { path: Arc::clone(&file), bytes: text.into() }, 1 << 20);
+    (Desired::gather(std::iter::once((&file, &sheet))).0, problems)
+}

@@ -6,13 +6,14 @@ use super::{FLAPPING, Flap, Header, Keys, Ledger, Plan, Planned, Terms, pools};
 use crate::change::{Action, Blocked, Change, Origin, ResourceId};
 use crate::kinds::{Desired, Observed, Step};
 use crate::resource::host::diff::SessionState;
-use crate::resource::session::SessionId;
-use crate::resource::{Asked, Declared, Needs, Resource, Verdict, digest, host, instance, server};
+use crate::resource::roll::Roll;
+use crate::resource::session::{Session, SessionId, packed};
+use crate::resource::{Asked, Declared, Needs, Resource, Verdict, host, instance, server};
 
 /// Computes the plan. Pure: the same pictures and the same time give the same plan.
 pub fn plan(header: Header, desired: &Desired, observed: &Observed, ledger: &Ledger, terms: &Terms) -> Plan {
     let mut draft = Draft { plan: Plan::empty(header, terms.now), observed, ledger, terms };
-    draft.kind(&desired.sessions, &observed.sessions, &mut (), Step::Session);
+    draft.sessions(desired);
     draft.hosts(desired);
     let mut scope = server::diff::Scope { observed: &observed.servers };
     draft.kind(&desired.servers, &observed.servers, &mut scope, |step| Step::Server(Box::new(step)));
@@ -25,15 +26,6 @@ pub fn plan(header: Header, desired: &Desired, observed: &Observed, ledger: &Led
     draft.plan
 }
 
-/// The ids on both sides of one that is not there, at most four.
-pub fn nearest(id: SessionId, observed: &Observed) -> Vec<SessionId> {
-    let below = observed.sessions.range(..id).rev().take(2).map(|(id, _)| *id);
-    let above = observed.sessions.range(id..).take(2).map(|(id, _)| *id);
-    let mut near: Vec<SessionId> = below.chain(above).collect();
-    near.sort();
-    near
-}
-
 struct Draft<'a> {
     plan: Plan,
     observed: &'a Observed,
@@ -42,16 +34,56 @@ struct Draft<'a> {
 }
 
 impl Draft<'_> {
+    /// Sessions are many, and most are as declared: only the others are looked at one by one.
+    fn sessions(&mut self, desired: &Desired) {
+        let (declared, seen) = (&desired.sessions, &self.observed.sessions);
+        if let Some(target) = &self.terms.target {
+            let key = target.name.parse().ok().map(SessionId).filter(|_| target.kind == Session::KIND);
+            let number = key.and_then(|key| declared.number(&key));
+            return number.into_iter().for_each(|number| self.session(declared, number));
+        }
+        seen.met.unset(declared.len()).for_each(|number| self.session(declared, number));
+        let met = seen.met.count() as u64;
+        self.plan.unchanged += met;
+        *self.plan.managed.entry(Session::KIND.name).or_default() += met;
+        for number in self.ledger.unnoted.iter().filter(|number| seen.met.has(*number)) {
+            self.adopt(declared, number);
+        }
+        let flapped = self.ledger.flaps.keys().filter(|(kind, _)| kind == Session::KIND.name);
+        let calm = flapped.filter_map(|(_, name)| name.parse().ok().map(SessionId));
+        let calm = calm.filter(|key| declared.number(key).is_some_and(|number| seen.met.has(number)));
+        self.plan.calmed.extend(calm.map(|key| ResourceId::new(Session::KIND, key)));
+        let kept = seen.rows.keys().filter(|key| declared.number(key).is_some_and(|number| !seen.met.has(number)));
+        self.plan.unmanaged += seen.total.saturating_sub(met + kept.count() as u64);
+    }
+
+    fn session(&mut self, declared: &Roll<Session>, number: usize) {
+        if self.observed.sessions.met.has(number) {
+            self.plan.unchanged += 1;
+            *self.plan.managed.entry(Session::KIND.name).or_default() += 1;
+        } else if let Some((key, wish)) = declared.declared(number) {
+            self.resource(&key, &wish, self.observed.sessions.rows.get(&key), &mut (), Step::Session);
+        }
+    }
+
+    /// Notes a wish as applied that was found fulfilled.
+    fn adopt(&mut self, declared: &Roll<Session>, number: usize) {
+        if let Some(key) = declared.key(number) {
+            let digest = packed::digest(declared.packed(number));
+            self.plan.adopted.push((ResourceId::new(Session::KIND, key), digest));
+        }
+    }
+
     fn hosts(&mut self, desired: &Desired) {
         let observed = self.observed;
         let created: HashSet<SessionId> =
             self.plan.changes.iter().filter_map(|planned| planned.change.step.session()).collect();
         let now = self.terms.now;
-        let state = |id: SessionId| match observed.sessions.get(&id) {
+        let state = |id: SessionId| match observed.sessions.rows.get(&id) {
             Some(session) => SessionState::Present { live: session.is_live(now) },
             None if created.contains(&id) => SessionState::Present { live: false },
             None if desired.sessions.contains_key(&id) => SessionState::Waiting,
-            None => SessionState::Missing { near: nearest(id, observed) },
+            None => SessionState::Missing { near: observed.sessions.near.get(&id).cloned().unwrap_or_default() },
         };
         let actor = self.plan.header.actor.clone();
         let mut scope = host::diff::Scope {
@@ -86,35 +118,43 @@ impl Draft<'_> {
         wrap: fn(R::Step) -> Step,
     ) {
         for (key, declared) in desired {
-            let id = ResourceId::new(R::KIND, key);
-            if self.terms.target.as_ref().is_some_and(|target| *target != id) {
-                continue;
-            }
-            let observed = observed.get(key);
-            *self.plan.managed.entry(R::KIND.name).or_default() += u64::from(observed.is_some());
-            let wish = Wish {
-                digest: digest(&declared.value),
-                protected: declared.protect.then(|| declared.place.to_string()),
-            };
-            let origin = self.origin(&id, &wish.digest);
-            let asked = Asked { id: &id, key, desired: &declared.value, observed, origin };
-            match R::diff(&asked, scope) {
-                Verdict::InSync => self.in_sync(id, wish.digest),
-                Verdict::Blocked(blocked) => self.plan.blocked.push(blocked),
-                Verdict::Change(change) => {
-                    let flap = self.flap(&change, &wish);
-                    if let Some(blocked) = self.held(&change, R::needs(&change.step), &wish, flap) {
-                        R::withdraw(&change, scope);
-                        self.plan.blocked.push(blocked);
-                        continue;
-                    }
-                    let change = change.map_step(wrap);
-                    self.plan.changes.push(Planned { change, digest: Some(wish.digest), flap });
-                }
-            }
+            self.resource(key, declared, observed.get(key), scope, wrap);
         }
         if self.terms.target.is_none() {
             self.plan.unmanaged += observed.keys().filter(|key| !desired.contains_key(key)).count() as u64;
+        }
+    }
+
+    fn resource<R: Resource>(
+        &mut self,
+        key: &R::Key,
+        declared: &Declared<R>,
+        observed: Option<&R::Observed>,
+        scope: &mut R::Scope<'_>,
+        wrap: fn(R::Step) -> Step,
+    ) {
+        let id = ResourceId::new(R::KIND, key);
+        if self.terms.target.as_ref().is_some_and(|target| *target != id) {
+            return;
+        }
+        *self.plan.managed.entry(R::KIND.name).or_default() += u64::from(observed.is_some());
+        let protected = declared.protect.then(|| declared.place.to_string());
+        let wish = Wish { digest: declared.value.digest(), protected };
+        let origin = self.origin(&id, &wish.digest);
+        let asked = Asked { id: &id, key, desired: &declared.value, observed, origin };
+        match R::diff(&asked, scope) {
+            Verdict::InSync => self.in_sync(id, wish.digest),
+            Verdict::Blocked(blocked) => self.plan.blocked.push(blocked),
+            Verdict::Change(change) => {
+                let flap = self.flap(&change, &wish);
+                if let Some(blocked) = self.held(&change, R::needs(&change.step), &wish, flap) {
+                    R::withdraw(&change, scope);
+                    self.plan.blocked.push(blocked);
+                    return;
+                }
+                let change = change.map_step(wrap);
+                self.plan.changes.push(Planned { change, digest: Some(wish.digest), flap });
+            }
         }
     }
 

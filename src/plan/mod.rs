@@ -17,7 +17,8 @@ use crate::change::{Action, Blocked, Change, Origin, ResourceId, Revision};
 use crate::kinds::Step;
 use crate::resource::hex;
 use crate::resource::instance::placement::Considered;
-pub use draft::{nearest, plan};
+use crate::resource::roll::Marks;
+pub use draft::plan;
 
 /// A drift that had to be put right this many turns in a row is left alone.
 pub const FLAPPING: i64 = 3;
@@ -25,8 +26,10 @@ pub const FLAPPING: i64 = 3;
 /// What is known of resources beside their rows.
 #[derive(Clone, Debug, Default)]
 pub struct Ledger {
-    /// Digest of the wish that was last applied.
+    /// Digest of the wish that was last applied; of sessions, only where the row is not as declared.
     pub applied: HashMap<(String, String), String>,
+    /// Of the sessions that are as declared, by their number in the roll: that wish is not what was noted as applied.
+    pub unnoted: Marks,
     /// Digest of the wish, and how many turns in a row its drift was put right.
     pub flaps: HashMap<(String, String), (String, i64)>,
     /// Why nothing is to be applied to a resource; kind and name are empty for "everything".

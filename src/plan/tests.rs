@@ -6,7 +6,6 @@ mod limits;
 mod pools;
 mod rendering;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -14,11 +13,10 @@ use chrono::{DateTime, Utc};
 use super::render::{Looks, text};
 use super::*;
 use crate::change::Revision;
-use crate::desired::load::load;
-use crate::desired::tree::SourceFile;
+use crate::desired::load::of_text;
 use crate::kinds::{Desired, Observed};
 use crate::resource::session::SessionId;
-use crate::resource::{Resource, digest, host, session};
+use crate::resource::{Resource, host, session};
 
 /// Everything that a plan is computed from, small enough to be written down.
 struct Story {
@@ -36,9 +34,7 @@ const NOON: &str = "2026-12-01T12:00:00Z";
 
 impl Story {
     fn wants(yaml: &str) -> Self {
-        let mut desired = Desired::default();
-        let file = SourceFile { path: Arc::from("week.yaml"), bytes: yaml.as_bytes().to_vec() };
-        let problems = load(vec![file], 1 << 20, &mut desired);
+        let (desired, problems) = of_text(yaml);
         assert!(problems.is_empty(), "{}", problems.render(false, 100));
         let terms = Terms {
             now: at(NOON),
@@ -60,7 +56,8 @@ impl Story {
             starts_at: None,
             expires_at: None,
         };
-        self.observed.sessions.insert(SessionId(id), session);
+        self.observed.sessions.rows.insert(SessionId(id), session);
+        self.observed.sessions.total += 1;
         self
     }
 
@@ -89,11 +86,12 @@ impl Story {
 
     /// What the files say now is what was last applied: whatever differs is the database's doing.
     fn was_applied(mut self) -> Self {
-        for (id, declared) in &self.desired.sessions {
-            self.ledger.applied.insert(("session".to_owned(), id.to_string()), digest(&declared.value));
+        let sessions = &self.desired.sessions;
+        for (id, declared) in (0..sessions.len()).filter_map(|number| sessions.declared(number)) {
+            self.ledger.applied.insert(("session".to_owned(), id.to_string()), declared.value.digest());
         }
         for (id, declared) in &self.desired.hosts {
-            self.ledger.applied.insert(("host".to_owned(), id.to_string()), digest(&declared.value));
+            self.ledger.applied.insert(("host".to_owned(), id.to_string()), declared.value.digest());
         }
         self
     }
@@ -114,7 +112,15 @@ impl Story {
             revision,
             is_new: false,
         };
-        plan(header, &self.desired, &self.observed, &self.ledger, &self.terms)
+        let mut observed = self.observed.clone();
+        for id in self.desired.hosts.keys() {
+            let below = observed.sessions.rows.range(..id).rev().take(2).map(|(id, _)| *id);
+            let mut near: Vec<SessionId> =
+                below.chain(observed.sessions.rows.range(id..).take(2).map(|(id, _)| *id)).collect();
+            near.sort();
+            observed.sessions.near.insert(*id, near);
+        }
+        plan(header, &self.desired, &observed, &self.ledger, &self.terms)
     }
 
     /// The plan as text, without its header.
@@ -175,7 +181,7 @@ fn a_field_that_is_left_out_is_not_managed() {
 fn null_is_a_value_and_a_missing_line_is_none() {
     let mut story =
         Story::wants("sessions: [{id: 1, expires_at: null}, {id: 2}]").has_session(1, "One").has_session(2, "Two");
-    for session in story.observed.sessions.values_mut() {
+    for session in story.observed.sessions.rows.values_mut() {
         session.expires_at = Some(at("2027-01-01T00:00:00Z"));
     }
     insta::assert_snapshot!(story.told(), @"

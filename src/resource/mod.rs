@@ -5,6 +5,7 @@
 
 pub mod host;
 pub mod instance;
+pub mod roll;
 pub mod server;
 pub mod session;
 
@@ -70,6 +71,18 @@ pub trait Resource: Sized {
     /// The fields that the file manages, with what it wants of them, in the order in which they are shown.
     fn managed(&self) -> Vec<(&'static str, Value)>;
 
+    /// A digest of what a file means for the resource: equal digests, equal wishes. 32 hexadecimal digits.
+    fn digest(&self) -> String {
+        let mut hasher = Sha256::new();
+        for (field, value) in self.managed() {
+            hasher.update(field.as_bytes());
+            hasher.update([0]);
+            hasher.update(value.json().to_string().as_bytes());
+            hasher.update([0]);
+        }
+        hex(&hasher.finalize()[..16])
+    }
+
     fn diff(asked: &Asked<'_, Self>, scope: &mut Self::Scope<'_>) -> Verdict<Self::Step>;
 
     /// What must be usable for a step to be performed.
@@ -81,21 +94,10 @@ pub trait Resource: Sized {
     fn withdraw(_change: &Change<Self::Step>, _scope: &mut Self::Scope<'_>) {}
 }
 
-/// A digest of what a file means for one resource: equal digests, equal wishes. 32 hexadecimal digits.
-pub fn digest<R: Resource>(desired: &R) -> String {
-    let mut hasher = Sha256::new();
-    for (field, value) in desired.managed() {
-        hasher.update(field.as_bytes());
-        hasher.update([0]);
-        hasher.update(value.json().to_string().as_bytes());
-        hasher.update([0]);
-    }
-    hex(&hasher.finalize()[..16])
-}
-
 /// Lower-case hexadecimal.
 pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    let digit = |nibble: u8| char::from(b"0123456789abcdef"[usize::from(nibble & 15)]);
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(*byte)]).collect()
 }
 
 /// How the recording of one step ended.

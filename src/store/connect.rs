@@ -18,6 +18,7 @@ use super::file;
 pub use super::file::Freshness;
 use super::schema::Schema;
 use super::session;
+use super::spare::Spares;
 use super::sql::{Conn, fetch};
 use super::stamp::{self, Stamp, Stamped};
 use crate::driver;
@@ -98,6 +99,7 @@ pub struct Database {
     purpose: Purpose,
     /// The stamp's identity as first seen: a later connection that leads to another database is refused.
     known: Mutex<Option<Uuid>>,
+    pub(super) spares: Spares,
 }
 
 impl Database {
@@ -124,7 +126,8 @@ impl Database {
 
     fn build(target: Target, guard: &Guard, options: Options, purpose: Purpose) -> Result<Self, Error> {
         let admitted = guard.admit(&target)?;
-        Ok(Self { target, guard: guard.clone(), admitted, options, purpose, known: Mutex::new(None) })
+        let (known, spares) = (Mutex::new(None), Spares::default());
+        Ok(Self { target, guard: guard.clone(), admitted, options, purpose, known, spares })
     }
 
     /// The catalog that was admitted.
@@ -153,7 +156,7 @@ impl Database {
         &self.options
     }
 
-    /// As [`Database::read_fresh`], where one statement is all that is asked.
+    /// As [`Database::read_fresh`], for one statement.
     pub async fn read(&self) -> Result<Option<Conn>, Error> {
         Ok(self.read_fresh().await?.map(|(conn, _)| conn))
     }
@@ -201,11 +204,8 @@ impl Database {
         let mut conn = self.limited(self.patience(target), self.session(target, Access::Read)).await?;
         let failed = || Error::query("read the database's identity");
         let cluster = stamp::system_identifier(&mut conn).await?.unwrap_or_else(|| target.server());
-        let rows = fetch!(
-            &mut conn,
-            "SELECT oid::bigint AS oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()"
-        )
-        .map_err(failed())?;
+        let sql = "SELECT oid::bigint AS oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()";
+        let rows = fetch!(&mut conn, sql).map_err(failed())?;
         let row = rows.first().ok_or(sqlx::Error::RowNotFound).map_err(failed())?;
         let oid = row.get("oid").map_err(failed())?;
         conn.close().await;
@@ -249,8 +249,8 @@ impl Database {
             let why = format!("the variable {name} is set, and the driver would obey it");
             return Err(self.guard.refuse(&self.admitted, Fact::Transport, why, format!("unset {name}")).into());
         }
-        let conn = dial_postgres(&driver::options(target, &self.options.application_name)).await;
         let limit = self.options.statement_timeout + self.options.connect_timeout;
+        let conn = dial_postgres(&driver::options(target, &self.options.application_name)).await;
         conn.map(|conn| Conn::Postgres(Box::new(conn), limit)).map_err(|source| self.unreachable(source))
     }
 

@@ -102,6 +102,19 @@ impl Error {
         }
     }
 
+    /// Whether it is the connection that failed, so that another one may succeed at once.
+    pub fn is_of_the_connection(&self) -> bool {
+        let Error::Query { source, .. } = self else { return false };
+        match source {
+            // 57P: the server has ended the session; 25P03: it was left in a transaction for too long.
+            sqlx::Error::Database(error) => {
+                error.code().is_some_and(|code| code.starts_with("57P") || code.starts_with("08") || code == "25P03")
+            }
+            sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::Tls(_) => true,
+            _ => false,
+        }
+    }
+
     /// The message with the reasons behind it, on one line.
     pub fn chain(&self) -> String {
         std::iter::once(self.to_string()).chain(causes(self)).collect::<Vec<_>>().join(": ")

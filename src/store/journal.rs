@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::types::Json;
 
+use super::bulk::{self, Values};
 use super::error::{Error, Result};
 use super::sql::{Id, Row, execute, fetch};
 use super::tx::{Context, Snapshot, Tx};
@@ -40,27 +41,36 @@ pub struct Line {
 
 /// Adds a line, in this very transaction.
 pub async fn write(tx: &mut Tx, entry: &Entry) -> Result<()> {
-    let at = tx.now();
-    let Context { run, environment, actor, revision } = tx.context().clone();
-    let Entry { id, actor: own, action, before, after, reason } = entry;
-    execute!(
+    write_all(tx, std::slice::from_ref(entry)).await
+}
+
+/// Adds lines in their order, in this very transaction.
+pub async fn write_all(tx: &mut Tx, entries: &[Entry]) -> Result<()> {
+    let (at, Context { run, environment, actor, revision }) = (tx.now(), tx.context().clone());
+    let count = entries.len();
+    let json = |picture: fn(&Entry) -> &Option<Value>| {
+        Values::MaybeJson(entries.iter().map(|entry| picture(entry).as_ref().map(Value::to_string)).collect())
+    };
+    let rows = bulk::write(
         tx.conn(),
         "INSERT INTO reconcile_journal (at, environment, run, actor, revision, kind, name, action, before, after, reason)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
-        at,
-        environment,
-        run,
-        own.as_ref().unwrap_or(&actor),
-        revision,
-        id.kind.name,
-        &id.name,
-        *action,
-        before.as_ref().map(Json),
-        after.as_ref().map(Json),
-        reason,
+         SELECT at, environment, run, actor, revision, kind, name, action, before, after, reason FROM {rows}",
+        &[
+            ("at", Values::Times(vec![at; count])),
+            ("environment", Values::Texts(vec![&environment; count])),
+            ("run", Values::Ids(vec![run; count])),
+            ("actor", Values::Texts(entries.iter().map(|entry| entry.actor.as_ref().unwrap_or(&actor).as_str()).collect())),
+            ("revision", Values::Texts(vec![&revision; count])),
+            ("kind", Values::Texts(entries.iter().map(|entry| entry.id.kind.name).collect())),
+            ("name", Values::Texts(entries.iter().map(|entry| entry.id.name.as_str()).collect())),
+            ("action", Values::Texts(entries.iter().map(|entry| entry.action).collect())),
+            ("before", json(|entry| &entry.before)),
+            ("after", json(|entry| &entry.after)),
+            ("reason", Values::MaybeTexts(entries.iter().map(|entry| entry.reason.as_deref()).collect())),
+        ],
     )
-    .map(drop)
-    .map_err(Error::query("write the journal"))
+    .await;
+    rows.map(drop).map_err(Error::query("write the journal"))
 }
 
 /// Which lines to read.

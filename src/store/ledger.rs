@@ -2,12 +2,16 @@
 
 use chrono::{DateTime, Utc};
 
+use super::bulk::{self, Values};
 use super::error::{Error, Result};
-use super::sql::{execute, fetch};
+use super::scan::pick;
+use super::sql::{Row, execute, fetch};
 use super::tx::{Snapshot, Tx};
-use crate::change::ResourceId;
+use crate::change::{Kind, ResourceId};
 
-/// The whole of it, as one snapshot has it. Names are kind and name.
+const READ: &str = "read what was last applied";
+
+/// It as one snapshot has it. Names are kind and name.
 #[derive(Clone, Debug, Default)]
 pub struct Ledger {
     pub applied: Vec<(String, String, String)>,
@@ -27,10 +31,12 @@ pub struct Suspension {
     pub suspended_at: DateTime<Utc>,
 }
 
-pub async fn read(snapshot: &mut Snapshot) -> Result<Ledger> {
+/// Reads it but for what was last applied to resources of the kind `but`: those may be a million.
+pub async fn read(snapshot: &mut Snapshot, but: Kind) -> Result<Ledger> {
     let mut ledger = Ledger { suspensions: suspensions(snapshot).await?, ..Ledger::default() };
-    let failed = Error::query("read what was last applied");
-    for row in fetch!(snapshot.conn(), "SELECT kind, name, digest FROM reconcile_applied").map_err(&failed)? {
+    let failed = Error::query(READ);
+    let others = fetch!(snapshot.conn(), "SELECT kind, name, digest FROM reconcile_applied WHERE kind <> $1", but.name);
+    for row in others.map_err(&failed)? {
         let text = |column| row.get(column).map_err(&failed);
         ledger.applied.push((text("kind")?, text("name")?, text("digest")?));
     }
@@ -43,6 +49,20 @@ pub async fn read(snapshot: &mut Snapshot) -> Result<Ledger> {
         ledger.approvals.push(row.get("digest").map_err(&failed)?);
     }
     Ok(ledger)
+}
+
+/// What was last applied to the named resources of the kind: name and digest.
+pub async fn applied_to(snapshot: &mut Snapshot, kind: Kind, names: &[String]) -> Result<Vec<(String, String)>> {
+    let failed = Error::query(READ);
+    let rows = pick!(
+        snapshot.conn(),
+        "SELECT name, digest FROM reconcile_applied WHERE name = ANY($1) AND kind = $2",
+        "SELECT name, digest FROM reconcile_applied WHERE name IN (SELECT value FROM json_each($1)) AND kind = $2",
+        names,
+        kind.name,
+    );
+    let one = |row: &Row| Ok((row.get("name")?, row.get("digest")?));
+    rows.map_err(&failed)?.iter().map(one).collect::<std::result::Result<_, _>>().map_err(failed)
 }
 
 pub async fn suspensions(snapshot: &mut Snapshot) -> Result<Vec<Suspension>> {
@@ -64,20 +84,23 @@ pub async fn suspensions(snapshot: &mut Snapshot) -> Result<Vec<Suspension>> {
     rows.iter().map(suspension).collect::<std::result::Result<_, _>>().map_err(failed)
 }
 
-/// Notes what was last applied to a resource.
-pub async fn applied(tx: &mut Tx, id: &ResourceId, digest: &str) -> Result<()> {
+/// Notes what was last applied to resources: each with the digest of the wish.
+pub async fn applied(tx: &mut Tx, done: &[(&ResourceId, &str)]) -> Result<()> {
     let now = tx.now();
-    execute!(
+    let rows = bulk::write(
         tx.conn(),
-        "INSERT INTO reconcile_applied (kind, name, digest, applied_at) VALUES ($1, $2, $3, $4)
+        "INSERT INTO reconcile_applied (kind, name, digest, applied_at)
+         SELECT kind, name, digest, at FROM {rows} WHERE TRUE
          ON CONFLICT (kind, name) DO UPDATE SET digest = excluded.digest, applied_at = excluded.applied_at",
-        id.kind.name,
-        &id.name,
-        digest,
-        now,
+        &[
+            ("kind", Values::Texts(done.iter().map(|(id, _)| id.kind.name).collect())),
+            ("name", Values::Texts(done.iter().map(|(id, _)| id.name.as_str()).collect())),
+            ("digest", Values::Texts(done.iter().map(|(_, digest)| *digest).collect())),
+            ("at", Values::Times(vec![now; done.len()])),
+        ],
     )
-    .map(drop)
-    .map_err(Error::query("note what was applied"))
+    .await;
+    rows.map(drop).map_err(Error::query("note what was applied"))
 }
 
 /// Notes that the same drift had to be put right `turns` times in a row.

@@ -1,6 +1,7 @@
 //! Our database: connecting, reading a snapshot, writing in guarded transactions.
 
 mod adopt;
+pub mod bulk;
 pub mod connect;
 pub mod doctor;
 pub mod error;
@@ -10,8 +11,10 @@ pub mod lease;
 pub mod ledger;
 pub mod listen;
 pub mod migrate;
+pub mod scan;
 pub mod schema;
 mod session;
+mod spare;
 pub mod sql;
 pub mod stamp;
 pub mod turns;

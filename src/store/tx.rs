@@ -1,11 +1,14 @@
 //! Reading one picture, and writing in guarded transactions.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 
 use super::connect::Database;
 use super::error::{Error, Result};
 use super::file::Freshness;
 use super::migrate;
+use super::spare::Spare;
 use super::sql::{Conn, Id, begin_to_write, execute, now};
 use super::stamp::{self, Stamp};
 
@@ -13,6 +16,7 @@ use super::stamp::{self, Stamp};
 pub struct Snapshot {
     conn: Conn,
     freshness: Freshness,
+    home: Arc<Spare>,
 }
 
 impl Snapshot {
@@ -24,8 +28,10 @@ impl Snapshot {
     ///
     /// Errors: [`Error::Conflict`] where the database changed under the reader: look again.
     pub async fn finish(self) -> Result<()> {
-        let Self { conn, freshness } = self;
-        conn.close().await;
+        let Self { mut conn, freshness, home } = self;
+        if execute!(&mut conn, "COMMIT").is_ok() {
+            home.put(conn).await;
+        }
         freshness.confirm()
     }
 }
@@ -54,6 +60,7 @@ pub struct Tx {
     conn: Conn,
     context: Context,
     at: DateTime<Utc>,
+    home: Arc<Spare>,
 }
 
 impl Tx {
@@ -72,7 +79,8 @@ impl Tx {
 
     /// Makes all of it durable.
     pub async fn commit(self) -> Result<()> {
-        self.commit_and_keep().await?.close().await;
+        let home = Arc::clone(&self.home);
+        home.put(self.commit_and_keep().await?).await;
         Ok(())
     }
 
@@ -86,19 +94,38 @@ impl Tx {
 impl Database {
     /// One picture of the database; `None` where there is no database, or none with our schema, yet.
     pub async fn snapshot(&self) -> Result<Option<Snapshot>> {
-        let Some((mut conn, freshness)) = self.read_fresh().await? else { return Ok(None) };
+        if let Some(conn) = self.spares.readers.take()
+            && let Ok(found) = self.snapshot_on(conn, Freshness::held()).await
+        {
+            return Ok(found);
+        }
+        // A connection that was kept may be dead by now: what a new one says counts.
+        let Some((conn, freshness)) = self.read_fresh().await? else { return Ok(None) };
+        self.snapshot_on(conn, freshness).await
+    }
+
+    async fn snapshot_on(&self, mut conn: Conn, freshness: Freshness) -> Result<Option<Snapshot>> {
         let begin = match &conn {
             Conn::Sqlite(_) => "BEGIN",
             Conn::Postgres(..) => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
         };
         execute!(&mut conn, begin).map_err(Error::query("begin to read"))?;
-        Ok(migrate::is_current(&mut conn).await?.then_some(Snapshot { conn, freshness }))
+        self.check(&mut conn).await?;
+        let home = Arc::clone(&self.spares.readers);
+        Ok(migrate::is_current(&mut conn).await?.then_some(Snapshot { conn, freshness, home }))
     }
 
     /// Begins to write.
     ///
     /// Errors: the stamp says another environment, the lease was lost, or the database does not answer.
     pub async fn begin(&self, authority: &Authority, context: &Context) -> Result<Tx> {
+        if let Some(conn) = self.spares.writers.take() {
+            match self.begin_on(conn, authority, context).await {
+                // A connection that was kept may be dead by now: what a new one says counts.
+                Err(error) if error.is_of_the_connection() => {}
+                begun => return begun,
+            }
+        }
         self.begin_on(self.write().await?, authority, context).await
     }
 
@@ -107,7 +134,7 @@ impl Database {
         let mut conn = self.write().await?;
         begin_to_write(&mut conn).await.map_err(Error::query("begin to write"))?;
         let stamp = stamp::restamp(&mut conn, self, &context.actor).await?;
-        Ok((Tx { conn, context: context.clone(), at: now() }, stamp))
+        Ok((self.transaction(conn, context), stamp))
     }
 
     /// As [`Database::begin`], on a connection that is there already.
@@ -129,6 +156,10 @@ impl Database {
                 return Err(Error::LeaseLost);
             }
         }
-        Ok(Tx { conn, context: context.clone(), at: now() })
+        Ok(self.transaction(conn, context))
+    }
+
+    fn transaction(&self, conn: Conn, context: &Context) -> Tx {
+        Tx { conn, context: context.clone(), at: now(), home: Arc::clone(&self.spares.writers) }
     }
 }

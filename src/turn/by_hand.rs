@@ -78,7 +78,7 @@ impl World {
     }
 
     async fn session_state(&self, picture: &Picture, intent: &Intent) -> Result<SessionState> {
-        if let Some(session) = picture.observed.sessions.get(&intent.session) {
+        if let Some(session) = picture.observed.sessions.rows.get(&intent.session) {
             return Ok(SessionState::Present { live: session.is_live(now()) });
         }
         let near = match self.database.snapshot().await? {

@@ -39,7 +39,7 @@ impl World {
 
     async fn known_pools(&self, desired: &Desired) -> Vec<(String, Result<Pool, String>)> {
         // A database that cannot be read was reported above.
-        let observed = match self.glimpse(Focus::Everything(desired), now()).await {
+        let observed = match self.glimpse(Focus::Pools(desired), now()).await {
             Ok(picture) => picture.observed,
             Err(_) => crate::kinds::Observed::default(),
         };

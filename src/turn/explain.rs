@@ -5,9 +5,11 @@ use crate::change::{Change, ResourceId, hanging, moment, printable, rfc3339};
 use crate::failure::Result;
 use crate::kinds::{Desired, Observed, Step};
 use crate::plan::render::{change_line, json_change};
+use crate::resource::Resource;
 use crate::resource::instance::phase::Phase;
 use crate::resource::instance::placement::Considered;
 use crate::resource::instance::{InstanceId, KIND, Provision};
+use crate::resource::session::{Session, SessionId};
 use crate::store::journal::{self, Line};
 
 /// Everything known of one resource.
@@ -37,7 +39,12 @@ impl World {
         let picture = self.look(Focus::Everything(&wanted.desired), request.now).await?;
         let plan = self.plan(&wanted, &picture, &request);
         let declared = wanted.desired.place(id);
-        let exists = picture.observed.has(id);
+        let session = id.name.parse().ok().map(SessionId).filter(|_| id.kind == Session::KIND);
+        let exists = match session {
+            // Of a session that is as declared, or that no file declares, no row was kept.
+            Some(session) => self.look(Focus::Session(session), request.now).await?.observed.has(id),
+            None => picture.observed.has(id),
+        };
         let change = plan.changes.iter().map(|planned| &planned.change).find(|change| change.id == *id);
         let blocked = plan.blocked.iter().find(|blocked| blocked.id == *id);
         let verdict = match (change, blocked, &declared) {

@@ -52,7 +52,7 @@ impl World {
     /// Errors: there is no such instance.
     pub async fn left_behind(&self, id: InstanceId) -> Result<Left> {
         let address = ResourceId::new(KIND, id);
-        let picture = self.glimpse_of_everything().await?;
+        let picture = self.glimpse_of_pools().await?;
         let Some(instance) = picture.observed.instances.get(&id) else {
             return Err(Failure::error(format!("there is no {address}")).hint("`reconcile status` shows what there is"));
         };
@@ -73,7 +73,7 @@ impl World {
         let context = self.by_user(Some(intent.by.clone()));
         for attempt in 0..ATTEMPTS {
             let wanted = self.read().await?;
-            let picture = self.look(Focus::Everything(&wanted.desired), now()).await?;
+            let picture = self.look(Focus::Pools(&wanted.desired), now()).await?;
             let Some(change) = self.intended(intent, &wanted, &picture)? else { return Ok(None) };
             let change = change.map_step(|step| Step::Instance(Box::new(step)));
             let mut report = self.apply_by_hand(change, &context, &picture).await?;

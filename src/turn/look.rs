@@ -4,15 +4,18 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 
+use super::memory::Since;
 use super::{ATTEMPTS, World};
 use crate::failure::{Failure, Result};
 use crate::kinds::{Desired, Observed};
 use crate::plan::Ledger;
 use crate::port::pool::Pool;
+use crate::resource::roll::Marks;
 use crate::resource::server::{Health, ServerName};
-use crate::resource::{host, instance, server, session};
+use crate::resource::session::{self, Seen, Session, SessionId, packed};
+use crate::resource::{Resource, host, instance, server};
 use crate::store::sql::{Id, now};
-use crate::store::{self, lease, ledger};
+use crate::store::{self, Snapshot, lease, ledger};
 
 /// What the world has, at one moment.
 #[derive(Default)]
@@ -34,10 +37,29 @@ pub struct Picture {
 /// How much of the world a command looks at.
 #[derive(Clone, Copy)]
 pub enum Focus<'a> {
-    /// All of it, with the servers that the files declare.
+    /// All of it, with the servers that the files declare: to be shown.
     Everything(&'a Desired),
+    /// All of it, to be applied: also what was last applied to resources that are as declared.
+    ToApply(&'a Desired),
+    /// As the last, but of the sessions only those that may have changed.
+    Changed(&'a Desired, &'a Since),
+    /// Servers and instances, with the servers that the files declare.
+    Pools(&'a Desired),
     /// One session and its hosts.
-    Session(session::SessionId),
+    Session(SessionId),
+}
+
+impl<'a> Focus<'a> {
+    /// What the files declare, where that counts.
+    pub(super) fn desired(self) -> Option<&'a Desired> {
+        match self {
+            Focus::Everything(desired)
+            | Focus::ToApply(desired)
+            | Focus::Changed(desired, _)
+            | Focus::Pools(desired) => Some(desired),
+            Focus::Session(_) => None,
+        }
+    }
 }
 
 impl World {
@@ -57,11 +79,11 @@ impl World {
         Err(unsteady())
     }
 
-    /// The database alone, all of it.
-    pub(super) async fn glimpse_of_everything(&self) -> Result<Picture> {
+    /// The database alone, and of that no more than servers and instances.
+    pub(super) async fn glimpse_of_pools(&self) -> Result<Picture> {
         let nothing = Desired::default();
         for _ in 0..ATTEMPTS {
-            match self.glimpse(Focus::Everything(&nothing), now()).await {
+            match self.glimpse(Focus::Pools(&nothing), now()).await {
                 Err(store::error::Error::Conflict { .. }) => {}
                 seen => return Ok(seen?),
             }
@@ -73,25 +95,101 @@ impl World {
         let Some(mut snapshot) = self.database.snapshot().await? else {
             return Ok(Picture { is_new: true, ..Picture::default() });
         };
-        let only = match focus {
-            Focus::Everything(_) => None,
-            Focus::Session(session) => Some(session),
-        };
-        let mut observed = Observed {
-            sessions: session::rows::observe(&mut snapshot, only).await?,
-            hosts: host::rows::observe(&mut snapshot, only, at).await?,
-            ..Observed::default()
-        };
-        if only.is_none() {
+        let mut observed = Observed::default();
+        match focus {
+            Focus::Pools(_) => {}
+            Focus::Session(id) => {
+                observed.sessions.rows = session::rows::find(&mut snapshot, id).await?;
+                observed.hosts = host::rows::observe(&mut snapshot, Some(id), at).await?;
+            }
+            Focus::Everything(desired) | Focus::ToApply(desired) => {
+                observed.sessions = self.compare(&mut snapshot, desired).await?;
+                observed.hosts = host::rows::observe(&mut snapshot, None, at).await?;
+            }
+            Focus::Changed(desired, Since { asked, total }) => {
+                let wanted = desired.hosts.keys().copied().collect();
+                let which = (asked, &wanted);
+                observed.sessions =
+                    session::rows::compare_some(&mut snapshot, &desired.sessions, which, *total).await?;
+                observed.hosts = host::rows::observe(&mut snapshot, None, at).await?;
+            }
+        }
+        if let Some(desired) = focus.desired() {
             observed.servers = server::rows::observe(&mut snapshot).await?;
             observed.instances = instance::rows::observe(&mut snapshot).await?;
+            neighbours(&mut snapshot, desired, &mut observed.sessions).await?;
         }
-        let known = ledger::read(&mut snapshot).await?;
+        let mut known = ledger::read(&mut snapshot, Session::KIND).await?;
+        let unnoted = self.noted(&mut snapshot, focus, &observed, &mut known).await?;
         let fencing = lease::seen(&mut snapshot).await?.fencing;
         snapshot.finish().await?;
         let approvals = known.approvals.clone();
-        Ok(Picture { observed, approvals, ledger: as_planned(known), fencing, ..Picture::default() })
+        let ledger = Ledger { unnoted, ..as_planned(known) };
+        Ok(Picture { observed, approvals, ledger, fencing, ..Picture::default() })
     }
+
+    /// All sessions, compared with what is declared.
+    async fn compare(&self, snapshot: &mut Snapshot, desired: &Desired) -> store::error::Result<Seen> {
+        let rows = &self.progress.rows;
+        rows.begin(desired.sessions.len() as u64);
+        let has_host = |id| desired.hosts.contains_key(&id);
+        session::rows::compare(snapshot, &desired.sessions, has_host, || rows.add(1)).await
+    }
+
+    /// Adds what was last applied to the sessions that are not as declared. Gives those that are, and whose wish was not
+    /// noted as applied; none where nothing is to be applied.
+    async fn noted(
+        &self,
+        snapshot: &mut Snapshot,
+        focus: Focus<'_>,
+        observed: &Observed,
+        known: &mut ledger::Ledger,
+    ) -> store::error::Result<Marks> {
+        /// To ask for so many by name takes as long as to read all.
+        const MANY: usize = 20_000;
+        let (desired, asked) = match focus {
+            Focus::Everything(desired) | Focus::ToApply(desired) => (desired, None),
+            Focus::Changed(desired, Since { asked, .. }) => (desired, Some(asked)),
+            Focus::Pools(_) | Focus::Session(_) => return Ok(Marks::default()),
+        };
+        let (declared, met) = (&desired.sessions, &observed.sessions.met);
+        let others = declared.len() - met.count();
+        let session = |(name, digest)| (Session::KIND.name.to_owned(), name, digest);
+        if matches!(focus, Focus::ToApply(_)) || others > MANY {
+            let (unnoted, others) = session::rows::noted(snapshot, declared, met).await?;
+            known.applied.extend(others.into_iter().map(session));
+            return Ok(if matches!(focus, Focus::ToApply(_)) { unnoted } else { Marks::default() });
+        }
+        // A million are met, and what is noted of them is as it was; some were asked for, and may be met now.
+        let numbers = asked.into_iter().flatten().filter_map(|id| declared.number(id));
+        let mut unnoted = Marks::none(declared.len());
+        numbers.filter(|number| met.has(*number)).for_each(|number| unnoted.set(number, true));
+        let names = met.unset(declared.len()).chain(unnoted.iter());
+        let names: Vec<String> = names.filter_map(|number| declared.key(number)).map(|id| id.to_string()).collect();
+        for (name, digest) in ledger::applied_to(snapshot, Session::KIND, &names).await? {
+            let number = name.parse().ok().and_then(|id| declared.number(&SessionId(id)));
+            match number {
+                Some(number) if unnoted.has(number) => {
+                    unnoted.set(number, packed::digest(declared.packed(number)) != digest);
+                }
+                _ => known.applied.push(session((name, digest))),
+            }
+        }
+        Ok(unnoted)
+    }
+}
+
+/// Finds the ids next to the sessions that hosts want and that are neither declared nor there: so that a slip of the
+/// pen shows.
+async fn neighbours(snapshot: &mut Snapshot, desired: &Desired, seen: &mut Seen) -> store::error::Result<()> {
+    /// More than these nobody reads.
+    const MOST: usize = 100;
+    let missing = desired.hosts.keys().filter(|id| !seen.rows.contains_key(id) && !desired.sessions.contains_key(id));
+    for id in missing.take(MOST).copied().collect::<Vec<_>>() {
+        let near = session::rows::nearest(snapshot, id).await?;
+        seen.near.insert(id, near);
+    }
+    Ok(())
 }
 
 fn unsteady() -> Failure {
@@ -111,5 +209,6 @@ fn as_planned(known: ledger::Ledger) -> Ledger {
             .iter()
             .map(|row| ((row.kind.clone(), row.name.clone()), why(row)))
             .collect::<BTreeMap<_, _>>(),
+        unnoted: Marks::default(),
     }
 }

@@ -3,30 +3,34 @@
 pub mod by_hand;
 mod doctor;
 pub mod explain;
+mod files;
 pub mod hosts;
 pub mod instances;
 mod look;
+mod memory;
 mod outside;
 pub mod saved;
 pub mod status;
 mod trouble;
 
+use std::sync::Arc;
+use std::time::Instant;
+
 use chrono::{DateTime, Utc};
+use memory::Memory;
 use uuid::Uuid;
 
 use crate::apply::{Applier, Report};
 use crate::change::{ResourceId, Revision};
 use crate::config::Config;
-use crate::desired::load::load;
-use crate::desired::tree::{self, Limits};
 use crate::failure::{Failure, Result};
 use crate::guard::{Guard, Policy, Target, Transport};
-use crate::kinds::Desired;
 use crate::plan::budget::{Approved, Budget, Force};
 use crate::plan::render::sentence;
 use crate::plan::{self, Header, Keys, Plan, Terms};
 use crate::port::task::{Dispatcher, Results};
 use crate::port::{Minting, Ports, Secrets, Shelf};
+use crate::progress::Progress;
 use crate::resource::Resource;
 use crate::resource::server::Server;
 use crate::store::connect::{Database, Options};
@@ -36,7 +40,8 @@ use crate::store::schema::Schema;
 use crate::store::sql::{Id, now};
 use crate::store::turns::{self, Turn};
 use crate::store::{self, Context};
-use crate::yaml::{Place, Problem, Problems};
+use crate::yaml::Problems;
+pub use files::{Wanted, read};
 pub use look::{Focus, Picture};
 
 /// Everything that a turn works on. To have one is to have passed the guard's first question.
@@ -47,14 +52,9 @@ pub struct World {
     shelf: Shelf,
     dispatcher: Option<Dispatcher>,
     results: Option<Results>,
-}
-
-/// What the files want, and where they were read.
-pub struct Wanted {
-    pub desired: Desired,
-    pub revision: Revision,
-    /// Worth saying, but no reason to stop.
-    pub warnings: Problems,
+    memory: Memory,
+    /// For whoever waits.
+    pub progress: Arc<Progress>,
 }
 
 /// What is asked of one turn.
@@ -63,12 +63,26 @@ pub struct Request {
     pub now: DateTime<Utc>,
     pub target: Option<ResourceId>,
     pub force: Option<Force>,
+    pub extent: Extent,
+}
+
+/// How much a turn looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    Everything,
+    /// Of the sessions only those whose files have changed since the last turn, where that is known.
+    Changes,
 }
 
 impl Request {
     /// Everything, now.
     pub fn everything() -> Self {
-        Self { now: now(), target: None, force: None }
+        Self { now: now(), target: None, force: None, extent: Extent::Everything }
+    }
+
+    /// What the files have changed, now.
+    pub fn changes() -> Self {
+        Self { extent: Extent::Changes, ..Self::everything() }
     }
 }
 
@@ -133,12 +147,8 @@ impl World {
         };
         let database = open(target, &guard, options)?;
         let outside::Outside { shelf, dispatcher, results } = outside::Outside::of(&config, transport)?;
-        Ok(Self { config, guard, database, shelf, dispatcher, results })
-    }
-
-    /// Reads the files. Errors: all their problems together, and then nothing of the turn is done.
-    pub async fn read(&self) -> Result<Wanted> {
-        read(&self.config).await
+        let (memory, progress) = (Memory::default(), Arc::default());
+        Ok(Self { config, guard, database, shelf, dispatcher, results, memory, progress })
     }
 
     /// Plans, and writes nothing anywhere.
@@ -151,7 +161,12 @@ impl World {
 
     pub fn plan(&self, wanted: &Wanted, picture: &Picture, request: &Request) -> Plan {
         let header = self.header(wanted.revision.clone(), picture.is_new);
-        plan::plan(header, &wanted.desired, &picture.observed, &picture.ledger, &self.terms(request))
+        let begun = Instant::now();
+        let plan = plan::plan(header, &wanted.desired, &picture.observed, &picture.ledger, &self.terms(request));
+        let (rows, changes) = (self.progress.rows.done(), plan.changes.len());
+        let took_ms = begun.elapsed().as_secs_f64() * 1e3;
+        tracing::debug!(resources = wanted.desired.len(), rows, changes, took_ms, "the plan is computed");
+        plan
     }
 
     fn header(&self, revision: Revision, is_new: bool) -> Header {
@@ -224,9 +239,20 @@ impl World {
         let context = self.context(wanted.revision.actor(), &wanted.revision);
         let mut request = request.clone();
         let mut total = Report::default();
-        let mut first: Option<Plan> = None;
+        let mut first: Option<(Plan, u64)> = None;
+        let mut since = match request.extent {
+            Extent::Changes => self.memory.since(&wanted),
+            Extent::Everything => {
+                self.memory.forget();
+                None
+            }
+        };
         for _ in 0..ATTEMPTS {
-            let picture = self.look(Focus::Everything(&wanted.desired), request.now).await?;
+            let focus = match &since {
+                Some(since) => Focus::Changed(&wanted.desired, since),
+                None => Focus::ToApply(&wanted.desired),
+            };
+            let picture = self.look(focus, request.now).await?;
             self.note_health(lease, &context, &picture).await?;
             let plan = self.plan(&wanted, &picture, &request);
             let approved = match plan.approve(self.budget(), request.force.clone(), &picture.approvals) {
@@ -244,16 +270,18 @@ impl World {
             total.applied.extend(report.applied);
             total.failed = report.failed;
             total.conflicts = report.conflicts;
-            first.get_or_insert_with(|| approved.into_plan());
+            first.get_or_insert_with(|| (approved.into_plan(), picture.observed.sessions.total));
             if total.conflicts.is_empty() {
                 break;
             }
-            request.now = now();
+            (request.now, since) = (now(), None);
         }
-        let plan = first.ok_or_else(|| Failure::error("the turn was never planned"))?;
-        let turned = Turned { plan, outcome: Outcome::Applied(total), warnings: wanted.warnings };
+        let (plan, rows) = first.ok_or_else(|| Failure::error("the turn was never planned"))?;
+        let warnings = wanted.warnings.clone();
+        let turned = Turned { plan, outcome: Outcome::Applied(total), warnings };
         self.sweep().await;
         self.remember(lease, &context, started_at, &turned).await?;
+        self.memory.settle(&wanted, &turned, rows);
         Ok(turned)
     }
 
@@ -349,27 +377,4 @@ fn warn_of_fills(plan: &Plan) {
     for (id, note) in plan.notes.iter().filter(|(id, _)| id.kind == Server::KIND) {
         tracing::warn!("{id}: {note}");
     }
-}
-
-/// Reads the files of `config`. Needs no database.
-pub async fn read(config: &Config) -> Result<Wanted> {
-    let limit = usize::try_from(config.file_limit).unwrap_or(usize::MAX);
-    let limits = Limits { file: limit, ..Limits::default() };
-    let tree = tree::read(config.source, &config.state, &limits).await?;
-    let mut desired = Desired::default();
-    let mut problems = Problems::default();
-    for problem in tree.problems {
-        let place = Place { file: problem.path, line: 1, column: 1 };
-        problems.push(Problem::error(place, problem.message).hint(problem.hint));
-    }
-    problems.append(load(tree.files, limit, &mut desired));
-    if problems.has_errors() {
-        return Err(Failure::files(problems));
-    }
-    if desired.is_empty() {
-        let place = Place { file: config.state.display().to_string().into(), line: 1, column: 1 };
-        let empty = Problem::error(place, "no file here declares anything").warning();
-        problems.push(empty.hint("nothing is deleted for that; if it is not meant, look at --state and --config"));
-    }
-    Ok(Wanted { desired, revision: tree.revision, warnings: problems })
 }

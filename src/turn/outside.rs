@@ -88,7 +88,7 @@ impl World {
             // Where nothing waits nothing was asked; but what is to be handed over wants to know.
             picture.observed.handoff_trouble = redis.version().await.err().map(|error| told(&error));
         }
-        let Focus::Everything(desired) = focus else { return };
+        let Some(desired) = focus.desired() else { return };
         self.ask_handoff(&probe, &mut picture.observed).await;
         if let Some(dispatcher) = self.dispatcher.as_ref().filter(|_| !desired.instances.is_empty()) {
             picture.observed.broker_trouble = dispatcher.broker().version().await.err().map(|error| told(&error));
@@ -200,7 +200,7 @@ impl World {
         if desired.servers.iter().all(|(name, server)| server.value.row_in(name, known).is_some()) {
             return Ok(());
         }
-        let mut now_there = self.glimpse_of_everything().await?;
+        let mut now_there = self.glimpse_of_pools().await?;
         now_there.observed.servers.retain(|name, _| !known.contains_key(name));
         now_there.observed.sights.clone_from(&picture.observed.sights);
         now_there.judge(desired, sql::now());

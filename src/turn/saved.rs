@@ -103,11 +103,13 @@ impl World {
     pub async fn apply_saved(&self, lease: &Lease, saved: &SavedPlan, force: Option<Force>) -> Result<Turned> {
         let started_at = now();
         let target: Option<ResourceId> = saved.target.as_deref().map(parse_id).transpose().map_err(Failure::error)?;
-        let request = Request { now: saved.now, target, force };
+        let request = Request { now: saved.now, target, force, ..Request::everything() };
         let wanted = self.read().await?;
-        let mut picture = self.look(Focus::Everything(&wanted.desired), request.now).await?;
+        let mut picture = self.look(Focus::ToApply(&wanted.desired), request.now).await?;
         // The schema may have been made just now, to have a lease to hold: an empty one counts as none.
-        picture.is_new = saved.plan["schema_missing"] == true && picture.ledger.applied.is_empty();
+        picture.is_new = saved.plan["schema_missing"] == true
+            && picture.ledger.applied.is_empty()
+            && picture.observed.sessions.total == 0;
         let plan = self.plan(&wanted, &picture, &request);
         let same = plan.digest() == saved.plan_digest
             && observed_digest(&picture) == saved.observed_digest

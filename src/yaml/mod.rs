@@ -32,12 +32,11 @@ pub use problem::{Place, Problem, Problems};
 pub use read::{Read, read};
 pub use value::is_name;
 
-/// What takes the items: it knows which kinds there are, and what each resource is called.
-pub trait Register {
-    /// One section for each kind, in the order of the kinds.
-    fn sections(&self) -> &'static [Section];
+/// Takes the items of one file as they are read.
+pub trait Sheet {
+    /// Takes an item that fits its section. Gives back what only its kind can see: fields that do not go together.
+    fn insert(&mut self, section: &'static Section, item: &Item) -> Vec<Problem>;
 
-    /// Takes an item that fits its section. Gives back what only its kind can see: fields that do not go together,
-    /// and a resource that another item has claimed, with both places.
-    fn insert(&mut self, section: &'static Section, item: Item) -> Vec<Problem>;
+    /// Forgets everything that was taken so far: the file is read again from its beginning.
+    fn clear(&mut self);
 }

@@ -6,6 +6,7 @@ use std::io::Write;
 use std::time::Instant;
 
 use super::*;
+use crate::desired::load::load;
 use crate::desired::testing::Place;
 
 mod branches;
@@ -123,7 +124,7 @@ async fn reading_does_not_wake() {
     for source in [Source::Worktree, Source::Head] {
         let mut watch = watch(source, &place.path("s")).await;
         for _ in 0..3 {
-            crate::desired::tree::read(source, &place.path("s"), &limits).await.unwrap();
+            load(source, &place.path("s"), &limits, Arc::from([]), || ()).await.unwrap();
         }
         place.sh("cat s/a.yaml s/week/b.yaml; ls -lR s >/dev/null");
         no_hint(&mut watch).await;

@@ -1,111 +1,120 @@
 //! Several files at once.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Register, SourceFile, load};
-use crate::yaml::field::Section;
-use crate::yaml::item::Item;
-use crate::yaml::problem::{Place, Problem};
-use crate::yaml::tests::{LIMIT, SECTIONS};
+use super::{Loaded, load};
+use crate::change::Source;
+use crate::desired::testing::Place;
+use crate::desired::tree::Limits;
 
-/// Knows a resource by its first field.
-#[derive(Default)]
-struct Claims(BTreeMap<(&'static str, Option<i64>), Place>);
-
-impl Register for Claims {
-    fn sections(&self) -> &'static [Section] {
-        SECTIONS
-    }
-
-    fn insert(&mut self, section: &'static Section, item: Item) -> Vec<Problem> {
-        let key = section.fields[0].name;
-        let id = item.int(key);
-        match self.0.insert((section.kind.name, id), item.place_of(key)) {
-            None => Vec::new(),
-            Some(first) => {
-                let message = format!("{}/{} is claimed twice", section.kind, id.unwrap_or_default());
-                vec![item.problem(key, message, Some("keep one of the two".to_owned())).also(first, "first here")]
-            }
-        }
-    }
+async fn read(place: &Place) -> Loaded {
+    load(Source::Worktree, &place.path("s"), &Limits::default(), Arc::from([]), || ()).await.unwrap()
 }
 
-fn file(path: &str, text: &str) -> SourceFile {
-    SourceFile { path: Arc::from(path), bytes: text.as_bytes().to_vec() }
+fn shown(loaded: &Loaded, place: &Place) -> String {
+    loaded.problems.render(false, 200).replace(&*place.root.to_string_lossy(), "")
 }
 
-#[test]
-fn two_files_claim_one_resource() {
-    let files = vec![
-        file("state/b.yaml", "sessions:\n  - id: 216\n  - id: 215\n    title: again\n"),
-        file("state/a.yaml", "sessions:\n  - id: 215\n"),
-    ];
-    let mut claims = Claims::default();
-    let problems = load(files, LIMIT, &mut claims);
-    insta::assert_snapshot!(problems.render(false, 120), @"
-    state/b.yaml:3:9: session/215 is claimed twice
+#[tokio::test]
+async fn two_files_claim_one_resource() {
+    let place = Place::temporary();
+    place.write("s/b.yaml", "sessions:\n  - id: 216\n  - id: 215\n    title: again\n");
+    place.write("s/a.yaml", "sessions:\n  - id: 215\nhosts:\n  - session: 3\n  - session: 3\n");
+    let loaded = read(&place).await;
+    insta::assert_snapshot!(shown(&loaded, &place), @"
+    /s/a.yaml:5:14: host/3 is declared twice
+      |
+    5 |   - session: 3
+      |              ^
+      |
+      = note: it is declared here too: /s/a.yaml:4:5
+      = help: keep one of the two
+
+    /s/b.yaml:3:9: session/215 is declared twice
       |
     3 |   - id: 215
       |         ^^^
       |
-      = note: first here: state/a.yaml:2:9
+      = note: it is declared here too: /s/a.yaml:2:5
       = help: keep one of the two
     ");
-    assert_eq!(claims.0.len(), 2);
 }
 
-#[test]
-fn problems_of_all_files_at_once() {
-    let files = vec![
-        file("state/b.yaml", "sessions:\n  - id: 0\n"),
-        file("state/c.yaml", "sessions: [\n"),
-        file("state/a.yaml", "sesions:\n  - id: 1\n"),
-        file("state/d.yaml", "sessions:\n  - id: 1\n"),
-    ];
-    let mut claims = Claims::default();
-    insta::assert_snapshot!(load(files, LIMIT, &mut claims).render(false, 120), @"
-    state/a.yaml:1:1: unknown kind `sesions`
+#[tokio::test]
+async fn problems_of_all_files_at_once() {
+    let place = Place::temporary();
+    place.write("s/b.yaml", "sessions:\n  - id: 0\n");
+    place.write("s/c.yaml", "sessions: [\n");
+    place.write("s/a.yaml", "sesions:\n  - id: 1\n");
+    place.write("s/d.yaml", "sessions:\n  - id: 1\n");
+    let loaded = read(&place).await;
+    insta::assert_snapshot!(shown(&loaded, &place), @"
+    /s/a.yaml:1:1: unknown kind `sesions`
       |
     1 | sesions:
       | ^^^^^^^
       |
       = help: did you mean `sessions`?
 
-    state/b.yaml:2:9: id is out of range: `0`
+    /s/b.yaml:2:9: id is out of range: `0`
       |
     2 |   - id: 0
       |         ^
       |
       = help: it must be 1 or more
 
-    state/c.yaml:1:11: this `[` is not closed
+    /s/c.yaml:1:11: this `[` is not closed
       |
     1 | sessions: [
       |           ^
       |
       = help: what follows in this document is not read until it is
     ");
-    assert_eq!(claims.0.len(), 1);
+    assert_eq!(loaded.desired.len(), 1);
 }
 
-#[test]
-fn the_order_of_files_is_that_of_their_paths() {
-    let files = |reversed: bool| {
-        let mut numbers: Vec<i64> = (0..200).collect();
-        if reversed {
-            numbers.reverse();
+#[tokio::test]
+async fn the_order_of_problems_is_that_of_the_paths() {
+    let place = Place::temporary();
+    for number in 0..200 {
+        let text = format!("sessions:\n  - id: {}\n    status: gone\n  - id: 7\n", number + 1);
+        place.write(&format!("s/{number:03}.yaml"), &text);
+    }
+    let (one, other) = (read(&place).await, read(&place).await);
+    assert_eq!(one.problems, other.problems);
+    assert_eq!(one.problems.len(), 200 + 199);
+}
+
+#[tokio::test]
+async fn no_files_no_problems() {
+    let place = Place::temporary();
+    place.dir("s");
+    assert!(read(&place).await.problems.is_empty());
+}
+
+#[tokio::test]
+async fn only_what_changed_is_read_again() {
+    for source in [Source::Worktree, Source::Head] {
+        let place = Place::repository();
+        for number in 1..=20 {
+            place.write(&format!("s/{number:02}.yaml"), &format!("sessions:\n  - id: {number}\n    title: One\n"));
         }
-        let text = |number| format!("sessions:\n  - id: {}\n    status: gone\n  - id: 7\n", number + 1);
-        numbers.into_iter().map(|number| file(&format!("state/{number:03}.yaml"), &text(number))).collect::<Vec<_>>()
-    };
-    let one = load(files(false), LIMIT, &mut Claims::default());
-    let other = load(files(true), LIMIT, &mut Claims::default());
-    assert_eq!(one, other);
-    assert_eq!(one.len(), 200 + 199);
-}
-
-#[test]
-fn no_files_no_problems() {
-    assert!(load(Vec::new(), LIMIT, &mut Claims::default()).is_empty());
+        place.commit("one");
+        // A file that was changed a moment ago is not trusted to stay as it is.
+        place.sh("touch -d '1 hour ago' s/*.yaml; sleep 2.1");
+        let limits = Limits::default();
+        let dir = place.path("s");
+        let first = load(source, &dir, &limits, Arc::from([]), || ()).await.unwrap();
+        assert_eq!((first.desired.len(), first.reused), (20, 0));
+        let same = load(source, &dir, &limits, Arc::clone(&first.leaves), || ()).await.unwrap();
+        assert_eq!((same.desired.len(), same.reused), (20, 20));
+        place.write("s/07.yaml", "sessions:\n  - id: 7\n    title: Two\n");
+        place.sh("rm s/08.yaml; mv s/09.yaml s/10.yaml");
+        place.commit("two");
+        let after = load(source, &dir, &limits, same.leaves, || ()).await.unwrap();
+        let title = |id: i64| after.desired.sessions.get(&crate::resource::session::SessionId(id))?.value.title;
+        assert_eq!((after.desired.len(), after.reused), (18, 16), "{source:?}");
+        assert_eq!((title(7).as_deref(), title(8), title(9).as_deref()), (Some("Two"), None, Some("One")));
+        assert_eq!(title(10), None);
+    }
 }

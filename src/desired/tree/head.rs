@@ -8,12 +8,20 @@ use tokio::process::{ChildStdin, ChildStdout};
 
 use super::names::{is_ignored, is_state_path};
 use super::walk::text;
-use super::{FileProblem, Limits, SourceFile, Tree, TreeError, blocking, too_large, unreadable_name};
+use super::{
+    FileProblem, Filed, Limits, Make, SourceFile, Tree, TreeError, Version, blocking, by_path, side_by_side, too_large,
+    unreadable_name,
+};
 use crate::desired::git::{self, GitError};
 use crate::desired::revision;
 
 /// Reads the files that `HEAD` has below `dir`, which need not exist in the working tree.
-pub async fn read(dir: &Path, limits: &Limits) -> Result<Tree, TreeError> {
+pub async fn read<T: Send + Sync + 'static>(
+    dir: &Path,
+    limits: &Limits,
+    known: Arc<[Filed<T>]>,
+    make: impl Make<T>,
+) -> Result<Tree<T>, TreeError> {
     let failed = |source| TreeError::Git { dir: dir.to_path_buf(), source };
     let asked = dir.to_path_buf();
     let place = blocking(dir, move || Place::of(&asked)).await?;
@@ -26,9 +34,48 @@ pub async fn read(dir: &Path, limits: &Limits) -> Result<Tree, TreeError> {
         return Err(TreeError::NotCommitted { dir: dir.to_path_buf(), commit });
     }
     let Sorted { wanted, mut problems } = sort(dir, &place.rest, &listed, limits)?;
-    let files = contents(&place.base, &wanted).await.map_err(failed)?;
+    let mut files: Vec<Option<Filed<T>>> = {
+        let known = by_path(&known);
+        let same = |file: &Wanted| known.get(&*file.shown).filter(|filed| filed.is(&file.object)).copied().cloned();
+        wanted.iter().map(same).collect()
+    };
+    let reused = files.iter().flatten().count();
+    let missing: Vec<usize> = (0..files.len()).filter(|number| files[*number].is_none()).collect();
+    let make = Arc::new(make);
+    for part in portions(&missing, &wanted) {
+        let asked: Vec<&Wanted> = part.iter().map(|number| &wanted[*number]).collect();
+        let texts = contents(&place.base, &asked).await.map_err(failed)?;
+        let make = Arc::clone(&make);
+        let made = blocking(dir, move || side_by_side(texts, |text| Arc::new(make(text)))).await?;
+        for (number, made) in part.iter().zip(made) {
+            let Wanted { object, size: _, shown } = &wanted[*number];
+            files[*number] = Some(Filed { path: Arc::clone(shown), version: Version::Committed(object.clone()), made });
+        }
+    }
     problems.sort_unstable();
-    Ok(Tree { files, revision, problems })
+    Ok(Tree { files: files.into_iter().flatten().collect(), revision, problems, reused })
+}
+
+impl<T> Filed<T> {
+    fn is(&self, object: &str) -> bool {
+        matches!(&self.version, Version::Committed(known) if known == object)
+    }
+}
+
+/// Parts of `numbers` whose files have at most [`PORTION`] bytes together, or one file.
+fn portions<'n>(numbers: &'n [usize], wanted: &[Wanted]) -> Vec<&'n [usize]> {
+    let (mut portions, mut start, mut bytes) = (Vec::new(), 0, 0);
+    for (at, number) in numbers.iter().enumerate() {
+        let size = wanted[*number].size;
+        if bytes + size > PORTION && at > start {
+            portions.push(&numbers[start..at]);
+            (start, bytes) = (at, 0);
+        }
+        bytes += size;
+    }
+    portions.push(&numbers[start..]);
+    portions.retain(|portion| !portion.is_empty());
+    portions
 }
 
 /// Where to stand while asking, and what is left of the way from there.
@@ -134,8 +181,11 @@ fn uncommitted(path: Arc<str>, what: &str, way_out: &str) -> FileProblem {
     }
 }
 
+/// So many bytes of files are read before something is made of them.
+const PORTION: usize = 8 << 20;
+
 /// The contents of all files, by one `git cat-file`.
-async fn contents(base: &Path, wanted: &[Wanted]) -> Result<Vec<SourceFile>, GitError> {
+async fn contents(base: &Path, wanted: &[&Wanted]) -> Result<Vec<SourceFile>, GitError> {
     const WHAT: &str = "cat-file";
     if wanted.is_empty() {
         return Ok(vec![]);
@@ -158,7 +208,7 @@ async fn contents(base: &Path, wanted: &[Wanted]) -> Result<Vec<SourceFile>, Git
 }
 
 /// Writes the ids; an early end is found by the reader.
-async fn ask(questions: Option<ChildStdin>, wanted: &[Wanted]) {
+async fn ask(questions: Option<ChildStdin>, wanted: &[&Wanted]) {
     let Some(mut questions) = questions else { return };
     let ids: String = wanted.iter().flat_map(|file| [file.object.as_str(), "\n"]).collect();
     if questions.write_all(ids.as_bytes()).await.is_ok() {
@@ -168,7 +218,7 @@ async fn ask(questions: Option<ChildStdin>, wanted: &[Wanted]) {
 }
 
 /// Reads `<id> blob <size>\n<content>\n` for each.
-async fn answer(answers: Option<ChildStdout>, wanted: &[Wanted]) -> Result<Vec<SourceFile>, GitError> {
+async fn answer(answers: Option<ChildStdout>, wanted: &[&Wanted]) -> Result<Vec<SourceFile>, GitError> {
     const WHAT: &str = "cat-file";
     let broken = |complaint: String| GitError::Failed { what: WHAT, complaint };
     let Some(answers) = answers else { return Err(broken("it has no output".to_owned())) };

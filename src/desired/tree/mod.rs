@@ -8,10 +8,15 @@ pub mod names;
 pub mod walk;
 mod worktree;
 
+use std::collections::HashMap;
+use std::fmt;
 use std::io;
+use std::num::NonZero;
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::Semaphore;
 
@@ -55,15 +60,53 @@ pub struct FileProblem {
     pub hint: String,
 }
 
-/// All state files of one moment.
+/// What was made of a file, and what tells whether it is still the file that it was made of.
+pub struct Filed<T> {
+    /// As shown to the user.
+    pub path: Arc<str>,
+    version: Version,
+    pub made: Arc<T>,
+}
+
+impl<T> Clone for Filed<T> {
+    fn clone(&self) -> Self {
+        Self { path: Arc::clone(&self.path), version: self.version.clone(), made: Arc::clone(&self.made) }
+    }
+}
+
+impl<T> fmt::Debug for Filed<T> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{} {:?}", self.path, self.version)
+    }
+}
+
+/// Two files of one path and one version hold the same.
 #[derive(Clone, Debug)]
-pub struct Tree {
+enum Version {
+    /// As it lay there when its reading began.
+    Lying { stamp: walk::Stamp, read_at: SystemTime },
+    /// The id of the object in the repository.
+    Committed(String),
+}
+
+/// All state files of one moment.
+#[derive(Debug)]
+pub struct Tree<T> {
     /// Sorted by path.
-    pub files: Vec<SourceFile>,
+    pub files: Vec<Filed<T>>,
     pub revision: Revision,
     /// Sorted by path.
     pub problems: Vec<FileProblem>,
+    /// Files that were as they had been, so that they were not read again.
+    pub reused: usize,
 }
+
+/// What earlier readings left, by path.
+type Known<'k, T> = HashMap<&'k str, &'k Filed<T>>;
+
+/// What is made of each file, on several threads at once.
+pub trait Make<T>: Fn(SourceFile) -> T + Send + Sync + 'static {}
+impl<T, F: Fn(SourceFile) -> T + Send + Sync + 'static> Make<T> for F {}
 
 /// Why there is no picture at all. Never to be taken for an empty one.
 #[derive(Debug, thiserror::Error)]
@@ -104,6 +147,9 @@ impl TreeError {
     }
 }
 
+/// More threads than this wait for the disk, or for each other.
+const THREADS: usize = 4;
+
 /// How long reading may take, in all.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -111,24 +157,37 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// nobody waits for the thread any more: the next turns must not add to them without end.
 static READERS: Semaphore = Semaphore::const_new(4);
 
-/// Reads the state files of `dir`, with their revision.
+/// Reads the state files of `dir`, with their revision, and makes of each what `make` makes of it: on several threads,
+/// so that no more than a few files are in memory at once. What `known` has of a file that is as it was is taken over.
 ///
 /// Guarantees: the files are whole, sorted, and each is there once; a directory that is missing is an error, one
 /// that is empty is an empty tree. No link is followed out of the directory, nothing but regular files is opened,
 /// and nothing is written.
 ///
 /// Errors: [`TreeError`], each with its hint.
-pub async fn read(source: Source, dir: &Path, limits: &Limits) -> Result<Tree, TreeError> {
-    match tokio::time::timeout(PATIENCE, unbounded(source, dir, limits)).await {
+pub async fn read<T: Send + Sync + 'static>(
+    source: Source,
+    dir: &Path,
+    limits: &Limits,
+    known: Arc<[Filed<T>]>,
+    make: impl Make<T>,
+) -> Result<Tree<T>, TreeError> {
+    match tokio::time::timeout(PATIENCE, unbounded(source, dir, limits, known, make)).await {
         Ok(tree) => tree,
         Err(_) => Err(TreeError::TooSlow(dir.to_path_buf())),
     }
 }
 
-async fn unbounded(source: Source, dir: &Path, limits: &Limits) -> Result<Tree, TreeError> {
-    let Source::Worktree = source else { return head::read(dir, limits).await };
+async fn unbounded<T: Send + Sync + 'static>(
+    source: Source,
+    dir: &Path,
+    limits: &Limits,
+    known: Arc<[Filed<T>]>,
+    make: impl Make<T>,
+) -> Result<Tree<T>, TreeError> {
+    let Source::Worktree = source else { return head::read(dir, limits, known, make).await };
     let (asked, limits) = (dir.to_path_buf(), *limits);
-    let picture = blocking(dir, move || worktree::read(&asked, &limits)).await??;
+    let picture = blocking(dir, move || worktree::read(&asked, &limits, &known, &make)).await??;
     // After the files: an edit in between then shows as dirty, and is not put down to the commit's author.
     let revision = match revision::of_worktree(dir).await {
         Ok(revision) => revision,
@@ -141,8 +200,28 @@ async fn unbounded(source: Source, dir: &Path, limits: &Limits) -> Result<Tree, 
             Revision { commit: None, author: None, dirty: false, user: revision::user() }
         }
     };
-    let worktree::Picture { files, problems } = picture;
-    Ok(Tree { files, revision, problems })
+    let worktree::Picture { files, problems, reused } = picture;
+    Ok(Tree { files, revision, problems, reused })
+}
+
+/// Does `work` for every one of `jobs`, on several threads, and gives the results in the order of the jobs.
+fn side_by_side<J: Send, D: Send>(jobs: Vec<J>, work: impl Fn(J) -> D + Sync) -> Vec<D> {
+    let threads = thread::available_parallelism().map_or(1, NonZero::get).min(THREADS).min(jobs.len());
+    let queue = Mutex::new(jobs.into_iter().enumerate());
+    // A thread that died holding the lock has taken at most its own job along.
+    let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let mut done: Vec<(usize, D)> = thread::scope(|scope| {
+        let one =
+            || scope.spawn(|| std::iter::from_fn(next).map(|(number, job)| (number, work(job))).collect::<Vec<_>>());
+        let running: Vec<_> = (0..threads).map(|_| one()).collect();
+        running.into_iter().flat_map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
+    });
+    done.sort_unstable_by_key(|(number, _)| *number);
+    done.into_iter().map(|(_, done)| done).collect()
+}
+
+fn by_path<T>(known: &[Filed<T>]) -> Known<'_, T> {
+    known.iter().map(|filed| (&*filed.path, filed)).collect()
 }
 
 /// Runs work that waits for the disk on a thread where waiting holds up nobody.

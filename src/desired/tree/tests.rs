@@ -7,12 +7,17 @@ use std::os::unix::net::UnixListener;
 use super::*;
 use crate::desired::testing::Place;
 
-async fn read_all(source: Source, dir: &Path) -> Tree {
+/// The files as they are, of which nothing was known.
+async fn read(source: Source, dir: &Path, limits: &Limits) -> Result<Tree<Vec<u8>>, TreeError> {
+    super::read(source, dir, limits, Arc::from([]), |file| file.bytes).await
+}
+
+async fn read_all(source: Source, dir: &Path) -> Tree<Vec<u8>> {
     read(source, dir, &Limits::default()).await.unwrap()
 }
 
 /// The paths below `dir` that were read, and the problems as one line each.
-fn below(tree: &Tree, dir: &Path) -> (Vec<String>, Vec<String>) {
+fn below(tree: &Tree<Vec<u8>>, dir: &Path) -> (Vec<String>, Vec<String>) {
     let short = |path: &str| path.strip_prefix(dir.to_str().unwrap()).unwrap().trim_start_matches('/').to_owned();
     (
         tree.files.iter().map(|file| short(&file.path)).collect(),
@@ -24,9 +29,9 @@ async fn look(source: Source, dir: &Path) -> (Vec<String>, Vec<String>) {
     below(&read_all(source, dir).await, dir)
 }
 
-fn text<'a>(tree: &'a Tree, end: &str) -> &'a str {
+fn text<'a>(tree: &'a Tree<Vec<u8>>, end: &str) -> &'a str {
     let file = tree.files.iter().find(|file| file.path.ends_with(end)).unwrap();
-    std::str::from_utf8(&file.bytes).unwrap()
+    std::str::from_utf8(&file.made).unwrap()
 }
 
 #[tokio::test]
@@ -212,8 +217,8 @@ async fn a_file_that_is_replaced_all_the_time_is_never_read_half() {
     for _ in 0..50 {
         let tree = read_all(Source::Worktree, &dir).await;
         for file in &tree.files {
-            assert_eq!(file.bytes.len(), 100_000);
-            assert!(file.bytes.iter().all(|byte| *byte == file.bytes[0]));
+            assert_eq!(file.made.len(), 100_000);
+            assert!(file.made.iter().all(|byte| *byte == file.made[0]));
         }
         assert_eq!(tree.files.len() + tree.problems.len(), 1);
     }
@@ -313,7 +318,7 @@ mod committed {
         place.commit("one");
         let tree = read_all(Source::Head, &place.path("s")).await;
         assert_eq!(tree.files.len(), 3);
-        assert!(tree.files.iter().all(|file| file.path.ends_with(std::str::from_utf8(&file.bytes).unwrap())));
+        assert!(tree.files.iter().all(|file| file.path.ends_with(std::str::from_utf8(&file.made).unwrap())));
         assert_eq!(look(Source::Head, &place.path(":(glob)")).await.0, ["a.yaml"]);
     }
 

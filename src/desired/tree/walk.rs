@@ -8,6 +8,7 @@ use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::names::{is_ignored, is_state_file};
 use super::{FileProblem, Limits, TreeError, unreadable_name};
@@ -33,6 +34,21 @@ impl Stamp {
             modified: (meta.mtime(), meta.mtime_nsec()),
             changed: (meta.ctime(), meta.ctime_nsec()),
         }
+    }
+
+    /// In bytes.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Whether the file was last changed longer than `margin` before `moment`.
+    pub fn changed_before(&self, moment: SystemTime, margin: Duration) -> bool {
+        let since = |(seconds, nanos): (i64, i64)| {
+            Some(Duration::new(u64::try_from(seconds).ok()?, u32::try_from(nanos).ok()?))
+        };
+        let moment = moment.duration_since(UNIX_EPOCH).ok().and_then(|moment| moment.checked_sub(margin));
+        let changed = since(self.changed).max(since(self.modified));
+        changed.zip(moment).is_some_and(|(changed, moment)| changed < moment)
     }
 
     /// Whether both are the same file, whatever it holds.

@@ -4,31 +4,41 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use rustix::fs::OFlags;
 
 use super::walk::{self, Found, Stamp, reason};
-use super::{FileProblem, Limits, SourceFile, TreeError, too_large};
+use super::{FileProblem, Filed, Limits, Make, SourceFile, TreeError, Version, by_path, side_by_side, too_large};
 
 /// How often the directory is read again because something in it moved, before that is reported.
 const ATTEMPTS: u32 = 6;
+
+/// The coarsest clock of a file system in use.
+const TICK: Duration = Duration::from_secs(2);
 
 /// Between two attempts, doubled each time: 62 ms in all.
 const PAUSE: Duration = Duration::from_millis(2);
 
 /// All files of one moment.
-pub struct Picture {
-    pub files: Vec<SourceFile>,
+pub struct Picture<T> {
+    pub files: Vec<Filed<T>>,
     pub problems: Vec<FileProblem>,
+    pub reused: usize,
 }
 
-/// Reads all files below `dir`; again, when one changes or disappears meanwhile.
-pub fn read(dir: &Path, limits: &Limits) -> Result<Picture, TreeError> {
+/// Reads all files below `dir` that are not `known`; again, when one changes or disappears meanwhile.
+pub fn read<T: Send + Sync>(
+    dir: &Path,
+    limits: &Limits,
+    known: &[Filed<T>],
+    make: &impl Make<T>,
+) -> Result<Picture<T>, TreeError> {
     let mut attempt = 1;
     loop {
-        let (mut picture, moved) = once(dir, limits)?;
+        let (mut picture, moved) = once(dir, limits, known, make)?;
         if moved.is_empty() {
             return Ok(picture);
         }
@@ -43,23 +53,34 @@ pub fn read(dir: &Path, limits: &Limits) -> Result<Picture, TreeError> {
 }
 
 /// One attempt: what could be read, and what would not hold still.
-fn once(dir: &Path, limits: &Limits) -> Result<(Picture, Vec<FileProblem>), TreeError> {
+fn once<T: Send + Sync>(
+    dir: &Path,
+    limits: &Limits,
+    known: &[Filed<T>],
+    make: &impl Make<T>,
+) -> Result<(Picture<T>, Vec<FileProblem>), TreeError> {
     let listing = walk::list(dir, limits)?;
-    let mut picture = Picture { files: Vec::with_capacity(listing.files.len()), problems: listing.problems };
+    // What is too large by itself is a problem of its own.
+    let sizes = listing.files.iter().map(|found| found.stamp.size()).filter(|size| *size <= limits.file as u64);
+    if sizes.fold(0, u64::saturating_add) > limits.total as u64 {
+        let (dir, limit) = (dir.to_path_buf(), limits.total);
+        return Err(TreeError::TooMuch { dir, what: "bytes in state files", limit });
+    }
+    let known = by_path(known);
+    let files = side_by_side(listing.files.iter().collect(), |found: &Found| match known.get(&*found.shown) {
+        Some(filed) if is_same(&found.stamp, &filed.version) => (found, Ok(((*filed).clone(), true))),
+        _ => (found, file(found, limits).map(|(bytes, version)| (filed(found, bytes, version, make), false))),
+    });
+    let mut picture = Picture { files: Vec::with_capacity(files.len()), problems: listing.problems, reused: 0 };
     let mut moved = Vec::new();
-    let mut total = 0;
-    for found in &listing.files {
-        match file(found, limits) {
-            Ok(bytes) => {
-                total += bytes.len();
-                picture.files.push(SourceFile { path: found.shown.clone(), bytes });
+    for (found, outcome) in files {
+        match outcome {
+            Ok((filed, is_reused)) => {
+                picture.reused += usize::from(is_reused);
+                picture.files.push(filed);
             }
             Err(Trouble::Moved) => moved.push(restless(found.shown.clone())),
             Err(Trouble::Lasting(problem)) => picture.problems.push(problem),
-        }
-        if total > limits.total {
-            let (dir, limit) = (dir.to_path_buf(), limits.total);
-            return Err(TreeError::TooMuch { dir, what: "bytes in state files", limit });
         }
     }
     // The directory may be a link that was turned to another version while the files of the old one were read.
@@ -71,6 +92,18 @@ fn once(dir: &Path, limits: &Limits) -> Result<(Picture, Vec<FileProblem>), Tree
     Ok((picture, moved))
 }
 
+fn filed<T>(found: &Found, bytes: Vec<u8>, version: Version, make: &impl Make<T>) -> Filed<T> {
+    let path = Arc::clone(&found.shown);
+    Filed { path: Arc::clone(&path), version, made: Arc::new(make(SourceFile { path, bytes })) }
+}
+
+/// Whether a file is as it was when it was read. One that had been changed a moment before might have been changed
+/// again within the same tick of the file system's clock, and is not trusted.
+fn is_same(stamp: &Stamp, version: &Version) -> bool {
+    let Version::Lying { stamp: known, read_at } = version else { return false };
+    stamp == known && stamp.changed_before(*read_at, TICK)
+}
+
 enum Trouble {
     /// It changed while it was read.
     Moved,
@@ -78,7 +111,8 @@ enum Trouble {
 }
 
 /// Reads one file whole, as it was found.
-fn file(found: &Found, limits: &Limits) -> Result<Vec<u8>, Trouble> {
+fn file(found: &Found, limits: &Limits) -> Result<(Vec<u8>, Version), Trouble> {
+    let read_at = SystemTime::now();
     let failed = |error: io::Error| match error.raw_os_error().map(rustix::io::Errno::from_raw_os_error) {
         Some(rustix::io::Errno::NOENT | rustix::io::Errno::LOOP | rustix::io::Errno::NOTDIR) => Trouble::Moved,
         _ => Trouble::Lasting(FileProblem {
@@ -105,7 +139,7 @@ fn file(found: &Found, limits: &Limits) -> Result<Vec<u8>, Trouble> {
     if bytes.len() > limits.file {
         return Err(Trouble::Lasting(too_large(found.shown.clone(), bytes.len() as u64, limits.file)));
     }
-    Ok(bytes)
+    Ok((bytes, Version::Lying { stamp: after, read_at }))
 }
 
 /// Opens without following a link, and without waiting for the other end of a pipe, should either have taken the
@@ -115,7 +149,7 @@ fn open(real: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(real)
 }
 
-fn restless(path: std::sync::Arc<str>) -> FileProblem {
+fn restless(path: Arc<str>) -> FileProblem {
     FileProblem {
         path,
         message: "keeps changing while it is read".to_owned(),

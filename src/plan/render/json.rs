@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value as Json, json};
 
-use crate::change::{Change, Revision, rfc3339};
+use crate::change::{Action, Change, FieldDiff, Revision, rfc3339};
 use crate::plan::{Plan, Summary};
 
 /// The version of the shape below.
@@ -48,20 +48,26 @@ pub fn summary(summary: &Summary) -> Json {
     })
 }
 
-/// One change, as it also stands in the journal.
-pub fn json_change<S>(change: &Change<S>) -> Json {
-    let side = |pick: fn(&crate::change::FieldDiff) -> Json| -> Json {
+/// The fields before and after a change, as they also stand in the journal.
+pub fn json_pictures<S>(change: &Change<S>) -> (Json, Json) {
+    let side = |pick: fn(&FieldDiff) -> Json| -> Json {
         change.fields.iter().map(|diff| (diff.field.to_owned(), pick(diff))).collect::<Map<_, _>>().into()
     };
-    let creates = change.action == crate::change::Action::Create;
+    let before = if change.action == Action::Create { Json::Null } else { side(|diff| diff.before.json()) };
+    (before, side(|diff| diff.after.json()))
+}
+
+/// One change.
+pub fn json_change<S>(change: &Change<S>) -> Json {
+    let (before, after) = json_pictures(change);
     let unknown: Map<String, Json> = change.unknown.iter().map(|field| ((*field).to_owned(), true.into())).collect();
     json!({
         "address": change.id.to_string(),
         "kind": change.id.kind.name,
         "name": change.id.name,
         "actions": [change.action.name()],
-        "before": if creates { Json::Null } else { side(|diff| diff.before.json()) },
-        "after": side(|diff| diff.after.json()),
+        "before": before,
+        "after": after,
         "after_unknown": unknown,
         "actor": change.actor,
         "reason": change.reason,

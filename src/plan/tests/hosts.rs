@@ -55,7 +55,7 @@ fn a_higher_number_rotates_and_says_what_it_costs() {
     Plan: 1 to rotate. 1 unchanged, 0 unmanaged.
     ");
     let mut closed = host("rotation: 4", |_| {});
-    closed.observed.sessions.get_mut(&SessionId(215)).unwrap().status = "ended".into();
+    closed.observed.sessions.rows.get_mut(&SessionId(215)).unwrap().status = "ended".into();
     insta::assert_snapshot!(closed.told(), @"
       ± host/215     rotation 3 -> 4, by Noor Team
 

@@ -28,7 +28,7 @@ fn a_turn_that_changes_too_much_at_once_is_held_back() {
 #[test]
 fn creates_are_free_and_the_schedule_has_a_limit_of_its_own() {
     let mut story = sessions(10, 0);
-    story.observed.sessions.retain(|id, _| id.0 == 1);
+    story.observed.sessions.rows.retain(|id, _| id.0 == 1);
     assert!(story.plan().approve(BUDGET, None, &[]).is_ok());
     let mut story = Story::wants("");
     let items: String = (1..=20).map(|id| format!("  - {{session: {id}, rotate_every: 1d}}\n")).collect();

@@ -11,6 +11,7 @@ use crate::change::ResourceId;
 use crate::port::handoff::{HandOffError, Probe};
 use crate::resource::session::{self, SessionId};
 use crate::resource::{Recorded, Resource};
+use crate::store::bulk::{self, Values};
 use crate::store::error::{Error, Result};
 use crate::store::sql::{Row, execute, fetch};
 use crate::store::{Entry, Snapshot, Tx, journal};
@@ -84,57 +85,79 @@ fn observed(row: &Row, now: DateTime<Utc>) -> std::result::Result<(SessionId, Ob
     Ok((SessionId(row.get("session_id")?), host))
 }
 
-/// Writes one step. The generation that the plan saw is the expectation: every new GUID raises it.
-pub async fn record(step: &Step, receipt: Option<&Receipt>, tx: &mut Tx) -> Result<Recorded> {
-    let touched = match (step, receipt) {
-        (Step::Mint(mint), Some(receipt)) => return record_mint(mint, receipt, tx).await,
-        (Step::Mint(_), None) => 0,
-        (Step::Adjust(adjust), _) => record_adjust(adjust, tx).await?,
-        (Step::Revoke(revoke), _) => record_revoke(revoke, tx).await?,
-    };
-    Ok(if touched == 1 { Recorded::Done } else { Recorded::Conflict })
+/// Writes steps, each with what minting has left for it. The generation that the plan saw is the expectation: every new
+/// GUID raises it. The outcomes are in the order of the steps.
+pub async fn record(steps: &[(&Step, Option<&Receipt>)], tx: &mut Tx) -> Result<Vec<Recorded>> {
+    let mut outcomes = Vec::with_capacity(steps.len());
+    let mut minted = Vec::new();
+    for (step, receipt) in steps {
+        let touched = match (step, receipt) {
+            (Step::Mint(mint), Some(receipt)) => {
+                let touched = record_mint(mint, receipt, tx).await?;
+                minted.extend((touched == 1).then_some((mint, *receipt)));
+                touched
+            }
+            (Step::Mint(_), None) => 0,
+            (Step::Adjust(adjust), _) => record_adjust(adjust, tx).await?,
+            (Step::Revoke(revoke), _) => record_revoke(revoke, tx).await?,
+        };
+        outcomes.push(if touched == 1 { Recorded::Done } else { Recorded::Conflict });
+    }
+    record_handoffs(&minted, tx).await?;
+    Ok(outcomes)
 }
 
-async fn record_mint(mint: &Mint, receipt: &Receipt, tx: &mut Tx) -> Result<Recorded> {
+/// The row of the host alone.
+async fn record_mint(mint: &Mint, receipt: &Receipt, tx: &mut Tx) -> Result<u64> {
     if let Some(title) = &mint.create_session {
         create_session(mint.session, title, tx).await?;
     }
-    let touched = match &mint.over {
-        None => insert(mint, receipt, None, tx).await?,
+    match &mint.over {
+        None => insert(mint, receipt, None, tx).await,
         Some(over) if mint.replace => match retire(over, tx).await? {
             1 => match insert(mint, receipt, Some(over), tx).await? {
                 // Nothing of this transaction may stay: the old row would be gone, and no new one there.
-                0 => return Err(Error::Conflict { what: format!("the host of session {}", mint.session) }),
-                inserted => inserted,
+                0 => Err(Error::Conflict { what: format!("the host of session {}", mint.session) }),
+                inserted => Ok(inserted),
             },
-            _ => 0,
+            _ => Ok(0),
         },
-        Some(over) => update(mint, receipt, over, tx).await?,
-    };
-    if touched != 1 {
-        return Ok(Recorded::Conflict);
+        Some(over) => update(mint, receipt, over, tx).await,
     }
-    let overlap_until = match mint.keep {
+}
+
+/// What was handed off, and that whatever was handed off for these sessions before can no longer be claimed.
+async fn record_handoffs(minted: &[(&Mint, &Receipt)], tx: &mut Tx) -> Result<()> {
+    let names: Vec<String> = minted.iter().map(|(mint, _)| mint.session.to_string()).collect();
+    let names = || ("name", Values::Texts(names.iter().map(String::as_str).collect()));
+    let kinds = || ("kind", Values::Texts(vec![KIND.name; minted.len()]));
+    let gone = bulk::write(
+        tx.conn(),
+        "DELETE FROM reconcile_handoffs WHERE (kind, name) IN (SELECT kind, name FROM {rows})",
+        &[kinds(), names()],
+    )
+    .await;
+    gone.map_err(Error::query("forget older hand-offs"))?;
+    let overlap_until = |mint: &Mint, receipt: &Receipt| match mint.keep {
         Keep::UntilClaimed(overlap) | Keep::For(overlap) => add(receipt.minted_at, overlap),
         Keep::Nothing => None,
     };
-    // Whatever was handed off for this session before can no longer be claimed.
-    let name = mint.session.to_string();
-    execute!(tx.conn(), "DELETE FROM reconcile_handoffs WHERE kind = $1 AND name = $2", KIND.name, &name)
-        .map_err(Error::query("forget older hand-offs"))?;
-    execute!(
+    let until = minted.iter().map(|(mint, receipt)| overlap_until(mint, receipt)).collect();
+    let new = bulk::write(
         tx.conn(),
         "INSERT INTO reconcile_handoffs (attempt, kind, name, minted_at, expires_at, overlap_until)
-         VALUES ($1, $2, $3, $4, $5, $6)",
-        receipt.attempt,
-        KIND.name,
-        &name,
-        receipt.minted_at,
-        receipt.handed_off_until,
-        overlap_until,
+         SELECT attempt, kind, name, minted_at, expires_at, overlap_until FROM {rows}",
+        &[
+            ("attempt", Values::Ids(minted.iter().map(|(_, receipt)| receipt.attempt).collect())),
+            kinds(),
+            names(),
+            ("minted_at", Values::Times(minted.iter().map(|(_, receipt)| receipt.minted_at).collect())),
+            ("expires_at", Values::Times(minted.iter().map(|(_, receipt)| receipt.handed_off_until).collect())),
+            ("overlap_until", Values::MaybeTimes(until)),
+        ],
     )
-    .map_err(Error::query("record a hand-off"))?;
-    Ok(Recorded::Done)
+    .await;
+    new.map(drop).map_err(Error::query("record a hand-off"))
 }
 
 /// The session that `missing_session: create` asks for, with a line of its own in the journal.
@@ -147,7 +170,7 @@ async fn create_session(id: SessionId, title: &str, tx: &mut Tx) -> Result<()> {
         expires_at: None,
     };
     let step = session::Step { id, before: None, after };
-    if session::rows::record(&step, tx).await? == Recorded::Done {
+    if session::rows::record(&[&step], tx).await? == [Recorded::Done] {
         let entry = Entry {
             id: ResourceId::new(session::Session::KIND, id),
             actor: None,

@@ -1,6 +1,8 @@
 //! Sessions: what a host opens and people join.
 
+pub mod packed;
 pub mod rows;
+mod seen;
 
 use std::fmt;
 
@@ -8,7 +10,9 @@ use chrono::{DateTime, Utc};
 
 use super::{Asked, Resource, Verdict};
 use crate::change::{Action, Change, FieldDiff, Kind, Value};
+use crate::resource::roll::Compact;
 use crate::yaml::{Field, Item, Problem, Section};
+pub use seen::Seen;
 
 /// A session's natural key, above zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -29,6 +33,8 @@ pub enum Status {
 }
 
 impl Status {
+    /// In the order of their numbers.
+    pub const ALL: [Status; 3] = [Status::Active, Status::Inactive, Status::Ended];
     const WORDS: &'static [&'static str] = &["active", "inactive", "ended"];
 
     pub fn word(self) -> &'static str {
@@ -40,7 +46,7 @@ impl Status {
     }
 
     pub fn from_word(word: &str) -> Option<Self> {
-        [Status::Active, Status::Inactive, Status::Ended].into_iter().find(|status| status.word() == word)
+        Self::ALL.into_iter().find(|status| status.word() == word)
     }
 }
 
@@ -164,6 +170,12 @@ impl Resource for Session {
             ("expires_at", expires_at.map(Value::time)),
         ];
         fields.into_iter().filter_map(|(field, value)| Some((field, value?))).collect()
+    }
+
+    fn digest(&self) -> String {
+        let mut bytes = Vec::new();
+        self.pack(&mut bytes);
+        packed::digest(&bytes)
     }
 
     fn diff(asked: &Asked<'_, Self>, (): &mut ()) -> Verdict<Step> {

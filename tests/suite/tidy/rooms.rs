@@ -19,6 +19,7 @@ const fn room(name: &'static str, may: &'static [&'static str]) -> Room {
 const ROOMS: &[Room] = &[
     room("change", &[]),
     room("secret", &[]),
+    room("progress", &[]),
     room("guard", &["change", "secret"]),
     room("yaml", &["change"]),
     room("driver", &["guard", "secret"]),
@@ -28,13 +29,13 @@ const ROOMS: &[Room] = &[
     room("kinds", &["change", "port", "resource", "store", "yaml"]),
     room("desired", &["change", "kinds", "yaml"]),
     room("plan", &["change", "kinds", "resource"]),
-    room("apply", &["change", "kinds", "plan", "port", "resource", "store"]),
+    room("apply", &["change", "kinds", "plan", "port", "progress", "resource", "store"]),
     room("config", &["change", "guard", "port", "secret"]),
     room(
         "turn",
         &[
-            "apply", "change", "config", "desired", "failure", "guard", "kinds", "plan", "port", "resource", "secret",
-            "store", "yaml",
+            "apply", "change", "config", "desired", "failure", "guard", "kinds", "plan", "port", "progress",
+            "resource", "secret", "store", "yaml",
         ],
     ),
     room("failure", &["change", "config", "desired", "guard", "port", "store", "yaml"]),
@@ -48,8 +49,8 @@ const ROOMS: &[Room] = &[
     room(
         "cli",
         &[
-            "change", "config", "daemon", "desired", "failure", "guard", "kinds", "plan", "port", "resource", "secret",
-            "store", "turn", "yaml",
+            "change", "config", "daemon", "desired", "failure", "guard", "kinds", "plan", "port", "progress",
+            "resource", "secret", "store", "turn", "yaml",
         ],
     ),
     room("main", &["cli", "failure"]),

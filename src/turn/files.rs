@@ -1,0 +1,61 @@
+//! Reading the files: what they want, as far as anything can be told without a database.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::World;
+use crate::change::Revision;
+use crate::config::Config;
+use crate::desired::load::{Leaf, Loaded, load};
+use crate::desired::tree::{Filed, Limits};
+use crate::failure::{Failure, Result};
+use crate::kinds::Desired;
+use crate::progress::Progress;
+use crate::yaml::{Place, Problem, Problems};
+
+/// What the files want, and where they were read.
+pub struct Wanted {
+    pub desired: Desired,
+    pub revision: Revision,
+    /// Worth saying, but no reason to stop.
+    pub warnings: Problems,
+    pub(super) leaves: Arc<[Filed<Leaf>]>,
+}
+
+impl World {
+    /// Reads the files. Errors: all their problems together, and then nothing of the turn is done.
+    pub async fn read(&self) -> Result<Wanted> {
+        let begun = Instant::now();
+        let loaded = files(&self.config, self.memory.leaves(), &self.progress).await?;
+        self.memory.has_read(&loaded.leaves);
+        let (files, reused, took) = (loaded.leaves.len(), loaded.reused, begun.elapsed().as_secs_f64() * 1e3);
+        tracing::debug!(files, reused, took_ms = took, "the files are read");
+        wanted(&self.config, loaded)
+    }
+}
+
+/// Reads the files of `config`. Needs no database.
+pub async fn read(config: &Config) -> Result<Wanted> {
+    wanted(config, files(config, Arc::from([]), &Arc::default()).await?)
+}
+
+async fn files(config: &Config, known: Arc<[Filed<Leaf>]>, progress: &Arc<Progress>) -> Result<Loaded> {
+    let limit = usize::try_from(config.file_limit).unwrap_or(usize::MAX);
+    let limits = Limits { file: limit, ..Limits::default() };
+    progress.files.begin(known.len() as u64);
+    let progress = Arc::clone(progress);
+    Ok(load(config.source, &config.state, &limits, known, move || progress.files.add(1)).await?)
+}
+
+fn wanted(config: &Config, loaded: Loaded) -> Result<Wanted> {
+    let Loaded { desired, revision, mut problems, leaves, reused: _ } = loaded;
+    if problems.has_errors() {
+        return Err(Failure::files(problems));
+    }
+    if desired.is_empty() {
+        let place = Place { file: config.state.display().to_string().into(), line: 1, column: 1 };
+        let empty = Problem::error(place, "no file here declares anything").warning();
+        problems.push(empty.hint("nothing is deleted for that; if it is not meant, look at --state and --config"));
+    }
+    Ok(Wanted { desired, revision, warnings: problems, leaves })
+}
