@@ -167,17 +167,25 @@ impl Register for Desired {
         &SECTIONS
     }
 
-    fn insert(&mut self, section: &'static Section, item: Item) -> Vec<Problem> {
+    fn insert(&mut self, section: &'static Section, item: &Item<'_>) -> Vec<Problem> {
         match section.kind {
-            Session::KIND => declare(&mut self.sessions, &item, "id"),
-            Host::KIND => declare(&mut self.hosts, &item, "session"),
-            Server::KIND => declare(&mut self.servers, &item, "name"),
-            _ => declare(&mut self.instances, &item, "id"),
+            Session::KIND => declare(&mut self.sessions, item, "id"),
+            Host::KIND => declare(&mut self.hosts, item, "session"),
+            Server::KIND => declare(&mut self.servers, item, "name"),
+            _ => declare(&mut self.instances, item, "id"),
         }
+    }
+
+    fn forget(&mut self, file: &str) {
+        let Desired { sessions, hosts, servers, instances } = self;
+        sessions.retain(|_, declared| *declared.place.file != *file);
+        hosts.retain(|_, declared| *declared.place.file != *file);
+        servers.retain(|_, declared| *declared.place.file != *file);
+        instances.retain(|_, declared| *declared.place.file != *file);
     }
 }
 
-fn declare<R: Resource>(into: &mut BTreeMap<R::Key, Declared<R>>, item: &Item, key_field: &str) -> Vec<Problem> {
+fn declare<R: Resource>(into: &mut BTreeMap<R::Key, Declared<R>>, item: &Item<'_>, key_field: &str) -> Vec<Problem> {
     let (key, value) = match R::declare(item) {
         Ok(declared) => declared,
         Err(problems) => return problems,
@@ -187,7 +195,7 @@ fn declare<R: Resource>(into: &mut BTreeMap<R::Key, Declared<R>>, item: &Item, k
         let hint = "keep one of the two".to_owned();
         return vec![item.problem(key_field, message, Some(hint)).also(first.place.clone(), "it is declared here too")];
     }
-    into.insert(key, Declared { value, place: item.place().clone(), protect: item.protect() });
+    into.insert(key, Declared { value, place: item.place(), protect: item.protect() });
     Vec::new()
 }
 

@@ -18,7 +18,7 @@ impl Register for Claims {
         SECTIONS
     }
 
-    fn insert(&mut self, section: &'static Section, item: Item) -> Vec<Problem> {
+    fn insert(&mut self, section: &'static Section, item: &Item<'_>) -> Vec<Problem> {
         let key = section.fields[0].name;
         let id = item.int(key);
         match self.0.insert((section.kind.name, id), item.place_of(key)) {
@@ -28,6 +28,10 @@ impl Register for Claims {
                 vec![item.problem(key, message, Some("keep one of the two".to_owned())).also(first, "first here")]
             }
         }
+    }
+
+    fn forget(&mut self, file: &str) {
+        self.0.retain(|_, place| *place.file != *file);
     }
 }
 
