@@ -193,12 +193,12 @@ impl Sheet {
 }
 
 impl yaml::Sheet for Sheet {
-    fn insert(&mut self, section: &'static Section, item: &Item) -> Vec<Problem> {
+    fn insert(&mut self, section: &'static Section, item: &Item<'_>) -> Vec<Problem> {
         let declared = match section.kind {
             Session::KIND => Session::declare(item).map(|(key, value)| {
                 // Nobody else has the page before it is full.
                 if let Some(page) = Arc::get_mut(&mut self.sessions) {
-                    page.push(key, &value, item.place(), item.protect());
+                    page.push(key, &value, &item.place(), item.protect());
                 }
             }),
             Host::KIND => declare(item).map(|declared| self.hosts.push(declared)),
@@ -213,9 +213,9 @@ impl yaml::Sheet for Sheet {
     }
 }
 
-fn declare<R: Resource>(item: &Item) -> Result<(R::Key, Declared<R>), Vec<Problem>> {
+fn declare<R: Resource>(item: &Item<'_>) -> Result<(R::Key, Declared<R>), Vec<Problem>> {
     let (key, value) = R::declare(item)?;
-    Ok((key, Declared { value, place: item.place().clone(), protect: item.protect() }))
+    Ok((key, Declared { value, place: item.place(), protect: item.protect() }))
 }
 
 impl Desired {
@@ -269,19 +269,19 @@ impl Claims {
         &self.found
     }
 
-    fn claim<R: Resource>(&mut self, item: &Item, key_field: &str) {
+    fn claim<R: Resource>(&mut self, item: &Item<'_>, key_field: &str) {
         let Ok((key, _)) = R::declare(item) else { return };
         let id = ResourceId::new(R::KIND, key);
         if self.clashes.0.contains(&id) {
             let hint = Some("keep one of the two".to_owned());
             let problem = item.problem(key_field, format!("{id} is declared twice"), hint);
-            self.found.push((id, item.place().clone(), problem));
+            self.found.push((id, item.place(), problem));
         }
     }
 }
 
 impl yaml::Sheet for Claims {
-    fn insert(&mut self, section: &'static Section, item: &Item) -> Vec<Problem> {
+    fn insert(&mut self, section: &'static Section, item: &Item<'_>) -> Vec<Problem> {
         match section.kind {
             Session::KIND => self.claim::<Session>(item, "id"),
             Host::KIND => self.claim::<Host>(item, "session"),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::tree::{self, Filed, Limits, SourceFile, TreeError};
 use crate::change::{ResourceId, Revision, Source};
 use crate::kinds::{Claims, Clashes, Desired, Sheet, sections};
-use crate::yaml::{self, Place, Problem, Problems, Read};
+use crate::yaml::{self, Place, Problem, Problems};
 
 /// What one file says, and what is wrong with it.
 pub struct Leaf {
@@ -75,17 +75,9 @@ pub async fn load(
 
 fn leaf(SourceFile { path, bytes }: SourceFile, limit: usize) -> Leaf {
     let mut sheet = Sheet::default();
-    let problems = read(path, bytes, limit, &mut sheet);
+    let problems = yaml::read(path, &bytes, limit, sections(), &mut sheet);
     sheet.close();
     Leaf { sheet, problems }
-}
-
-fn read(path: Arc<str>, bytes: Vec<u8>, limit: usize, sheet: &mut impl yaml::Sheet) -> Problems {
-    let Read { items, mut problems } = yaml::read(path, bytes, limit, sections());
-    for (section, item) in items {
-        sheet.insert(section, &item).into_iter().for_each(|problem| problems.push(problem));
-    }
-    problems
 }
 
 /// Reads all files once more, to show where the resources stand that are declared twice: sheets keep no text.
@@ -93,7 +85,7 @@ async fn told(source: Source, dir: &Path, limits: &Limits, clashes: Clashes) -> 
     let (limit, clashes) = (limits.file, Arc::new(clashes));
     let read = move |SourceFile { path, bytes }: SourceFile| {
         let mut claims = Claims::of(Arc::clone(&clashes));
-        read(path, bytes, limit, &mut claims);
+        yaml::read(path, &bytes, limit, sections(), &mut claims);
         claims
     };
     let tree = tree::read(source, dir, limits, Arc::from([]), read).await?;

@@ -66,7 +66,7 @@ pub trait Resource: Sized {
     type Step;
 
     /// Takes a checked item of a file. Errors: what the item's fields contradict in each other.
-    fn declare(item: &Item) -> Result<(Self::Key, Self), Vec<Problem>>;
+    fn declare(item: &Item<'_>) -> Result<(Self::Key, Self), Vec<Problem>>;
 
     /// The fields that the file manages, with what it wants of them, in the order in which they are shown.
     fn managed(&self) -> Vec<(&'static str, Value)>;

@@ -1,18 +1,20 @@
 //! What is said about text that is no YAML, and about comments that hold a secret.
 
+use std::ops::Range;
+
 use serde_yaml::{ErrorKind, ScanError};
 
 use super::events::{DEEPEST, EXPANDED, Stop, mark_of_error};
 use super::excerpt::visible;
 use super::problem::{Problem, Problems};
-use super::source::{Mark, Source};
-use super::suspect::{Guids, hidden, secret_value};
+use super::source::{Mark, Source, short};
+use super::suspect::{Guids, hidden, is_harmless, secret_value};
 
 /// Advice that goes with every secret found.
 pub const AFTER_A_SECRET: &str = "take it out and change it wherever it is used: Git keeps what was once committed";
 
 /// The problem that stopped the reading of a document.
-pub fn stopped(source: &Source, stop: &Stop) -> Problem {
+pub fn stopped(source: &Source<'_>, stop: &Stop) -> Problem {
     let problem = |mark: Mark, message: String| source.problem(mark, message, Guids::Secret);
     match stop {
         Stop::Syntax(error) => {
@@ -72,31 +74,50 @@ fn syntax(error: &ScanError) -> (String, &'static str) {
 }
 
 /// Comments are read by people only, but by all who may read the repository.
-pub fn comments(source: &Source, problems: &mut Problems) {
+pub fn comments(source: &Source<'_>, problems: &mut Problems) {
     let (mut offset, mut line) = (0, 1);
     for text in source.text.split('\n') {
-        if let Some(at) = comment(text) {
-            let comment = &text[at..];
-            let guids = if comment.to_ascii_lowercase().contains("guid") { Guids::Secret } else { Guids::Names };
-            let secret = hidden(comment, guids).into_iter().next();
-            if let Some(part) = secret.filter(|_| !problems.is_full()) {
-                let before = &text[..at + part.start];
-                let last = before.rsplit('\r').next().unwrap_or(before);
-                let short = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
-                let mark = Mark {
-                    offset: short(offset + before.len()),
-                    length: short(part.len()),
-                    line: short(line + breaks_inside(before)),
-                    column: short(1 + last.chars().count()),
-                };
-                let what = secret_value(comment, guids).unwrap_or("a secret");
-                let problem = source.problem(mark, format!("the comment holds what looks like {what}"), guids);
-                problems.push(problem.warning().hint(AFTER_A_SECRET));
-            }
+        if let Some(Leak { comment, part, guids }) = leak(text).filter(|_| !problems.is_full()) {
+            let before = &text[..part.start];
+            let last = before.rsplit('\r').next().unwrap_or(before);
+            let mark = Mark {
+                offset: short(offset + before.len()),
+                length: short(part.len()),
+                line: short(line + breaks_inside(before)),
+                column: short(1 + last.chars().count()),
+            };
+            let what = secret_value(comment, guids).unwrap_or("a secret");
+            let problem = source.problem(mark, format!("the comment holds what looks like {what}"), guids);
+            problems.push(problem.warning().hint(AFTER_A_SECRET));
         }
         offset += text.len() + 1;
         line += 1 + breaks_inside(text.strip_suffix('\r').unwrap_or(text));
     }
+}
+
+/// What looks like a secret in the comment of a line.
+struct Leak<'t> {
+    comment: &'t str,
+    /// In bytes of the line.
+    part: Range<usize>,
+    /// What a GUID is in that comment.
+    guids: Guids,
+}
+
+fn leak(line: &str) -> Option<Leak<'_>> {
+    let at = comment(line)?;
+    let comment = &line[at..];
+    if is_harmless(comment) {
+        return None;
+    }
+    let guids = if comment.to_ascii_lowercase().contains("guid") { Guids::Secret } else { Guids::Names };
+    let part = hidden(comment, guids).into_iter().next()?;
+    Some(Leak { comment, part: at + part.start..at + part.end, guids })
+}
+
+/// Whether a comment of the line holds what looks like a secret.
+pub fn leaks(line: &str) -> bool {
+    leak(line).is_some()
 }
 
 /// YAML also breaks lines at a carriage return by itself.

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use serde_yaml::{ErrorKind, Event as Raw, Options, Parser, ScalarStyle, ScanError, Span, StrInput, Tag, options};
 
-use super::source::Mark;
+use super::source::{Mark, short};
 
 /// Lists and maps may stand in each other so deep; what the sections hold needs three.
 pub const DEEPEST: usize = 32;
@@ -247,10 +247,6 @@ fn tagged(tag: Option<&Tag>, mark: impl FnOnce() -> Mark) -> Tagged {
         Some(name) => Tagged::Core(name),
         None => Tagged::Unknown(tag.original(), mark()),
     }
-}
-
-fn short(count: usize) -> u32 {
-    u32::try_from(count).unwrap_or(u32::MAX)
 }
 
 fn mark(span: &Span) -> Mark {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::suspect::Guids;
 use crate::change::Kind;
 
 /// What a value must look like.
@@ -127,8 +128,10 @@ impl Section {
         self.all_fields().enumerate().find(|(_, field)| field.name == name)
     }
 
-    /// UUIDs name this kind's resources. Where they do not, a GUID in a file is a host's secret.
-    pub(super) fn speaks_in_uuids(&self) -> bool {
-        self.fields.iter().any(|field| field.shape == Shape::Uuid)
+    /// Where UUIDs name this kind's resources, they may be shown. Where they do not, a GUID in a file is a host's
+    /// secret.
+    pub(super) fn guids(&self) -> Guids {
+        let speaks_in_uuids = self.fields.iter().any(|field| field.shape == Shape::Uuid);
+        if speaks_in_uuids { Guids::Names } else { Guids::Secret }
     }
 }

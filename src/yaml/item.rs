@@ -1,46 +1,72 @@
 //! One entry of a list after checking: typed values, each with its place.
 
-use std::sync::Arc;
+use std::borrow::Cow;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::field::Section;
+use super::field::{Field, PROTECT, Section};
 use super::problem::{Place, Problem};
 use super::source::{Mark, Source};
-use super::suspect::Guids;
-use super::value::Value;
+
+/// A value that fits its field.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Value<'t> {
+    Null,
+    Flag(bool),
+    Int(i64),
+    Text(Cow<'t, str>),
+    Word(&'static str),
+    Time(DateTime<Utc>),
+    Duration(Duration),
+    Uuid(Uuid),
+}
+
+impl Value<'_> {
+    /// The same value, whatever becomes of the text that it was read from.
+    pub(super) fn into_owned<'o>(self) -> Value<'o> {
+        match self {
+            Value::Null => Value::Null,
+            Value::Flag(flag) => Value::Flag(flag),
+            Value::Int(int) => Value::Int(int),
+            Value::Text(text) => Value::Text(Cow::Owned(text.into_owned())),
+            Value::Word(word) => Value::Word(word),
+            Value::Time(time) => Value::Time(time),
+            Value::Duration(duration) => Value::Duration(duration),
+            Value::Uuid(uuid) => Value::Uuid(uuid),
+        }
+    }
+}
 
 /// A field's value and where it stands.
-pub(super) struct Entry {
-    /// The field's number in [`Section::all_fields`].
-    pub field: usize,
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Entry<'t> {
+    pub field: &'static Field,
     pub mark: Mark,
-    pub value: Value,
+    pub value: Value<'t>,
 }
 
 /// A checked entry: it holds every required field, no unknown one, and each value fits its field.
-pub struct Item {
+///
+/// It lives only while it is handed over: what is to stay is copied out of it.
+pub struct Item<'t> {
     section: &'static Section,
-    source: Arc<Source>,
-    mark: Mark,
-    place: Place,
-    entries: Vec<Entry>,
+    source: &'t Source<'t>,
+    pub(super) mark: Mark,
+    pub(super) entries: &'t [Entry<'t>],
 }
 
-impl Item {
-    pub(super) fn new(section: &'static Section, source: Arc<Source>, mark: Mark, entries: Vec<Entry>) -> Self {
-        let place = source.place(mark);
-        Self { section, source, mark, place, entries }
+impl<'t> Item<'t> {
+    pub(super) fn new(section: &'static Section, source: &'t Source<'t>, mark: Mark, entries: &'t [Entry<'t>]) -> Self {
+        Self { section, source, mark, entries }
     }
 
-    fn entry(&self, field: &str) -> Option<&Entry> {
-        let (number, _) = self.section.field(field)?;
-        self.entries.iter().find(|entry| entry.field == number)
+    fn entry(&self, field: &str) -> Option<&'t Entry<'t>> {
+        self.entries.iter().find(|entry| entry.field.name == field)
     }
 
-    fn value(&self, field: &str) -> Option<&Value> {
+    fn value(&self, field: &str) -> Option<&'t Value<'t>> {
         self.entry(field).map(|entry| &entry.value)
     }
 
@@ -53,9 +79,9 @@ impl Item {
     }
 
     /// The value of a text or name field.
-    pub fn text(&self, field: &str) -> Option<String> {
+    pub fn text(&self, field: &str) -> Option<&'t str> {
         match self.value(field)? {
-            Value::Text(text) => Some(text.clone()),
+            Value::Text(text) => Some(text),
             _ => None,
         }
     }
@@ -113,12 +139,12 @@ impl Item {
 
     /// `protect: true` stands in it.
     pub fn protect(&self) -> bool {
-        self.flag(super::field::PROTECT.name) == Some(true)
+        self.flag(PROTECT.name) == Some(true)
     }
 
     /// Where the item begins.
-    pub fn place(&self) -> &Place {
-        &self.place
+    pub fn place(&self) -> Place {
+        self.source.place(self.mark)
     }
 
     /// Where a field's value stands; where it is left out, where the item begins.
@@ -132,8 +158,7 @@ impl Item {
 
     /// An error at a field's value, with its line; for what only the kind itself can check.
     pub fn problem(&self, field: &str, message: impl Into<String>, hint: Option<String>) -> Problem {
-        let guids = if self.section.speaks_in_uuids() { Guids::Names } else { Guids::Secret };
-        let mut problem = self.source.problem(self.mark_of(field), message, guids);
+        let mut problem = self.source.problem(self.mark_of(field), message, self.section.guids());
         problem.hint = hint;
         problem
     }

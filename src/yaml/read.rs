@@ -1,60 +1,109 @@
 //! One file's text to checked items. A wrong value costs its item, a syntax error its document, nothing more.
 
+use std::borrow::Cow;
+use std::ops::Range;
 use std::sync::Arc;
 
+use super::Sheet;
 use super::complaint::{comments, stopped};
 use super::core::Core;
 use super::events::{Event, Events, Stop};
 use super::field::{Field, Section};
-use super::item::{Entry, Item};
+use super::item::{Entry, Item, Value};
+use super::plain;
 use super::problem::Problems;
 use super::source::{Mark, Source};
 use super::suspect::{Guids, secret_key};
-use super::value::{Misfit, Value, Written};
+use super::value::{Misfit, Written};
 use super::walk::{Key, Node};
 
-/// What one file holds.
-#[derive(Default)]
-pub struct Read {
-    /// Each with its section, in the order of the file; only those without a problem.
-    pub items: Vec<(&'static Section, Item)>,
+/// Reads a file as `sections` say, and hands its items to `sheet` in the order of the file: those without a problem.
+/// `file` is its name as shown to the user; a file over `limit` bytes is not read.
+///
+/// Guarantees: never panics; time and memory grow with the length of `bytes` and no faster. Which of the two readers
+/// has read the file shows in nothing but the time that it took.
+pub fn read(
+    file: Arc<str>,
+    bytes: &[u8],
+    limit: usize,
+    sections: &'static [Section],
+    sheet: &mut impl Sheet,
+) -> Problems {
+    let (source, problem) = Source::new(file, bytes, limit);
+    let mut problems = Problems::default();
+    let is_text = problem.is_none();
+    problem.into_iter().for_each(|problem| problems.push(problem));
+    let Some(source) = source else { return problems };
+    if is_text {
+        if plain::read(&source, sections, sheet).is_ok() {
+            return problems;
+        }
+        sheet.clear();
+    }
+    thoroughly(&source, problems, sections, sheet)
+}
+
+/// Reads whatever is YAML, and says whatever is wrong with it.
+pub(super) fn thoroughly(
+    source: &Source<'_>,
+    mut problems: Problems,
+    sections: &'static [Section],
+    sheet: &mut impl Sheet,
+) -> Problems {
+    comments(source, &mut problems);
+    let out = Found { items: Vec::new(), entries: Vec::new(), problems };
+    let mut reader = Reader { source, sections, events: Events::new(&source.text), guids: Guids::Secret, out };
+    reader.stream();
+    let Found { items, entries, mut problems } = reader.out;
+    for Whole { section, mark, range } in items {
+        let item = Item::new(section, source, mark, entries.get(range).unwrap_or_default());
+        sheet.insert(section, &item).into_iter().for_each(|problem| problems.push(problem));
+    }
+    problems.sort();
+    problems
+}
+
+/// What has been found so far. An item is handed over when all is read: its document may yet be given up.
+pub struct Found<'t> {
+    items: Vec<Whole>,
+    /// Those of all items.
+    entries: Vec<Entry<'t>>,
     pub problems: Problems,
 }
 
-/// Reads a file as `sections` say. `file` is its name as shown to the user; a file over `limit` bytes is not read.
-///
-/// Guarantees: never panics; time and memory grow with the length of `bytes` and no faster.
-pub fn read(file: Arc<str>, bytes: Vec<u8>, limit: usize, sections: &'static [Section]) -> Read {
-    let mut out = Read::default();
-    let (source, problem) = Source::new(file, bytes, limit);
-    problem.into_iter().for_each(|problem| out.problems.push(problem));
-    let Some(source) = source.map(Arc::new) else { return out };
-    comments(&source, &mut out.problems);
-    let mut reader = Reader { source: &source, sections, events: Events::new(&source.text), guids: Guids::Secret, out };
-    reader.stream();
-    let mut out = reader.out;
-    out.problems.sort();
-    out
+/// An item without a problem.
+struct Whole {
+    section: &'static Section,
+    mark: Mark,
+    /// Of the entries found so far, its own.
+    range: Range<usize>,
 }
 
 pub struct Reader<'t> {
-    pub source: &'t Arc<Source>,
+    pub source: &'t Source<'t>,
     sections: &'static [Section],
     pub events: Events<'t>,
     /// What a GUID is in the present section.
     pub guids: Guids,
-    pub out: Read,
+    pub out: Found<'t>,
 }
 
 impl<'t> Reader<'t> {
     fn stream(&mut self) {
         loop {
-            let (items, problems) = (self.out.items.len(), self.out.problems.kept().len());
+            let (items, entries) = (self.out.items.len(), self.out.entries.len());
+            let problems = self.out.problems.kept().len();
             match self.document() {
                 Ok(true) => {}
                 Ok(false) => return,
                 Err(stop) => {
-                    self.give_up(&stop, items, problems);
+                    // Of a document that aliases blow up nothing remains but that it is so.
+                    if matches!(stop, Stop::Bomb(_)) {
+                        self.out.items.truncate(items);
+                        self.out.entries.truncate(entries);
+                        self.out.problems.truncate(problems);
+                    }
+                    self.give_up(&stop);
                     match self.events.next_document() {
                         Ok(true) => {}
                         Ok(false) => return,
@@ -65,12 +114,8 @@ impl<'t> Reader<'t> {
         }
     }
 
-    /// Reports why a document is not read to its end. Of one that aliases blow up nothing remains but that.
-    fn give_up(&mut self, stop: &Stop, items: usize, problems: usize) {
-        if matches!(stop, Stop::Bomb(_)) {
-            self.out.items.truncate(items);
-            self.out.problems.truncate(problems);
-        }
+    /// Reports why a document is not read to its end.
+    fn give_up(&mut self, stop: &Stop) {
         match self.out.problems.is_full() {
             true => self.out.problems.count_error(),
             false => self.out.problems.push(stopped(self.source, stop)),
@@ -134,7 +179,7 @@ impl<'t> Reader<'t> {
     }
 
     fn section(&mut self, section: &'static Section) -> Result<(), Stop> {
-        self.guids = if section.speaks_in_uuids() { Guids::Names } else { Guids::Secret };
+        self.guids = section.guids();
         let plural = section.kind.plural;
         match self.node()? {
             (Node::List, _) => loop {
@@ -166,7 +211,7 @@ impl<'t> Reader<'t> {
 
     fn item(&mut self, section: &'static Section, mark: Mark) -> Result<(), Stop> {
         let problems = self.out.problems.len();
-        let mut entries = Vec::with_capacity(section.fields.len());
+        let start = self.out.entries.len();
         let mut seen: Vec<Option<Mark>> = vec![None; section.fields.len() + 1];
         loop {
             let (name, key) = match self.key()? {
@@ -187,12 +232,14 @@ impl<'t> Reader<'t> {
                 self.twice(&name, key, first);
             }
             if let Some((value, mark)) = self.value(field)? {
-                entries.push(Entry { field: number, mark, value });
+                self.out.entries.push(Entry { field, mark, value });
             }
         }
         self.complete(section, mark, &seen);
         if self.out.problems.len() == problems {
-            self.out.items.push((section, Item::new(section, Arc::clone(self.source), mark, entries)));
+            self.out.items.push(Whole { section, mark, range: start..self.out.entries.len() });
+        } else {
+            self.out.entries.truncate(start);
         }
         Ok(())
     }
@@ -218,7 +265,7 @@ impl<'t> Reader<'t> {
     }
 
     /// Reads a field's value; none where it is wrong.
-    fn value(&mut self, field: &'static Field) -> Result<Option<(Value, Mark)>, Stop> {
+    fn value(&mut self, field: &'static Field) -> Result<Option<(Value<'t>, Mark)>, Stop> {
         let (node, mark) = self.node()?;
         let Node::Scalar(scalar) = node else {
             if !matches!(node, Node::Wrong) {
@@ -227,8 +274,11 @@ impl<'t> Reader<'t> {
             self.skip_node(node)?;
             return Ok(None);
         };
-        let written = Written { text: &scalar.text, plain: scalar.plain, guids: self.guids };
-        let checked = field.check(written);
+        let (plain, guids) = (scalar.plain, self.guids);
+        let checked = match &scalar.text {
+            Cow::Borrowed(text) => field.check(Written { text, plain, guids }),
+            Cow::Owned(text) => field.check(Written { text, plain, guids }).map(Value::into_owned),
+        };
         // A number, a word or a time that fits is no secret; a text may be one, and so may what was meant for them.
         if matches!(checked, Ok(Value::Text(_)) | Err(_)) && self.suspect(&scalar, mark, Some(field.name)) {
             return Ok(None);

@@ -1,5 +1,6 @@
 //! A file's text, and the places in it.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::excerpt::Excerpt;
@@ -19,16 +20,21 @@ pub struct Mark {
     pub column: u32,
 }
 
-/// A file's text as it is read.
-pub struct Source {
-    pub file: Arc<str>,
-    pub text: String,
+/// A count of bytes, lines or characters as a [`Mark`] keeps it. No file that is read has more.
+pub fn short(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
 }
 
-impl Source {
+/// A file's text as it is read.
+pub struct Source<'t> {
+    pub file: Arc<str>,
+    pub text: Cow<'t, str>,
+}
+
+impl<'t> Source<'t> {
     /// The text of `bytes`, without a byte order mark, and what is wrong with it as text. Bytes that are not UTF-8
     /// are replaced, so that the rest of the file is still checked; none is read from a file over `limit` bytes.
-    pub fn new(file: Arc<str>, bytes: Vec<u8>, limit: usize) -> (Option<Self>, Option<Problem>) {
+    pub fn new(file: Arc<str>, bytes: &'t [u8], limit: usize) -> (Option<Self>, Option<Problem>) {
         // Offsets are kept in 32 bits.
         let limit = limit.min(u32::MAX as usize);
         let start = Place { file: Arc::clone(&file), line: 1, column: 1 };
@@ -41,17 +47,18 @@ impl Source {
             let problem = Problem::error(start, "the file is UTF-16, not UTF-8").hint("save it as UTF-8");
             return (None, Some(problem));
         }
-        let (text, bad) = match String::from_utf8(bytes) {
-            Ok(text) => (text, None),
+        let (text, bad) = match str::from_utf8(bytes) {
+            Ok(text) => (Cow::Borrowed(text), None),
             Err(error) => {
-                let bad = error.utf8_error().valid_up_to();
-                (String::from_utf8_lossy(error.as_bytes()).into_owned(), Some((bad, error.as_bytes()[bad])))
+                let bad = error.valid_up_to();
+                (String::from_utf8_lossy(bytes), Some((bad, bytes[bad])))
             }
         };
         let mark = bad.map(|(offset, byte)| (mark_at(&text, offset), byte));
-        let (text, cut) = match text.strip_prefix('\u{feff}') {
-            Some(rest) => (rest.to_owned(), 3),
-            None => (text, 0),
+        let cut = if text.starts_with('\u{feff}') { 3 } else { 0 };
+        let text = match text {
+            Cow::Borrowed(text) => Cow::Borrowed(&text[cut as usize..]),
+            Cow::Owned(text) => Cow::Owned(text[cut as usize..].to_owned()),
         };
         let source = Self { file, text };
         let problem = mark.map(|(mark, byte)| {
@@ -84,7 +91,6 @@ fn mark_at(text: &str, offset: usize) -> Mark {
     let line = 1 + before.char_indices().filter(|found| after_break(*found)).count();
     let last = before.rfind(['\n', '\r']).map_or(before, |at| &before[at + 1..]);
     let column = 1 + last.chars().filter(|letter| *letter != '\u{feff}').count();
-    let short = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
     let length = text[before.len()..].chars().next().map_or(0, char::len_utf8);
     Mark { offset: short(before.len()), length: short(length), line: short(line), column: short(column) }
 }

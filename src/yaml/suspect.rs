@@ -84,10 +84,26 @@ fn keyed(line: &str) -> Option<Range<usize>> {
     (!value.is_empty()).then(|| line.len() - value.len()..line.trim_end().len().max(line.len() - value.len()))
 }
 
+/// Whether nothing is in `text` that would be hidden, as far as one look can tell: most values are short and hold none
+/// of the characters that the patterns for short secrets need, a colon, an equals sign, or the hyphens of a key's
+/// first line.
+pub fn is_harmless(text: &str) -> bool {
+    if text.len() >= RANDOM {
+        return false;
+    }
+    let mut hyphen = false;
+    for byte in text.bytes() {
+        if matches!(byte, b':' | b'=') {
+            return false;
+        }
+        hyphen |= byte == b'-';
+    }
+    !hyphen || !text.contains("-----BEGIN")
+}
+
 /// Hands over every part of `text` that looks like a secret by itself.
 fn scan(text: &str, guids: Guids, found: &mut dyn FnMut(Range<usize>, &'static str)) {
-    // Most values are short and hold none of the characters that every pattern below needs.
-    if text.len() < RANDOM && !text.bytes().any(|byte| matches!(byte, b'-' | b':' | b'=')) {
+    if is_harmless(text) {
         return;
     }
     if let Some(start) = text.find("-----BEGIN").filter(|start| text[*start..].contains("PRIVATE KEY")) {

@@ -1,15 +1,19 @@
 //! What the reader takes, what it reports, and how that looks.
 
 mod awkward;
+mod differential;
 mod hostile;
 mod rendered;
 mod taken;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::field::{Field, Section};
-use super::{Read, read};
+use super::item::Entry;
+use super::source::{Mark, Source};
+use super::{Item, Problem, Problems, Sheet, read};
 use crate::change::Kind;
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -54,10 +58,57 @@ pub(crate) const SECTIONS: &[Section] = &[
     },
 ];
 
+const FILE: &str = "state/a.yaml";
+
 pub(crate) const LIMIT: usize = 16 * 1024 * 1024;
 
-fn reading(text: impl AsRef<[u8]>) -> Read {
-    read(Arc::from("state/a.yaml"), text.as_ref().to_vec(), LIMIT, SECTIONS)
+/// Keeps what it is given, with the place of everything.
+#[derive(Debug, Default, PartialEq)]
+struct Kept(Vec<Whole>);
+
+#[derive(Clone, Debug, PartialEq)]
+struct Whole {
+    section: &'static Section,
+    mark: Mark,
+    entries: Vec<Entry<'static>>,
+}
+
+fn owned(entry: &Entry<'_>) -> Entry<'static> {
+    let Entry { field, mark, value } = entry.clone();
+    Entry { field, mark, value: value.into_owned() }
+}
+
+impl Sheet for Kept {
+    fn insert(&mut self, section: &'static Section, item: &Item<'_>) -> Vec<Problem> {
+        self.0.push(Whole { section, mark: item.mark, entries: item.entries.iter().map(owned).collect() });
+        Vec::new()
+    }
+
+    fn clear(&mut self) {
+        self.0.clear();
+    }
+}
+
+/// What one file holds.
+struct Reading {
+    source: Option<Source<'static>>,
+    kept: Kept,
+    problems: Problems,
+}
+
+impl Reading {
+    fn items(&self) -> Vec<Item<'_>> {
+        let source = self.source.as_ref().unwrap();
+        self.kept.0.iter().map(|whole| Item::new(whole.section, source, whole.mark, &whole.entries)).collect()
+    }
+}
+
+fn reading(text: impl AsRef<[u8]>) -> Reading {
+    let mut kept = Kept::default();
+    let problems = read(Arc::from(FILE), text.as_ref(), LIMIT, SECTIONS, &mut kept);
+    let text =
+        str::from_utf8(text.as_ref()).ok().map(|text| Cow::Owned(text.trim_start_matches('\u{feff}').to_owned()));
+    Reading { source: text.map(|text| Source { file: Arc::from(FILE), text }), kept, problems }
 }
 
 /// The problems of a file as a terminal shows them.

@@ -1,5 +1,6 @@
 //! One value, checked against the shape of its field.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use chrono::{DateTime, Datelike, SubsecRound, Utc};
@@ -8,21 +9,9 @@ use uuid::Uuid;
 use super::core::Core;
 use super::excerpt::quoted;
 use super::field::{Field, Shape};
+use super::item::Value;
 use super::suspect::Guids;
 use crate::change::span;
-
-/// A value that fits its field.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Value {
-    Null,
-    Flag(bool),
-    Int(i64),
-    Text(String),
-    Word(&'static str),
-    Time(DateTime<Utc>),
-    Duration(Duration),
-    Uuid(Uuid),
-}
 
 /// Why a value does not fit, and how to mend it.
 #[derive(Debug, PartialEq, Eq)]
@@ -59,7 +48,7 @@ impl Written<'_> {
 
 impl Field {
     /// The value that `written` means for this field.
-    pub(super) fn check(&self, written: Written<'_>) -> Result<Value, Misfit> {
+    pub(super) fn check<'t>(&self, written: Written<'t>) -> Result<Value<'t>, Misfit> {
         let core = written.core();
         if core == Core::Null {
             return if self.nullable { Ok(Value::Null) } else { Err(self.empty()) };
@@ -115,7 +104,7 @@ impl Field {
         }
     }
 
-    fn check_int(&self, written: Written<'_>, core: Core, min: i64, max: i64) -> Result<Value, Misfit> {
+    fn check_int(&self, written: Written<'_>, core: Core, min: i64, max: i64) -> Result<Value<'static>, Misfit> {
         let Self { name, .. } = self;
         let text = written.text;
         if core != Core::Decimal {
@@ -147,7 +136,7 @@ impl Field {
         }
     }
 
-    fn check_flag(&self, written: Written<'_>, core: Core) -> Result<Value, Misfit> {
+    fn check_flag(&self, written: Written<'_>, core: Core) -> Result<Value<'static>, Misfit> {
         match (written.text, core) {
             ("true", Core::Flag) => Ok(Value::Flag(true)),
             ("false", Core::Flag) => Ok(Value::Flag(false)),
@@ -162,7 +151,7 @@ impl Field {
         }
     }
 
-    fn check_text(&self, written: Written<'_>, min: usize, max: usize) -> Result<Value, Misfit> {
+    fn check_text<'t>(&self, written: Written<'t>, min: usize, max: usize) -> Result<Value<'t>, Misfit> {
         let Self { name, .. } = self;
         let text = written.text;
         // A character has at most four bytes: what is longer need not be counted.
@@ -183,11 +172,11 @@ impl Field {
                 let message = format!("{name} holds the control character U+{:04X}", u32::from(control));
                 Err(misfit(message, "take it out"))
             }
-            None => Ok(Value::Text(text.to_owned())),
+            None => Ok(Value::Text(Cow::Borrowed(text))),
         }
     }
 
-    fn check_word(&self, written: Written<'_>, words: &'static [&'static str]) -> Result<Value, Misfit> {
+    fn check_word(&self, written: Written<'_>, words: &'static [&'static str]) -> Result<Value<'static>, Misfit> {
         if let Some(word) = words.iter().find(|word| **word == written.text) {
             return Ok(Value::Word(word));
         }
@@ -196,7 +185,7 @@ impl Field {
         Err(Misfit { message, hint })
     }
 
-    fn check_time(&self, written: Written<'_>) -> Result<Value, Misfit> {
+    fn check_time(&self, written: Written<'_>) -> Result<Value<'static>, Misfit> {
         let text = written.text;
         let time = is_rfc3339(text).then(|| DateTime::parse_from_rfc3339(text).ok()).flatten();
         let time = time.map(|time| time.with_timezone(&Utc).trunc_subsecs(6));
@@ -216,7 +205,7 @@ impl Field {
         Err(misfit(format!("{} is not a time: {}", self.name, written.quoted()), hint))
     }
 
-    fn check_duration(&self, written: Written<'_>, min: Duration, max: Duration) -> Result<Value, Misfit> {
+    fn check_duration(&self, written: Written<'_>, min: Duration, max: Duration) -> Result<Value<'static>, Misfit> {
         let Self { name, .. } = self;
         let parsed = is_duration(written.text).then(|| humantime::parse_duration(written.text).ok()).flatten();
         match parsed {
@@ -236,7 +225,7 @@ impl Field {
         }
     }
 
-    fn check_uuid(&self, written: Written<'_>) -> Result<Value, Misfit> {
+    fn check_uuid(&self, written: Written<'_>) -> Result<Value<'static>, Misfit> {
         let hyphenated = written.text.len() == 36;
         match hyphenated.then(|| Uuid::try_parse(written.text).ok()).flatten() {
             Some(uuid) => Ok(Value::Uuid(uuid)),
@@ -247,10 +236,10 @@ impl Field {
         }
     }
 
-    fn check_label(&self, written: Written<'_>) -> Result<Value, Misfit> {
+    fn check_label<'t>(&self, written: Written<'t>) -> Result<Value<'t>, Misfit> {
         let text = written.text;
         if is_name(text) {
-            return Ok(Value::Text(text.to_owned()));
+            return Ok(Value::Text(Cow::Borrowed(text)));
         }
         let message = format!("{} is not a name: {}", self.name, written.quoted());
         Err(misfit(message, "use 1 to 63 of a-z, 0-9, `.`, `_` and `-`, beginning with a letter or digit"))

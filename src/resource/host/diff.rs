@@ -40,12 +40,12 @@ impl Resource for Host {
     type Scope<'a> = Scope<'a>;
     type Step = Step;
 
-    fn declare(item: &Item) -> Result<(SessionId, Self), Vec<Problem>> {
+    fn declare(item: &Item<'_>) -> Result<(SessionId, Self), Vec<Problem>> {
         let within = item.duration("expires_in").map(|life| Some(Expiry::In(life)));
         let host = Host {
             rotation: item.int("rotation"),
-            reason: item.text("reason"),
-            rotated_by: item.text("rotated_by"),
+            reason: item.text("reason").map(str::to_owned),
+            rotated_by: item.text("rotated_by").map(str::to_owned),
             expiry: within.or_else(|| item.nullable_time("expires_at").map(|time| time.map(Expiry::At))),
             rotate_every: item.duration("rotate_every"),
             overlap: item.duration("overlap"),

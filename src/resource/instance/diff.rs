@@ -35,13 +35,13 @@ impl Resource for Instance {
     type Scope<'a> = Scope<'a>;
     type Step = Step;
 
-    fn declare(item: &Item) -> Result<(InstanceId, Self), Vec<Problem>> {
+    fn declare(item: &Item<'_>) -> Result<(InstanceId, Self), Vec<Problem>> {
         let instance = Instance {
             customer: item.uuid("customer").unwrap_or_default(),
-            name: item.text("name").unwrap_or_default(),
+            name: item.text("name").unwrap_or_default().to_owned(),
             subscription: item.has("subscription").then(|| item.uuid("subscription")),
             tier: item.word("tier").and_then(Tier::from_word),
-            server: item.text("server").map(ServerName),
+            server: item.text("server").map(|name| ServerName(name.to_owned())),
             provision: item.word("provision").map(|word| match word {
                 "at_once" => Provision::AtOnce,
                 "hold" => Provision::Hold,

@@ -185,17 +185,17 @@ impl Resource for Server {
     type Scope<'a> = diff::Scope<'a>;
     type Step = Step;
 
-    fn declare(item: &Item) -> Result<(ServerName, Self), Vec<Problem>> {
-        let name = ServerName(item.text("name").unwrap_or_default());
+    fn declare(item: &Item<'_>) -> Result<(ServerName, Self), Vec<Problem>> {
+        let name = ServerName(item.text("name").unwrap_or_default().to_owned());
         let server = Server {
-            host: item.text("host").unwrap_or_default(),
+            host: item.text("host").unwrap_or_default().to_owned(),
             port: item.int("port"),
             server_type: item.word("type").and_then(ServerType::from_word),
             max_instances: item.int("max_instances"),
             priority: item.int("priority"),
             status: item.word("state").and_then(Status::from_word),
-            admin: item.text("admin").unwrap_or_default(),
-            formerly: item.text("formerly").map(ServerName),
+            admin: item.text("admin").unwrap_or_default().to_owned(),
+            formerly: item.text("formerly").map(|name| ServerName(name.to_owned())),
         };
         let mut problems = Vec::new();
         let mut wrong = |field: &str, what: &str, hint: &str| {

@@ -143,11 +143,11 @@ impl Resource for Session {
     type Scope<'a> = ();
     type Step = Step;
 
-    fn declare(item: &Item) -> Result<(SessionId, Self), Vec<Problem>> {
+    fn declare(item: &Item<'_>) -> Result<(SessionId, Self), Vec<Problem>> {
         let session = Session {
-            title: item.text("title"),
+            title: item.text("title").map(str::to_owned),
             status: item.word("status").and_then(Status::from_word),
-            created_by: item.text("created_by"),
+            created_by: item.text("created_by").map(str::to_owned),
             starts_at: item.nullable_time("starts_at"),
             expires_at: item.nullable_time("expires_at"),
         };

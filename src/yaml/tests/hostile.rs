@@ -4,8 +4,7 @@ use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 
-use super::{LIMIT, SECTIONS, reading};
-use crate::yaml::read;
+use super::reading;
 
 proptest! {
     #[test]
@@ -76,7 +75,7 @@ const PIECES: &[&str] = &[
 fn reading_time(before: &str, piece: &str, kilobytes: usize) -> Duration {
     let text = before.to_owned() + &piece.repeat(kilobytes * 1024 / piece.len());
     let start = Instant::now();
-    read("state/a.yaml".into(), text.into_bytes(), LIMIT, SECTIONS).problems.render(false, 120);
+    reading(text).problems.render(false, 120);
     start.elapsed()
 }
 

@@ -123,7 +123,7 @@ fn a_syntax_error_costs_only_its_document() {
       |
       = help: did you mean `title`?
     ");
-    assert_eq!(reading(text).items.len(), 1);
+    assert_eq!(reading(text).kept.0.len(), 1);
 }
 
 #[test]
@@ -152,8 +152,8 @@ fn bytes_that_are_not_utf_8() {
 
 #[test]
 fn over_the_limit() {
-    let read = read("state/a.yaml".into(), b"sessions: []\n".to_vec(), 12, super::SECTIONS);
-    insta::assert_snapshot!(read.problems.render(false, 120), @"
+    let problems = read(super::FILE.into(), b"sessions: []\n", 12, super::SECTIONS, &mut super::Kept::default());
+    insta::assert_snapshot!(problems.render(false, 120), @"
     state/a.yaml:1:1: the file has 13 bytes, and the limit is 12 bytes
      = help: divide it into several files; any number is read
     ");
