@@ -30,7 +30,8 @@ pub enum Tagged {
     No,
     /// `!!str` and `!`, by the name that the core schema gives them.
     Core(&'static str),
-    Unknown(String, Mark),
+    /// Boxed, because events are many and such tags are few.
+    Unknown(Box<(String, Mark)>),
 }
 
 #[derive(Clone, Debug)]
@@ -245,7 +246,7 @@ fn tagged(tag: Option<&Tag>, mark: impl FnOnce() -> Mark) -> Tagged {
     let core = ["str", "int", "bool", "null", "float", "map", "seq"];
     match core.into_iter().find(|name| tag.core_suffix() == Some(name)) {
         Some(name) => Tagged::Core(name),
-        None => Tagged::Unknown(tag.original(), mark()),
+        None => Tagged::Unknown(Box::new((tag.original(), mark()))),
     }
 }
 

@@ -49,7 +49,7 @@ mod tests {
     use super::*;
     use crate::yaml::field::Field;
     use crate::yaml::item::Value;
-    use crate::yaml::suspect::{Guids, is_harmless, secret_value};
+    use crate::yaml::suspect::{Guids, secret_value};
     use crate::yaml::value::Written;
 
     /// What the definition says of a text without quotes.
@@ -102,6 +102,5 @@ mod tests {
         for at in 0..key.len() {
             assert_eq!(secret_value(&[&key[..at], &key[at + 1..]].concat(), Guids::Names), None);
         }
-        assert!(!is_harmless(key) && is_harmless("Surah Al-Fatiha") && is_harmless("-----BEGIX PRIVATE KEY"));
     }
 }

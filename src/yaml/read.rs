@@ -1,6 +1,7 @@
 //! One file's text to checked items. A wrong value costs its item, a syntax error its document, nothing more.
 
 use std::borrow::Cow;
+use std::mem;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -52,7 +53,8 @@ pub(super) fn thoroughly(
 ) -> Problems {
     comments(source, &mut problems);
     let out = Found { items: Vec::new(), entries: Vec::new(), problems };
-    let mut reader = Reader { source, sections, events: Events::new(&source.text), guids: Guids::Secret, out };
+    let (events, seen) = (Events::new(&source.text), Vec::new());
+    let mut reader = Reader { source, sections, events, guids: Guids::Secret, out, seen };
     reader.stream();
     let Found { items, entries, mut problems } = reader.out;
     for Whole { section, mark, range } in items {
@@ -86,6 +88,8 @@ pub struct Reader<'t> {
     /// What a GUID is in the present section.
     pub guids: Guids,
     pub out: Found<'t>,
+    /// Where the keys of the present item stand, by the number of their field. One for all items.
+    seen: Vec<Option<Mark>>,
 }
 
 impl<'t> Reader<'t> {
@@ -212,7 +216,9 @@ impl<'t> Reader<'t> {
     fn item(&mut self, section: &'static Section, mark: Mark) -> Result<(), Stop> {
         let problems = self.out.problems.len();
         let start = self.out.entries.len();
-        let mut seen: Vec<Option<Mark>> = vec![None; section.fields.len() + 1];
+        let mut seen = mem::take(&mut self.seen);
+        seen.clear();
+        seen.resize(section.fields.len() + 1, None);
         loop {
             let (name, key) = match self.key()? {
                 Key::End => break,
@@ -236,6 +242,7 @@ impl<'t> Reader<'t> {
             }
         }
         self.complete(section, mark, &seen);
+        self.seen = seen;
         if self.out.problems.len() == problems {
             self.out.items.push(Whole { section, mark, range: start..self.out.entries.len() });
         } else {

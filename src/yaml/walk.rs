@@ -35,7 +35,8 @@ impl<'t> Reader<'t> {
         let (what, hint) = match event {
             Event::Scalar(scalar, tag) => {
                 let core = if scalar.plain { Core::of(&scalar.text) } else { Core::Text };
-                if let Tagged::Unknown(name, mark) = tag {
+                if let Tagged::Unknown(unknown) = tag {
+                    let (name, mark) = *unknown;
                     self.report(mark, format!("the tag {} means nothing here", quoted(&name, self.guids)), None);
                 }
                 match (&*scalar.text, core) {
@@ -85,7 +86,7 @@ impl<'t> Reader<'t> {
             }
             (node, tag) => {
                 let (name, mark) = match tag {
-                    Tagged::Unknown(name, mark) => (name, mark),
+                    Tagged::Unknown(unknown) => *unknown,
                     Tagged::Core(name) => (format!("!!{name}"), mark),
                     Tagged::No => (String::new(), mark),
                 };
