@@ -16,8 +16,9 @@ use crate::resource::Recorded;
 use crate::resource::instance::steps::Told;
 use crate::store::connect::Database;
 use crate::store::error::{Error, Result};
+use crate::store::ledger::{self, Applied};
 use crate::store::sql::Id;
-use crate::store::{Authority, Context, Entry, Tx, journal, ledger};
+use crate::store::{Authority, Context, Entry, Tx, journal};
 use effects::Receipt;
 
 /// Changes in one transaction, at most: a long one would keep others waiting.
@@ -138,9 +139,7 @@ impl Applier<'_> {
             tx.commit().await?;
         }
         let mut tx = self.database.begin(&self.authority, &self.context).await?;
-        for id in &plan.calmed {
-            ledger::calmed(&mut tx, id).await?;
-        }
+        ledger::calmed(&mut tx, &plan.calmed.iter().collect::<Vec<_>>()).await?;
         ledger::spend_approval(&mut tx, approved.digest()).await?;
         tx.commit().await
     }
@@ -160,22 +159,33 @@ async fn record(part: &[(&Planned, Receipt)], round: usize, approved: &Approved,
     let steps: Vec<_> = part.iter().map(|(planned, receipt)| (&planned.change.step, receipt)).collect();
     let outcomes = effects::record(&steps, round, &mut tx).await?;
     let done = part.iter().zip(&outcomes).filter(|(_, outcome)| **outcome == Recorded::Done);
-    let done: Vec<&Planned> = done.map(|((planned, _), _)| *planned).collect();
+    let mut done: Vec<&Planned> = done.map(|((planned, _), _)| *planned).collect();
     let entries: Vec<Entry> = done.iter().map(|planned| entry(planned, round, approved)).collect();
     journal::write_all(&mut tx, &entries).await?;
-    let last = done.iter().filter(|planned| is_last(planned, round));
-    let last: Vec<_> = last.filter_map(|planned| Some((*planned, planned.digest.as_deref()?))).collect();
-    let applied: Vec<_> = last.iter().map(|(planned, digest)| (&planned.change.id, *digest)).collect();
-    ledger::applied(&mut tx, &applied).await?;
-    for (planned, digest) in last {
-        match planned.flap {
-            Flap::None => {}
-            Flap::Over => ledger::calmed(&mut tx, &planned.change.id).await?,
-            Flap::Turns(turns) => ledger::flapped(&mut tx, &planned.change.id, digest, turns).await?,
-        }
-    }
+    done.retain(|planned| is_last(planned, round));
+    note(&done, &mut tx).await?;
     tx.commit().await?;
     Ok(outcomes)
+}
+
+/// What the ledger keeps of changes that are done.
+async fn note(done: &[&Planned], tx: &mut Tx) -> Result<()> {
+    let wishes = |is_noted: bool| -> Vec<Applied<'_>> {
+        done.iter().filter(|planned| planned.is_noted == is_noted).filter_map(|planned| wish(planned)).collect()
+    };
+    ledger::first_applied(tx, &wishes(false)).await?;
+    ledger::applied(tx, &wishes(true)).await?;
+    let over = done.iter().filter(|planned| planned.flap == Flap::Over).map(|planned| &planned.change.id);
+    ledger::calmed(tx, &over.collect::<Vec<_>>()).await?;
+    let drifts = done.iter().filter_map(|planned| match planned.flap {
+        Flap::Turns(turns) => Some((wish(planned)?, turns)),
+        Flap::None | Flap::Over => None,
+    });
+    ledger::flapped(tx, &drifts.collect::<Vec<_>>()).await
+}
+
+fn wish(planned: &Planned) -> Option<Applied<'_>> {
+    Some((&planned.change.id, planned.digest.as_deref()?))
 }
 
 fn is_last(planned: &Planned, round: usize) -> bool {

@@ -152,8 +152,9 @@ impl Draft<'_> {
                     self.plan.blocked.push(blocked);
                     return;
                 }
+                let is_noted = self.ledger.applied.contains_key(&self::key(&id));
                 let change = change.map_step(wrap);
-                self.plan.changes.push(Planned { change, digest: Some(wish.digest), flap });
+                self.plan.changes.push(Planned { change, digest: Some(wish.digest), is_noted, flap });
             }
         }
     }

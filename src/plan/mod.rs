@@ -105,6 +105,8 @@ pub struct Planned {
     pub change: Change<Step>,
     /// Digest of the wish; `None` for a command by hand, which leaves no wish behind.
     pub digest: Option<String>,
+    /// Some wish was noted as applied before.
+    pub is_noted: bool,
     pub flap: Flap,
 }
 
@@ -157,7 +159,7 @@ impl Plan {
 
     /// The plan of a command by hand: one change, which leaves no wish behind.
     pub fn of_one(header: Header, now: DateTime<Utc>, change: Change<Step>) -> Self {
-        let changes = vec![Planned { change, digest: None, flap: Flap::None }];
+        let changes = vec![Planned { change, digest: None, is_noted: false, flap: Flap::None }];
         Plan { changes, ..Plan::empty(header, now) }
     }
 

@@ -51,15 +51,17 @@ pub async fn write_all(tx: &mut Tx, entries: &[Entry]) -> Result<()> {
     let json = |picture: fn(&Entry) -> &Option<Value>| {
         Values::MaybeJson(entries.iter().map(|entry| picture(entry).as_ref().map(Value::to_string)).collect())
     };
-    let rows = bulk::write(
+    let rows = bulk::append(
         tx.conn(),
-        "INSERT INTO reconcile_journal (at, environment, run, actor, revision, kind, name, action, before, after, reason)
-         SELECT at, environment, run, actor, revision, kind, name, action, before, after, reason FROM {rows}",
+        "reconcile_journal",
         &[
             ("at", Values::Times(vec![at; count])),
             ("environment", Values::Texts(vec![&environment; count])),
             ("run", Values::Ids(vec![run; count])),
-            ("actor", Values::Texts(entries.iter().map(|entry| entry.actor.as_ref().unwrap_or(&actor).as_str()).collect())),
+            (
+                "actor",
+                Values::Texts(entries.iter().map(|entry| entry.actor.as_ref().unwrap_or(&actor).as_str()).collect()),
+            ),
             ("revision", Values::Texts(vec![&revision; count])),
             ("kind", Values::Texts(entries.iter().map(|entry| entry.id.kind.name).collect())),
             ("name", Values::Texts(entries.iter().map(|entry| entry.id.name.as_str()).collect())),
@@ -70,7 +72,7 @@ pub async fn write_all(tx: &mut Tx, entries: &[Entry]) -> Result<()> {
         ],
     )
     .await;
-    rows.map(drop).map_err(Error::query("write the journal"))
+    rows.map_err(Error::query("write the journal"))
 }
 
 /// Which lines to read.

@@ -84,45 +84,69 @@ pub async fn suspensions(snapshot: &mut Snapshot) -> Result<Vec<Suspension>> {
     rows.iter().map(suspension).collect::<std::result::Result<_, _>>().map_err(failed)
 }
 
-/// Notes what was last applied to resources: each with the digest of the wish.
-pub async fn applied(tx: &mut Tx, done: &[(&ResourceId, &str)]) -> Result<()> {
-    let now = tx.now();
+/// A resource, and the digest of the wish that was applied to it.
+pub type Applied<'a> = (&'a ResourceId, &'a str);
+
+/// Notes what was last applied to resources.
+pub async fn applied(tx: &mut Tx, done: &[Applied<'_>]) -> Result<()> {
+    let columns = columns(tx, done);
     let rows = bulk::write(
         tx.conn(),
         "INSERT INTO reconcile_applied (kind, name, digest, applied_at)
-         SELECT kind, name, digest, at FROM {rows} WHERE TRUE
+         SELECT kind, name, digest, applied_at FROM {rows} WHERE TRUE
          ON CONFLICT (kind, name) DO UPDATE SET digest = excluded.digest, applied_at = excluded.applied_at",
+        &columns,
+    )
+    .await;
+    rows.map(drop).map_err(Error::query(NOTE))
+}
+
+/// The same for resources of which nothing was noted before, at half the cost.
+pub async fn first_applied(tx: &mut Tx, done: &[Applied<'_>]) -> Result<()> {
+    let columns = columns(tx, done);
+    bulk::append(tx.conn(), "reconcile_applied", &columns).await.map_err(Error::query(NOTE))
+}
+
+const NOTE: &str = "note what was applied";
+
+fn columns<'a>(tx: &Tx, done: &[Applied<'a>]) -> [(&'static str, Values<'a>); 4] {
+    [
+        ("kind", Values::Texts(done.iter().map(|(id, _)| id.kind.name).collect())),
+        ("name", Values::Texts(done.iter().map(|(id, _)| id.name.as_str()).collect())),
+        ("digest", Values::Texts(done.iter().map(|(_, digest)| *digest).collect())),
+        ("applied_at", Values::Times(vec![tx.now(); done.len()])),
+    ]
+}
+
+/// Notes of drifts how many turns in a row they had to be put right.
+pub async fn flapped(tx: &mut Tx, drifts: &[(Applied<'_>, i64)]) -> Result<()> {
+    let rows = bulk::write(
+        tx.conn(),
+        "INSERT INTO reconcile_flaps (kind, name, digest, turns) SELECT kind, name, digest, turns FROM {rows} WHERE TRUE
+         ON CONFLICT (kind, name) DO UPDATE SET digest = excluded.digest, turns = excluded.turns",
         &[
-            ("kind", Values::Texts(done.iter().map(|(id, _)| id.kind.name).collect())),
-            ("name", Values::Texts(done.iter().map(|(id, _)| id.name.as_str()).collect())),
-            ("digest", Values::Texts(done.iter().map(|(_, digest)| *digest).collect())),
-            ("at", Values::Times(vec![now; done.len()])),
+            ("kind", Values::Texts(drifts.iter().map(|((id, _), _)| id.kind.name).collect())),
+            ("name", Values::Texts(drifts.iter().map(|((id, _), _)| id.name.as_str()).collect())),
+            ("digest", Values::Texts(drifts.iter().map(|((_, digest), _)| *digest).collect())),
+            ("turns", Values::Ints(drifts.iter().map(|(_, turns)| *turns).collect())),
         ],
     )
     .await;
-    rows.map(drop).map_err(Error::query("note what was applied"))
+    rows.map(drop).map_err(Error::query("note a flap"))
 }
 
-/// Notes that the same drift had to be put right `turns` times in a row.
-pub async fn flapped(tx: &mut Tx, id: &ResourceId, digest: &str, turns: i64) -> Result<()> {
-    execute!(
+/// Forgets flaps: the resources stayed as they were put.
+pub async fn calmed(tx: &mut Tx, ids: &[&ResourceId]) -> Result<()> {
+    let rows = bulk::write(
         tx.conn(),
-        "INSERT INTO reconcile_flaps (kind, name, digest, turns) VALUES ($1, $2, $3, $4)
-         ON CONFLICT (kind, name) DO UPDATE SET digest = excluded.digest, turns = excluded.turns",
-        id.kind.name,
-        &id.name,
-        digest,
-        turns,
+        "DELETE FROM reconcile_flaps WHERE (kind, name) IN (SELECT kind, name FROM {rows})",
+        &[
+            ("kind", Values::Texts(ids.iter().map(|id| id.kind.name).collect())),
+            ("name", Values::Texts(ids.iter().map(|id| id.name.as_str()).collect())),
+        ],
     )
-    .map(drop)
-    .map_err(Error::query("note a flap"))
-}
-
-/// Forgets a flap: the resource stayed as it was put.
-pub async fn calmed(tx: &mut Tx, id: &ResourceId) -> Result<()> {
-    execute!(tx.conn(), "DELETE FROM reconcile_flaps WHERE kind = $1 AND name = $2", id.kind.name, &id.name)
-        .map(drop)
-        .map_err(Error::query("forget a flap"))
+    .await;
+    rows.map(drop).map_err(Error::query("forget a flap"))
 }
 
 /// Lets the daemon apply the plan with this digest.

@@ -169,43 +169,43 @@ fn observed(row: &Row) -> std::result::Result<(SessionId, Observed), sqlx::Error
 }
 
 /// Writes sessions. The row that the plan saw is the expectation of each; the outcomes are in the order of the steps.
+///
+/// Errors: [`Error::Conflict`] where one that is to be made is there already, and then nothing is written.
 pub async fn record(steps: &[&Step], tx: &mut Tx) -> Result<Vec<Recorded>> {
     let (new, old): (Vec<&Step>, Vec<&Step>) = steps.iter().copied().partition(|step| step.before.is_none());
-    let mut written = insert(&new, tx).await?;
-    written.extend(update(&old, tx).await?);
-    let missed: Vec<&Step> = old.into_iter().filter(|step| !written.contains(&step.id)).collect();
-    let respelt = respelt(&missed, tx).await?;
-    written.extend(update(&respelt, tx).await?);
-    let outcome = |step: &&Step| if written.contains(&step.id) { Recorded::Done } else { Recorded::Conflict };
+    insert(&new, tx).await?;
+    let mut written = update(&old, tx).await?;
+    if written.len() < old.len() {
+        let missed: Vec<&Step> = old.into_iter().filter(|step| !written.contains(&step.id)).collect();
+        let respelt = respelt(&missed, tx).await?;
+        written.extend(update(&respelt, tx).await?);
+    }
+    let outcome = |step: &&Step| match step.before.is_none() || written.contains(&step.id) {
+        true => Recorded::Done,
+        false => Recorded::Conflict,
+    };
     Ok(steps.iter().map(outcome).collect())
 }
 
 const WRITE: &str = "write sessions";
 
-fn written(rows: std::result::Result<Vec<Row>, sqlx::Error>) -> Result<HashSet<SessionId>> {
-    let ids = rows.and_then(|rows| rows.iter().map(|row| row.get("session_id").map(SessionId)).collect());
-    ids.map_err(Error::query(WRITE))
-}
-
-async fn insert(steps: &[&Step], tx: &mut Tx) -> Result<HashSet<SessionId>> {
+async fn insert(steps: &[&Step], tx: &mut Tx) -> Result<()> {
     let now = tx.now();
-    let rows = bulk::write(
-        tx.conn(),
-        "INSERT INTO sessions (session_id, title, status, created_by, starts_at, expires_at, created_at, updated_at)
-         SELECT session_id, title, status, created_by, starts_at, expires_at, at, at FROM {rows} WHERE TRUE
-         ON CONFLICT (session_id) DO NOTHING RETURNING session_id",
-        &[
-            ("session_id", Values::Ints(steps.iter().map(|step| step.id.0).collect())),
-            ("title", Values::Texts(steps.iter().map(|step| &*step.after.title).collect())),
-            ("status", Values::Texts(steps.iter().map(|step| &*step.after.status).collect())),
-            ("created_by", Values::Texts(steps.iter().map(|step| &*step.after.created_by).collect())),
-            ("starts_at", Values::MaybeTimes(steps.iter().map(|step| step.after.starts_at).collect())),
-            ("expires_at", Values::MaybeTimes(steps.iter().map(|step| step.after.expires_at).collect())),
-            ("at", Values::Times(vec![now; steps.len()])),
-        ],
-    )
-    .await;
-    written(rows)
+    let at = || Values::Times(vec![now; steps.len()]);
+    let columns = [
+        ("session_id", Values::Ints(steps.iter().map(|step| step.id.0).collect())),
+        ("title", Values::Texts(steps.iter().map(|step| &*step.after.title).collect())),
+        ("status", Values::Texts(steps.iter().map(|step| &*step.after.status).collect())),
+        ("created_by", Values::Texts(steps.iter().map(|step| &*step.after.created_by).collect())),
+        ("starts_at", Values::MaybeTimes(steps.iter().map(|step| step.after.starts_at).collect())),
+        ("expires_at", Values::MaybeTimes(steps.iter().map(|step| step.after.expires_at).collect())),
+        ("created_at", at()),
+        ("updated_at", at()),
+    ];
+    bulk::append(tx.conn(), "sessions", &columns).await.map_err(|error| match &error {
+        sqlx::Error::Database(said) if said.is_unique_violation() => Error::Conflict { what: "a session".to_owned() },
+        _ => Error::query(WRITE)(error),
+    })
 }
 
 async fn update(steps: &[&Step], tx: &mut Tx) -> Result<HashSet<SessionId>> {
@@ -236,7 +236,8 @@ async fn update(steps: &[&Step], tx: &mut Tx) -> Result<HashSet<SessionId>> {
         ],
     )
     .await;
-    written(rows)
+    let ids = rows.and_then(|rows| rows.iter().map(|row| row.get("session_id").map(SessionId)).collect());
+    ids.map_err(Error::query(WRITE))
 }
 
 /// SQLite keeps times as text, and others may spell a moment in another way than we do. Such a row is what the plan
