@@ -8,7 +8,7 @@ use super::events::{DEEPEST, EXPANDED, Stop, mark_of_error};
 use super::excerpt::visible;
 use super::problem::{Problem, Problems};
 use super::source::{Mark, Source, short};
-use super::suspect::{Guids, hidden, is_harmless, secret_value};
+use super::suspect::{Guids, hidden, secret_value, shows_nothing};
 
 /// Advice that goes with every secret found.
 pub const AFTER_A_SECRET: &str = "take it out and change it wherever it is used: Git keeps what was once committed";
@@ -107,7 +107,7 @@ struct Leak<'t> {
 fn leak(line: &str) -> Option<Leak<'_>> {
     let at = comment(line)?;
     let comment = &line[at..];
-    if is_harmless(comment) {
+    if shows_nothing(comment) {
         return None;
     }
     let guids = if comment.to_ascii_lowercase().contains("guid") { Guids::Secret } else { Guids::Names };

@@ -260,13 +260,10 @@ impl<'t, S: Sheet> Reader<'t, S> {
         if !plain && text.contains('#') && leaks(&self.text[self.at..line_end()]) {
             return Err(Unsure);
         }
+        let length = || if classes & BEYOND_ASCII == 0 { text.len() } else { text.chars().count() };
         let value = match field.shape {
-            // As many characters as bytes, and none of them a control.
-            Shape::Text { min, max }
-                if classes & BEYOND_ASCII == 0
-                    && (min..=max).contains(&text.len())
-                    && !(plain && Core::of(text) != Core::Text) =>
-            {
+            // No control stands in a text that has been read so far.
+            Shape::Text { min, max } if (min..=max).contains(&length()) && !(plain && Core::of(text) != Core::Text) => {
                 Value::Text(text.into())
             }
             _ => field.check(Written { text, plain, guids }).map_err(|_| Unsure)?,

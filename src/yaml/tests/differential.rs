@@ -1,7 +1,7 @@
 //! The fast reader against the thorough one: what the fast one takes, the other must take in the same way.
 //!
 //! Documents are drawn at random, then spoilt in a few places. Every run draws the same ones. A longer run:
-//! `YAML_MUTANTS=3000000 cargo nextest run --release --no-capture -E 'test(differential)'`.
+//! `YAML_MUTANTS=3000000 cargo nextest run --release --lib --no-capture -E 'test(differential)'`.
 
 use fastrand::Rng;
 
@@ -29,7 +29,7 @@ fn what_the_fast_reader_takes_the_thorough_one_takes_alike() {
         }
     }
     println!("{mutants} spoilt documents, {taken} of them taken by the fast reader, with {items} items");
-    assert!(taken > mutants / 8, "too few to tell anything: {taken} with {items}");
+    assert!(taken > mutants / 10, "too few to tell anything: {taken} with {items}");
 }
 
 #[test]
@@ -38,6 +38,31 @@ fn the_fast_reader_takes_what_is_usual() {
     for _ in 0..1_000 {
         let text = document(rng);
         assert!(compare(&text).is_some(), "{text}");
+    }
+}
+
+#[test]
+fn the_fast_reader_leaves_what_is_unusual() {
+    for text in [
+        "sessions:\n  -id: 1\n",
+        "sessions:\n  - id: 1\n    title: \"x # password: y\"\n",
+        "sessions:\n  - id: 1\n    title: a\u{2028}b\n",
+        "sessions:\n  - id: 1\n    title: a\u{85}b\n",
+        "sessions:\n  - id: 1 # token: x\n",
+        "sessions:\n  - id: 1\n    title: a\n      b\n",
+        "sessions:\n  - id: 1\n    expires_at:\n",
+        "sessions:\n  - id: 1\n    title: \"\\u0041\"\n",
+        "sessions:\n  - id: 1\n    title: 'it''s'\n",
+        "sessions:\n  - {id: 1}\n",
+        "sessions:\n  -\n    id: 1\n",
+        "sessions:\n\t- id: 1\n",
+        "sessions:\r\n  - id: 1\r\n",
+        "sessions:\n  - \"id\": 1\n",
+        "sessions: []\n",
+        "---\nsessions:\n",
+        "sessions:\n  - id: 1\n...\n",
+    ] {
+        assert_eq!(compare(text), None, "{text:?}");
     }
 }
 
@@ -188,6 +213,9 @@ fn spoil(rng: &mut Rng, text: &mut String) {
             // Whatever stands at a value's beginning and end does most of the harm.
             let value = text[line..].find(": ").map_or(line, |colon| line + colon + 2);
             let value_end = text[value..].find('\n').map_or(text.len(), |length| value + length);
+            if rng.bool() {
+                return text.replace_range(value..value_end, one_of(rng, FRAGMENTS));
+            }
             text.insert_str(value_end, one_of(rng, &["\"", "'", " ", " #", ":", " # '", "\"  # \""]));
             text.insert_str(value, one_of(rng, &["\"", "'", "", "", "  "]));
         }
@@ -215,6 +243,7 @@ const FRAGMENTS: &[&str] = &[
     "9223372036854775808", "999999999999999999", "1000000000000000000", "sessions:\n", "hosts:\n", "instances:\n",
     "sessions: []\n", "id: 1\n", "  - id: 7\n", "- id: 7\n", "    title: x\n", "title: x", "  status: active\n",
     "protect: true\n", "password: x", " # password: x\n", " # guid 51179767-693b-49a1-b753-380ca3bb39f7\n", "k=v",
+    "'x # password: y'",
     "password=x", "a://b:c@d", "-----BEGIN PRIVATE KEY", "51179767-693b-49a1-b753-380ca3bb39f7",
     "d425c7f257b1439fd425c7f257b1439f", "2026-12-31T23:59:59Z", "2026-02-30T00:00:00Z", "T", "Z", "60", "24:00",
     "0000", "90d", "1M", "Ünïcödé", "a very long text that goes on and on and on and on and on and on and on and on",
