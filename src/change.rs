@@ -6,6 +6,7 @@ use std::fmt;
 use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, Utc};
+use serde::{Serialize, Serializer};
 
 /// One type of managed resource. Each room of `resource` declares its own; `kinds` lists them in order.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -119,14 +120,16 @@ impl Value {
     pub fn time(time: Option<DateTime<Utc>>) -> Self {
         time.map_or(Value::None, Value::Time)
     }
+}
 
-    pub fn json(&self) -> serde_json::Value {
+impl Serialize for Value {
+    fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
         match self {
-            Value::None => serde_json::Value::Null,
-            Value::Flag(flag) => (*flag).into(),
-            Value::Int(int) => (*int).into(),
-            Value::Text(text) | Value::Word(text) => text.as_str().into(),
-            Value::Time(time) => rfc3339(*time).into(),
+            Value::None => out.serialize_none(),
+            Value::Flag(flag) => out.serialize_bool(*flag),
+            Value::Int(int) => out.serialize_i64(*int),
+            Value::Text(text) | Value::Word(text) => out.serialize_str(text),
+            Value::Time(time) => out.serialize_str(&rfc3339(*time)),
         }
     }
 }

@@ -7,11 +7,14 @@ pub mod effects;
 
 use std::collections::VecDeque;
 
+use serde_json::Value as Json;
+
 use crate::change::ResourceId;
 use crate::plan::budget::Approved;
-use crate::plan::render::{change_line, json_pictures};
-use crate::plan::{Flap, Planned};
+use crate::plan::render::{Side, change_line};
+use crate::plan::{Flap, Noted, Planned};
 use crate::port::{self, Ports};
+use crate::progress::Progress;
 use crate::resource::Recorded;
 use crate::resource::instance::steps::Told;
 use crate::store::connect::Database;
@@ -29,8 +32,10 @@ const SLOW_BATCH: usize = 20;
 /// How it went.
 #[derive(Debug, Default)]
 pub struct Report {
-    /// The changes made, each as a line, in order.
-    pub applied: Vec<String>,
+    /// How many changes were made.
+    pub applied: usize,
+    /// The first of them, each as a line, in order: more nobody reads.
+    pub lines: Vec<String>,
     /// The hand-off attempts of the secrets that were minted, in the order of the changes that minted them.
     pub minted: Vec<Id>,
     /// Resources that were no longer what the plan saw. They are planned again.
@@ -39,12 +44,18 @@ pub struct Report {
     pub failed: Vec<(ResourceId, String)>,
 }
 
+impl Report {
+    /// Lines that a report holds at most.
+    pub const LINES: usize = 200;
+}
+
 /// Who applies, and by what right.
 pub struct Applier<'a> {
     pub database: &'a Database,
     pub authority: Authority,
     pub context: Context,
     pub ports: &'a Ports,
+    pub progress: &'a Progress,
 }
 
 impl Applier<'_> {
@@ -55,6 +66,7 @@ impl Applier<'_> {
     /// Errors: the ones that stop everybody, such as a lost lease, a refusal of the guard, or a dead server.
     pub async fn apply(&self, approved: &Approved) -> Result<Report> {
         let mut report = Report::default();
+        self.progress.changes.begin(approved.plan().changes.len() as u64);
         for batch in batches(&approved.plan().changes) {
             self.batch(batch, approved, &mut report).await?;
         }
@@ -78,7 +90,10 @@ impl Applier<'_> {
         }
         // One may be done in fewer rounds than another: told of they are in the order of the plan, which is the slice's.
         finished.sort_by_key(|planned| std::ptr::from_ref(*planned));
-        report.applied.extend(finished.into_iter().map(|planned| change_line(&planned.change)));
+        self.progress.changes.add(finished.len() as u64);
+        report.applied += finished.len();
+        let shown = finished.iter().take(Report::LINES.saturating_sub(report.lines.len()));
+        report.lines.extend(shown.map(|planned| change_line(&planned.change)));
         Ok(())
     }
 
@@ -170,17 +185,18 @@ async fn record(part: &[(&Planned, Receipt)], round: usize, approved: &Approved,
 
 /// What the ledger keeps of changes that are done.
 async fn note(done: &[&Planned], tx: &mut Tx) -> Result<()> {
-    let wishes = |is_noted: bool| -> Vec<Applied<'_>> {
-        done.iter().filter(|planned| planned.is_noted == is_noted).filter_map(|planned| wish(planned)).collect()
+    let wishes = |is_so: fn(&Planned) -> bool| -> Vec<Applied<'_>> {
+        done.iter().filter(|planned| is_so(planned)).filter_map(|planned| wish(planned)).collect()
     };
-    ledger::first_applied(tx, &wishes(false)).await?;
-    ledger::applied(tx, &wishes(true)).await?;
+    ledger::first_applied(tx, &wishes(|planned| planned.noted == Noted::Nothing)).await?;
+    ledger::newly_applied(tx, &wishes(|planned| planned.noted == Noted::Other)).await?;
     let over = done.iter().filter(|planned| planned.flap == Flap::Over).map(|planned| &planned.change.id);
     ledger::calmed(tx, &over.collect::<Vec<_>>()).await?;
     let drifts = done.iter().filter_map(|planned| match planned.flap {
         Flap::Turns(turns) => Some((wish(planned)?, turns)),
-        Flap::None | Flap::Over => None,
+        Flap::None | Flap::Over | Flap::First => None,
     });
+    ledger::first_flapped(tx, &wishes(|planned| planned.flap == Flap::First)).await?;
     ledger::flapped(tx, &drifts.collect::<Vec<_>>()).await
 }
 
@@ -195,23 +211,23 @@ fn is_last(planned: &Planned, round: usize) -> bool {
 /// The journal's line for one round of a change.
 fn entry(planned: &Planned, round: usize, approved: &Approved) -> Entry {
     let change = &planned.change;
-    let told = effects::told(&change.step, round).unwrap_or_else(|| {
-        let (before, after) = json_pictures(change);
-        Told { action: change.action.name(), before, after, reason: change.reason.clone() }
-    });
-    let reason = match (told.reason, approved.force()) {
+    let (action, before, after, reason) = match effects::told(&change.step, round) {
+        Some(Told { action, before, after, reason }) => {
+            let text = |side: Json| (!side.is_null()).then(|| side.to_string());
+            (action, text(before), text(after), reason)
+        }
+        None => {
+            let text = |side: Side<'_>| serde_json::to_string(&side).ok();
+            let (before, after) = (Side::before(change).and_then(text), text(Side::after(change)));
+            (change.action.name(), before, after, change.reason.clone())
+        }
+    };
+    let reason = match (reason, approved.force()) {
         (Some(reason), Some(force)) => Some(format!("{reason} (forced: {})", force.reason)),
         (None, Some(force)) => Some(format!("forced: {}", force.reason)),
         (reason, None) => reason,
     };
-    Entry {
-        id: change.id.clone(),
-        actor: change.actor.clone(),
-        action: told.action,
-        before: Some(told.before).filter(|before| !before.is_null()),
-        after: Some(told.after).filter(|after| !after.is_null()),
-        reason,
-    }
+    Entry { id: change.id.clone(), actor: change.actor.clone(), action, before, after, reason }
 }
 
 /// Notes how a part ended, and gives what was recorded.

@@ -139,17 +139,18 @@ fn told(turned: &Turned) -> String {
     let Turned { plan, outcome, warnings: _ } = turned;
     let mut text = String::new();
     let Outcome::Applied(report) = outcome else { return text };
-    for line in report.applied.iter().take(MOST) {
+    for line in &report.lines {
         text.push_str(line);
     }
-    if report.applied.len() > MOST {
-        text.push_str(&format!("  … and {} more; `reconcile history` has all\n", report.applied.len() - MOST));
+    if report.applied > report.lines.len() {
+        let more = report.applied - report.lines.len();
+        text.push_str(&format!("  … and {more} more; `reconcile history` has all\n"));
     }
     for blocked in plan.blocked.iter().take(MOST) {
         text.push_str(&render::blocked_line(blocked));
     }
     let summary = plan.summary();
-    if report.applied.is_empty() && plan.changes.is_empty() && plan.blocked.is_empty() {
+    if report.applied == 0 && plan.changes.is_empty() && plan.blocked.is_empty() {
         text.push_str(&format!(
             "No changes. The database matches the desired state. {} unchanged.\n",
             summary.unchanged
@@ -158,7 +159,7 @@ fn told(turned: &Turned) -> String {
         let done = Summary { create: 0, update: 0, rotate: 0, resume: 0, ..summary };
         let rest = sentence(&done);
         let rest = rest.strip_prefix("nothing to change").unwrap_or(&rest);
-        text.push_str(&format!("Applied: {} {}{rest}\n", report.applied.len(), plural(report.applied.len())));
+        text.push_str(&format!("Applied: {} {}{rest}\n", report.applied, plural(report.applied)));
     }
     text
 }

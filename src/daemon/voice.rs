@@ -70,7 +70,7 @@ impl Voice {
                 let failed: Vec<String> = report.failed.iter().map(|(id, why)| format!("{id}: {why}")).collect();
                 failed.iter().filter(|line| !self.failed.contains(line)).for_each(|line| tracing::error!("{line}"));
                 self.failed = failed;
-                !report.applied.is_empty()
+                report.applied > 0
             }
         };
         let is_new = self.blocked.as_ref() != Some(&blocked);

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use super::{FLAPPING, Flap, Header, Keys, Ledger, Plan, Planned, Terms, pools};
+use super::{FLAPPING, Flap, Header, Keys, Ledger, Noted, Plan, Planned, Terms, pools};
 use crate::change::{Action, Blocked, Change, Origin, ResourceId};
 use crate::kinds::{Desired, Observed, Step};
 use crate::resource::host::diff::SessionState;
@@ -140,7 +140,9 @@ impl Draft<'_> {
         *self.plan.managed.entry(R::KIND.name).or_default() += u64::from(observed.is_some());
         let protected = declared.protect.then(|| declared.place.to_string());
         let wish = Wish { digest: declared.value.digest(), protected };
-        let origin = self.origin(&id, &wish.digest);
+        let noted = self.noted(&id, &wish.digest);
+        // The files still say what was last applied, so it is the database that moved.
+        let origin = if noted == Noted::This { Origin::Drift } else { Origin::Intended };
         let asked = Asked { id: &id, key, desired: &declared.value, observed, origin };
         match R::diff(&asked, scope) {
             Verdict::InSync => self.in_sync(id, wish.digest),
@@ -152,18 +154,17 @@ impl Draft<'_> {
                     self.plan.blocked.push(blocked);
                     return;
                 }
-                let is_noted = self.ledger.applied.contains_key(&self::key(&id));
                 let change = change.map_step(wrap);
-                self.plan.changes.push(Planned { change, digest: Some(wish.digest), is_noted, flap });
+                self.plan.changes.push(Planned { change, digest: Some(wish.digest), noted, flap });
             }
         }
     }
 
-    /// Drift: the files still say what was last applied, so it is the database that moved.
-    fn origin(&self, id: &ResourceId, digest: &str) -> Origin {
+    fn noted(&self, id: &ResourceId, digest: &str) -> Noted {
         match self.ledger.applied.get(&key(id)) {
-            Some(applied) if applied == digest => Origin::Drift,
-            _ => Origin::Intended,
+            None => Noted::Nothing,
+            Some(applied) if applied == digest => Noted::This,
+            Some(_) => Noted::Other,
         }
     }
 
@@ -183,7 +184,8 @@ impl Draft<'_> {
             (Origin::Intended, None) => Flap::None,
             (Origin::Intended, Some(_)) => Flap::Over,
             (Origin::Drift, Some((digest, turns))) if *digest == wish.digest => Flap::Turns(turns + 1),
-            (Origin::Drift, _) => Flap::Turns(1),
+            (Origin::Drift, Some(_)) => Flap::Turns(1),
+            (Origin::Drift, None) => Flap::First,
         }
     }
 

@@ -13,7 +13,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
 
-use crate::change::{Action, Blocked, Change, Origin, ResourceId, Revision};
+use crate::change::{Action, Blocked, Change, FieldDiff, Origin, ResourceId, Revision, Value};
 use crate::kinds::Step;
 use crate::resource::hex;
 use crate::resource::instance::placement::Considered;
@@ -105,9 +105,17 @@ pub struct Planned {
     pub change: Change<Step>,
     /// Digest of the wish; `None` for a command by hand, which leaves no wish behind.
     pub digest: Option<String>,
-    /// Some wish was noted as applied before.
-    pub is_noted: bool,
+    pub noted: Noted,
     pub flap: Flap,
+}
+
+/// What the ledger has as applied to a resource.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Noted {
+    Nothing,
+    /// Another wish than this one.
+    Other,
+    This,
 }
 
 /// What is to be noted of a change that may have been made before.
@@ -117,6 +125,8 @@ pub enum Flap {
     None,
     /// The files changed: what was noted before is over.
     Over,
+    /// This drift is put right for the first time, and nothing was noted before.
+    First,
     /// Turns in a row, with this one, that this drift is put right.
     Turns(i64),
 }
@@ -159,7 +169,7 @@ impl Plan {
 
     /// The plan of a command by hand: one change, which leaves no wish behind.
     pub fn of_one(header: Header, now: DateTime<Utc>, change: Change<Step>) -> Self {
-        let changes = vec![Planned { change, digest: None, is_noted: false, flap: Flap::None }];
+        let changes = vec![Planned { change, digest: None, noted: Noted::Nothing, flap: Flap::None }];
         Plan { changes, ..Plan::empty(header, now) }
     }
 
@@ -185,11 +195,47 @@ impl Plan {
     /// A digest of what would be done: the same changes, the same digest, whenever it is planned. 32 hexadecimal digits.
     pub fn digest(&self) -> String {
         let mut hasher = Sha256::new();
-        hasher.update(self.header.environment.as_bytes());
+        feed(&mut hasher, &self.header.environment);
         for planned in &self.changes {
-            hasher.update([0]);
-            hasher.update(render::json_change(&planned.change).to_string().as_bytes());
+            let Change { id, action, origin, fields, unknown, actor, reason, .. } = &planned.change;
+            [id.kind.name, &id.name, action.name(), origin.name()].into_iter().for_each(|text| feed(&mut hasher, text));
+            hasher.update([fields.len(), unknown.len()].map(|count| count.min(255) as u8));
+            for FieldDiff { field, before, after } in fields {
+                feed(&mut hasher, field);
+                feed_value(&mut hasher, before);
+                feed_value(&mut hasher, after);
+            }
+            unknown.iter().for_each(|field| feed(&mut hasher, field));
+            for text in [actor, reason] {
+                hasher.update([u8::from(text.is_some())]);
+                feed(&mut hasher, text.as_deref().unwrap_or_default());
+            }
         }
         hex(&hasher.finalize()[..16])
+    }
+}
+
+/// A text with its length before it, so that two texts are not taken for two others.
+fn feed(hasher: &mut Sha256, text: &str) {
+    hasher.update((text.len() as u64).to_le_bytes());
+    hasher.update(text.as_bytes());
+}
+
+fn feed_value(hasher: &mut Sha256, value: &Value) {
+    match value {
+        Value::None => hasher.update([0]),
+        Value::Flag(flag) => hasher.update([1, u8::from(*flag)]),
+        Value::Int(int) => {
+            hasher.update([2]);
+            hasher.update(int.to_le_bytes());
+        }
+        Value::Text(text) | Value::Word(text) => {
+            hasher.update([3]);
+            feed(hasher, text);
+        }
+        Value::Time(time) => {
+            hasher.update([4]);
+            hasher.update(time.timestamp_micros().to_le_bytes());
+        }
     }
 }

@@ -77,7 +77,7 @@ pub trait Resource: Sized {
         for (field, value) in self.managed() {
             hasher.update(field.as_bytes());
             hasher.update([0]);
-            hasher.update(value.json().to_string().as_bytes());
+            hasher.update(serde_json::json!(value).to_string().as_bytes());
             hasher.update([0]);
         }
         hex(&hasher.finalize()[..16])

@@ -32,7 +32,7 @@ pub enum Values<'v> {
     MaybeTimes(Vec<Option<DateTime<Utc>>>),
     Ids(Vec<Id>),
     /// As JSON text.
-    MaybeJson(Vec<Option<String>>),
+    MaybeJson(Vec<Option<&'v str>>),
 }
 
 impl Values<'_> {
@@ -84,7 +84,7 @@ impl Values<'_> {
             Values::Times(values) => query.bind(values.get(row)),
             Values::MaybeTimes(values) => query.bind(values.get(row).copied().flatten()),
             Values::Ids(values) => query.bind(values.get(row)),
-            Values::MaybeJson(values) => query.bind(values.get(row).and_then(Option::as_deref)),
+            Values::MaybeJson(values) => query.bind(values.get(row).copied().flatten()),
         }
     }
 
@@ -117,7 +117,7 @@ impl Values<'_> {
             }
             Values::Ids(values) => field(&[], values.get(row).map(|id| id.0.as_bytes().as_slice())),
             // The version of JSONB's binary form comes first.
-            Values::MaybeJson(values) => field(&[1], values.get(row).and_then(Option::as_deref).map(str::as_bytes)),
+            Values::MaybeJson(values) => field(&[1], values.get(row).copied().flatten().map(str::as_bytes)),
         }
     }
 }

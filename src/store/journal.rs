@@ -17,8 +17,10 @@ pub struct Entry {
     /// `None`: the actor of the run.
     pub actor: Option<String>,
     pub action: &'static str,
-    pub before: Option<Value>,
-    pub after: Option<Value>,
+    /// As JSON text.
+    pub before: Option<String>,
+    /// As JSON text.
+    pub after: Option<String>,
     pub reason: Option<String>,
 }
 
@@ -48,9 +50,7 @@ pub async fn write(tx: &mut Tx, entry: &Entry) -> Result<()> {
 pub async fn write_all(tx: &mut Tx, entries: &[Entry]) -> Result<()> {
     let (at, Context { run, environment, actor, revision }) = (tx.now(), tx.context().clone());
     let count = entries.len();
-    let json = |picture: fn(&Entry) -> &Option<Value>| {
-        Values::MaybeJson(entries.iter().map(|entry| picture(entry).as_ref().map(Value::to_string)).collect())
-    };
+    let json = |picture: fn(&Entry) -> Option<&str>| Values::MaybeJson(entries.iter().map(picture).collect());
     let rows = bulk::append(
         tx.conn(),
         "reconcile_journal",
@@ -66,8 +66,8 @@ pub async fn write_all(tx: &mut Tx, entries: &[Entry]) -> Result<()> {
             ("kind", Values::Texts(entries.iter().map(|entry| entry.id.kind.name).collect())),
             ("name", Values::Texts(entries.iter().map(|entry| entry.id.name.as_str()).collect())),
             ("action", Values::Texts(entries.iter().map(|entry| entry.action).collect())),
-            ("before", json(|entry| &entry.before)),
-            ("after", json(|entry| &entry.after)),
+            ("before", json(|entry| entry.before.as_deref())),
+            ("after", json(|entry| entry.after.as_deref())),
             ("reason", Values::MaybeTexts(entries.iter().map(|entry| entry.reason.as_deref()).collect())),
         ],
     )

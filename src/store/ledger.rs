@@ -101,7 +101,19 @@ pub async fn applied(tx: &mut Tx, done: &[Applied<'_>]) -> Result<()> {
     rows.map(drop).map_err(Error::query(NOTE))
 }
 
-/// The same for resources of which nothing was noted before, at half the cost.
+/// The same for resources of which another wish is noted, at half the cost.
+pub async fn newly_applied(tx: &mut Tx, done: &[Applied<'_>]) -> Result<()> {
+    let columns = columns(tx, done);
+    let rows = bulk::write(
+        tx.conn(),
+        "UPDATE reconcile_applied SET digest = n.digest, applied_at = n.applied_at FROM {rows}
+         WHERE reconcile_applied.kind = n.kind AND reconcile_applied.name = n.name",
+        &columns,
+    );
+    rows.await.map(drop).map_err(Error::query(NOTE))
+}
+
+/// The same for resources of which nothing is noted.
 pub async fn first_applied(tx: &mut Tx, done: &[Applied<'_>]) -> Result<()> {
     let columns = columns(tx, done);
     bulk::append(tx.conn(), "reconcile_applied", &columns).await.map_err(Error::query(NOTE))
@@ -120,19 +132,31 @@ fn columns<'a>(tx: &Tx, done: &[Applied<'a>]) -> [(&'static str, Values<'a>); 4]
 
 /// Notes of drifts how many turns in a row they had to be put right.
 pub async fn flapped(tx: &mut Tx, drifts: &[(Applied<'_>, i64)]) -> Result<()> {
+    let columns = drift_columns(drifts);
     let rows = bulk::write(
         tx.conn(),
         "INSERT INTO reconcile_flaps (kind, name, digest, turns) SELECT kind, name, digest, turns FROM {rows} WHERE TRUE
          ON CONFLICT (kind, name) DO UPDATE SET digest = excluded.digest, turns = excluded.turns",
-        &[
-            ("kind", Values::Texts(drifts.iter().map(|((id, _), _)| id.kind.name).collect())),
-            ("name", Values::Texts(drifts.iter().map(|((id, _), _)| id.name.as_str()).collect())),
-            ("digest", Values::Texts(drifts.iter().map(|((_, digest), _)| *digest).collect())),
-            ("turns", Values::Ints(drifts.iter().map(|(_, turns)| *turns).collect())),
-        ],
-    )
-    .await;
-    rows.map(drop).map_err(Error::query("note a flap"))
+        &columns,
+    );
+    rows.await.map(drop).map_err(Error::query(FLAP))
+}
+
+/// Notes of drifts of which nothing is noted that they had to be put right once.
+pub async fn first_flapped(tx: &mut Tx, drifts: &[Applied<'_>]) -> Result<()> {
+    let drifts: Vec<_> = drifts.iter().map(|applied| (*applied, 1)).collect();
+    bulk::append(tx.conn(), "reconcile_flaps", &drift_columns(&drifts)).await.map_err(Error::query(FLAP))
+}
+
+const FLAP: &str = "note a flap";
+
+fn drift_columns<'a>(drifts: &[(Applied<'a>, i64)]) -> [(&'static str, Values<'a>); 4] {
+    [
+        ("kind", Values::Texts(drifts.iter().map(|((id, _), _)| id.kind.name).collect())),
+        ("name", Values::Texts(drifts.iter().map(|((id, _), _)| id.name.as_str()).collect())),
+        ("digest", Values::Texts(drifts.iter().map(|((_, digest), _)| *digest).collect())),
+        ("turns", Values::Ints(drifts.iter().map(|(_, turns)| *turns).collect())),
+    ]
 }
 
 /// Forgets flaps: the resources stayed as they were put.

@@ -100,7 +100,7 @@ impl World {
                 return Err(Failure::error(format!("{id} could not be written: {why}")));
             }
             if report.conflicts.is_empty() {
-                return Ok(report.applied.pop().map(|told| Done { told, attempt: report.minted.pop() }));
+                return Ok(report.lines.pop().map(|told| Done { told, attempt: report.minted.pop() }));
             }
             // Somebody else writes the same row: come back at another moment than they do.
             tokio::time::sleep(Duration::from_millis(fastrand::u64(5..40) * (attempt + 1))).await;

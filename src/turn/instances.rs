@@ -81,7 +81,7 @@ impl World {
                 return Err(Failure::error(format!("{id}: {why}")));
             }
             if report.conflicts.is_empty() {
-                return Ok(report.applied.pop().map(|told| Done { told, attempt: None }));
+                return Ok(report.lines.pop().map(|told| Done { told, attempt: None }));
             }
             tokio::time::sleep(Duration::from_millis(fastrand::u64(5..40) * (attempt + 1))).await;
         }

@@ -267,7 +267,9 @@ impl World {
             let report = self.apply(&approved, lease.authority(), &context, &picture).await?;
             self.note_first_health(lease, &context, &picture, &wanted.desired).await?;
             warn_of_fills(approved.plan());
-            total.applied.extend(report.applied);
+            total.applied += report.applied;
+            let room = Report::LINES.saturating_sub(total.lines.len());
+            total.lines.extend(report.lines.into_iter().take(room));
             total.failed = report.failed;
             total.conflicts = report.conflicts;
             first.get_or_insert_with(|| (approved.into_plan(), picture.observed.sessions.total));
@@ -293,7 +295,13 @@ impl World {
         picture: &Picture,
     ) -> Result<Report> {
         let ports = self.ports(approved.plan(), &authority, picture);
-        let applier = Applier { database: &self.database, authority, context: context.clone(), ports: &ports };
+        let applier = Applier {
+            database: &self.database,
+            authority,
+            context: context.clone(),
+            ports: &ports,
+            progress: &self.progress,
+        };
         Ok(applier.apply(approved).await?)
     }
 

@@ -111,7 +111,14 @@ fn names(id: Option<&ResourceId>) -> (&str, &str) {
 fn entry(id: Option<&ResourceId>, action: &'static str, after: Option<serde_json::Value>, reason: &str) -> Entry {
     // What concerns everything stands under the first kind of the register, with a star for a name.
     let id = id.cloned().unwrap_or_else(|| ResourceId::new(ALL[0], "*"));
-    Entry { id, actor: None, action, before: None, after, reason: Some(reason.to_owned()) }
+    Entry {
+        id,
+        actor: None,
+        action,
+        before: None,
+        after: after.map(|after| after.to_string()),
+        reason: Some(reason.to_owned()),
+    }
 }
 
 impl Status {

@@ -1,8 +1,9 @@
 //! The plan for machines. `format_version` rises when a reader of an older version could misread it.
 
+use serde::{Serialize, Serializer};
 use serde_json::{Map, Value as Json, json};
 
-use crate::change::{Action, Change, FieldDiff, Revision, rfc3339};
+use crate::change::{Action, Change, FieldDiff, Revision, Value, rfc3339};
 use crate::plan::{Plan, Summary};
 
 /// The version of the shape below.
@@ -48,26 +49,38 @@ pub fn summary(summary: &Summary) -> Json {
     })
 }
 
-/// The fields before and after a change, as they also stand in the journal.
-pub fn json_pictures<S>(change: &Change<S>) -> (Json, Json) {
-    let side = |pick: fn(&FieldDiff) -> Json| -> Json {
-        change.fields.iter().map(|diff| (diff.field.to_owned(), pick(diff))).collect::<Map<_, _>>().into()
-    };
-    let before = if change.action == Action::Create { Json::Null } else { side(|diff| diff.before.json()) };
-    (before, side(|diff| diff.after.json()))
+/// One side of a change, as a map of its fields; what is created has nothing before.
+pub struct Side<'a> {
+    fields: &'a [FieldDiff],
+    pick: fn(&FieldDiff) -> &Value,
+}
+
+impl<'a> Side<'a> {
+    pub fn before<S>(change: &'a Change<S>) -> Option<Self> {
+        (change.action != Action::Create).then_some(Self { fields: &change.fields, pick: |diff| &diff.before })
+    }
+
+    pub fn after<S>(change: &'a Change<S>) -> Self {
+        Self { fields: &change.fields, pick: |diff| &diff.after }
+    }
+}
+
+impl Serialize for Side<'_> {
+    fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
+        out.collect_map(self.fields.iter().map(|diff| (diff.field, (self.pick)(diff))))
+    }
 }
 
 /// One change.
 pub fn json_change<S>(change: &Change<S>) -> Json {
-    let (before, after) = json_pictures(change);
     let unknown: Map<String, Json> = change.unknown.iter().map(|field| ((*field).to_owned(), true.into())).collect();
     json!({
         "address": change.id.to_string(),
         "kind": change.id.kind.name,
         "name": change.id.name,
         "actions": [change.action.name()],
-        "before": before,
-        "after": after,
+        "before": Side::before(change),
+        "after": Side::after(change),
         "after_unknown": unknown,
         "actor": change.actor,
         "reason": change.reason,

@@ -4,7 +4,7 @@ mod json;
 mod markdown;
 mod text;
 
-pub use json::{FORMAT_VERSION, json, json_change, json_pictures};
+pub use json::{FORMAT_VERSION, Side, json, json_change};
 pub use markdown::markdown;
 pub use text::{Looks, blocked_line, change_line, text};
 

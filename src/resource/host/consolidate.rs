@@ -61,8 +61,8 @@ pub async fn deactivate(duplicate: &Duplicate, tx: &mut Tx) -> Result<()> {
         id: ResourceId::new(KIND, duplicate.session),
         actor: None,
         action: "consolidate",
-        before: Some(picture(true)),
-        after: Some(picture(false)),
+        before: Some(picture(true).to_string()),
+        after: Some(picture(false).to_string()),
         reason: Some("another active host of this session is newer".to_owned()),
     };
     journal::write(tx, &entry).await

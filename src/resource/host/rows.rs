@@ -176,7 +176,7 @@ async fn create_session(id: SessionId, title: &str, tx: &mut Tx) -> Result<()> {
             actor: None,
             action: "create",
             before: None,
-            after: Some(json!({ "title": title, "status": step.after.status })),
+            after: Some(json!({ "title": title, "status": step.after.status }).to_string()),
             reason: Some("missing_session: create".to_owned()),
         };
         journal::write(tx, &entry).await?;

@@ -134,7 +134,7 @@ impl Standing {
             actor: None,
             action: "claim",
             before: None,
-            after: Some(json!({ "attempt": attempt.to_string() })),
+            after: Some(json!({ "attempt": attempt.to_string() }).to_string()),
             reason: None,
         };
         journal::write(tx, &entry).await?;
