@@ -9,7 +9,7 @@ use reconcile::turn::{Focus, Request, World as Turn};
 use crate::fixture::{Database, World, both};
 
 /// The program's own world, on this project and its database.
-fn opened(world: &World) -> Turn {
+pub fn opened(world: &World) -> Turn {
     let env = |name: &str| match name {
         "RECONCILE_STATE" => Some(world.path().join("desired-state").display().to_string()),
         "RECONCILE_DATA_DIR" => Some(world.path().join(".reconcile").display().to_string()),

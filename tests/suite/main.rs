@@ -9,6 +9,7 @@ mod hosts;
 mod in_between;
 mod instances;
 mod keys;
+mod many;
 mod one_reader;
 mod power_cut;
 mod preview;
