@@ -21,8 +21,12 @@ impl Register for Claims {
     fn insert(&mut self, section: &'static Section, item: &Item<'_>) -> Vec<Problem> {
         let key = section.fields[0].name;
         let id = item.int(key);
-        match self.0.insert((section.kind.name, id), item.place_of(key)) {
-            None => Vec::new(),
+        let claim = (section.kind.name, id);
+        match self.0.get(&claim).cloned() {
+            None => {
+                self.0.insert(claim, item.place_of(key));
+                Vec::new()
+            }
             Some(first) => {
                 let message = format!("{}/{} is claimed twice", section.kind, id.unwrap_or_default());
                 vec![item.problem(key, message, Some("keep one of the two".to_owned())).also(first, "first here")]
