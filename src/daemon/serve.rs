@@ -103,6 +103,8 @@ struct Leading {
     lease: Arc<Lease>,
     /// `None` after it has stopped.
     heart: Option<Heart>,
+    /// The last turn was carried through under the lease.
+    is_sure: bool,
 }
 
 impl Daemon {
@@ -178,26 +180,30 @@ impl Daemon {
         let lease = lease::acquire(database, &self.context, &holder(), life, Patience::Follow, waiting).await?;
         tracing::info!("applying as {}", lease.holder());
         self.has_led = true;
-        self.leading = Some(Leading { lease: Arc::new(lease), heart: None });
+        self.leading = Some(Leading { lease: Arc::new(lease), heart: None, is_sure: false });
         Ok(())
     }
 
     async fn turn(&mut self, wake: Wake, tell: &dyn Fn(&Turned) -> Result<()>) -> Result<()> {
-        let Some(Leading { lease, heart }) = &mut self.leading else { return Ok(()) };
-        // Whether it is still ours shows before anything is done under it.
-        if let Err(error) = lease.beat(&self.world.database, &self.context).await {
-            if matches!(error, Error::LeaseLost) {
-                self.leading = None;
+        let Some(Leading { lease, heart, is_sure }) = &mut self.leading else { return Ok(()) };
+        // While the heart beats, the lease was ours a moment ago, and every transaction asks again.
+        if heart.is_none() || !*is_sure {
+            if let Err(error) = lease.beat(&self.world.database, &self.context).await {
+                if matches!(error, Error::LeaseLost) {
+                    self.leading = None;
+                }
+                return Err(error.into());
             }
-            return Err(error.into());
+            if heart.is_none() {
+                *heart = Some(Heart::start(Arc::clone(&self.world), Arc::clone(lease), self.context.clone()));
+            }
         }
-        if heart.is_none() {
-            *heart = Some(Heart::start(Arc::clone(&self.world), Arc::clone(lease), self.context.clone()));
-        }
+        *is_sure = false;
         // Before the database is read, so that no later change is missed.
         self.listener.open().await;
         let request = if wake == Wake::Files { Request::changes() } else { Request::everything() };
         let turned = self.world.turn(lease, &request).await?;
+        *is_sure = true;
         self.voice.turned(&turned, tell)
     }
 
@@ -277,7 +283,7 @@ impl Daemon {
 
     /// Gives the lease back.
     async fn farewell(&mut self) {
-        let Some(Leading { lease, heart }) = self.leading.take() else { return };
+        let Some(Leading { lease, heart, is_sure: _ }) = self.leading.take() else { return };
         let release = async {
             if let Some(heart) = heart {
                 heart.stop().await;

@@ -153,7 +153,8 @@ impl World {
 
     /// Plans, and writes nothing anywhere.
     pub async fn preview(&self, request: &Request) -> Result<(Plan, Wanted)> {
-        let wanted = self.read().await?;
+        let (wanted, ()) = tokio::join!(self.read(), self.database.warm());
+        let wanted = wanted?;
         let picture = self.look(Focus::Everything(&wanted.desired), request.now).await?;
         let plan = self.plan(&wanted, &picture, request);
         Ok((plan, wanted))
