@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::time::{Duration, Instant};
 
 use reconcile::apply::{Applier, Report};
+use reconcile::plan::budget::Force;
 use reconcile::progress::Progress;
 use reconcile::store::Authority;
 use reconcile::turn::{Focus, Request};
@@ -32,23 +33,23 @@ fn count(world: &World, what: &str) -> usize {
 /// Plans one turn, lets `meanwhile` happen, and applies what was planned.
 fn applied_after(world: &World, meanwhile: impl FnOnce()) -> Report {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
-        let turn = opened(world);
-        let request = Request::everything();
+    let turn = opened(world);
+    let request = Request::everything();
+    let (picture, approved) = runtime.block_on(async {
         let wanted = turn.read().await.unwrap();
         let picture = turn.look(Focus::ToApply(&wanted.desired), request.now).await.unwrap();
         let plan = turn.plan(&wanted, &picture, &request);
-        let force = reconcile::plan::budget::Force { reason: "a test".to_owned() };
-        let approved = plan.approve(turn.budget(), Some(force), &[]).unwrap();
-        meanwhile();
-        let (database, context, authority) = (&turn.database, turn.by_user(None), Authority::ByHand);
-        let ports = turn.ports(approved.plan(), &authority, &picture);
-        let progress = Progress::default();
-        let applier = Applier { database, authority, context, ports: &ports, progress: &progress };
-        let report = applier.apply(&approved).await.unwrap();
-        assert_eq!(progress.changes.done(), report.applied as u64);
-        report
-    })
+        let force = Force { reason: "a test".to_owned() };
+        (picture, plan.approve(turn.budget(), Some(force), &[]).unwrap())
+    });
+    meanwhile();
+    let (database, context, authority) = (&turn.database, turn.by_user(None), Authority::ByHand);
+    let ports = turn.ports(approved.plan(), &authority, &picture);
+    let progress = Progress::default();
+    let applier = Applier { database, authority, context, ports: &ports, progress: &progress };
+    let report = runtime.block_on(applier.apply(&approved)).unwrap();
+    assert_eq!(progress.changes.done(), report.applied as u64);
+    report
 }
 
 #[track_caller]
@@ -172,7 +173,7 @@ fn a_file_costs_itself_and_everything_is_compared_later() {
         }
     };
     wait("Seven\nTitle 8\ndrift\nSession 5008\n");
-    assert!(daemon.stdout().contains("Applied: 2 changes 2999 unchanged, 1 unmanaged."), "{}", daemon.stdout());
+    daemon.wait_for("Applied: 2 changes. 2998 unchanged, 1 unmanaged.", LIMIT);
     daemon.signal(Signal::HUP);
     wait("Seven\nTitle 8\nTitle 2500\nSession 5008\n");
     daemon.signal(Signal::TERM);
