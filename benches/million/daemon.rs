@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{self, Receiver};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -26,6 +26,9 @@ pub const PLANNED: &str = "the plan is computed";
 /// Logged when a turn has ended well.
 pub const OVER: &str = "the turn is over";
 
+/// Logged when a turn begins.
+const BEGINS: &str = "a turn begins";
+
 /// Linux counts processor time for its users in hundredths of a second, on every machine.
 const TICK: Duration = Duration::from_millis(10);
 
@@ -38,6 +41,8 @@ pub struct Line {
 pub struct Daemon {
     child: Child,
     lines: Receiver<Line>,
+    /// A turn has begun and is not over, as far as the log was read. It may be silent for long.
+    in_turn: bool,
 }
 
 impl Daemon {
@@ -55,7 +60,7 @@ impl Daemon {
                 }
             }
         });
-        let mut daemon = Self { child, lines };
+        let mut daemon = Self { child, lines, in_turn: false };
         daemon.wait_for("Ctrl-C ends it");
         daemon
     }
@@ -72,17 +77,32 @@ impl Daemon {
             let left = deadline.saturating_duration_since(Instant::now());
             let line =
                 self.lines.recv_timeout(left).unwrap_or_else(|why| panic!("the daemon never said {words:?}: {why}"));
+            self.follow(&line);
             if words.iter().any(|words| line.message.contains(words)) {
                 return line;
             }
         }
     }
 
-    /// Lets it come to rest: nothing was logged for so long.
+    /// Lets it come to rest: no turn is under way, and nothing was logged for so long.
     pub fn settle(&mut self, quiet: Duration) {
         let deadline = Instant::now() + PATIENCE;
-        while self.lines.recv_timeout(quiet).is_ok() {
+        loop {
+            match self.lines.recv_timeout(quiet) {
+                Ok(line) => self.follow(&line),
+                Err(RecvTimeoutError::Timeout) if !self.in_turn => return,
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => panic!("the daemon has ended"),
+            }
             assert!(Instant::now() < deadline, "the daemon does not come to rest");
+        }
+    }
+
+    fn follow(&mut self, line: &Line) {
+        if line.message.contains(BEGINS) {
+            self.in_turn = true;
+        } else if line.message.contains(OVER) {
+            self.in_turn = false;
         }
     }
 

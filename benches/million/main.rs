@@ -45,6 +45,8 @@ fn main() -> ExitCode {
         eprintln!("measuring: {}", group.works.join("; "));
         let measured = (group.measure)(&lab);
         assert!(measured.iter().map(|row| row.work).eq(group.works.iter().copied()), "a group gives the rows it names");
+        // Shown at once as well, so that a later failure takes no figure away.
+        measured.iter().for_each(|row| eprintln!("  {row}"));
         rows.extend(measured.into_iter().filter(|row| asked(row.work)));
     }
     println!(
@@ -52,6 +54,9 @@ fn main() -> ExitCode {
          idle for {} s. Medians of {runs} interleaved runs.\n",
         idle.as_secs()
     );
+    if strictness.factor > 1.0 {
+        println!("Small form: held up to {} x the bar, and {} ms.\n", strictness.factor, strictness.floor);
+    }
     print!("{}", Table { rows: &rows, strictness });
     if !rows.is_empty() && rows.iter().all(|row| row.holds(strictness)) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -48,7 +48,8 @@ impl Project {
         let project = Self { home, environment };
         project.git(&["init", "--quiet"]);
         if let Database::Postgres { .. } = database {
-            program::run(project.command(&["migrate"]));
+            // The server is ours alone, so that other schemas in its catalog are those of other projects here.
+            program::run(project.command(&["migrate", "--adopt", "--environment", "development"]));
         }
         project
     }

@@ -97,6 +97,18 @@ impl Row {
     }
 }
 
+impl fmt::Display for Row {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let value =
+            |value: Option<f64>| value.map_or_else(|| "not measured".to_owned(), |value| show(value, self.unit));
+        write!(out, "{}: {}", self.work, value(self.measured))?;
+        if self.yardstick.is_some() {
+            write!(out, " against {}", value(self.yardstick))?;
+        }
+        Ok(())
+    }
+}
+
 pub fn milliseconds(took: Duration) -> f64 {
     took.as_secs_f64() * 1_000.0
 }
