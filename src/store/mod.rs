@@ -1,6 +1,7 @@
 //! Our database: connecting, reading a snapshot, writing in guarded transactions.
 
 mod adopt;
+pub mod ahead;
 pub mod bulk;
 pub mod connect;
 pub mod doctor;

@@ -5,12 +5,14 @@
 //! driver's buffer, because most of them are compared and forgotten.
 
 use std::str;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use futures_util::TryStreamExt;
 use sqlx::error::BoxDynError;
 use sqlx::sqlite::SqliteRow;
-use sqlx::{Decode, Row as _, Sqlite};
+use sqlx::{Decode, PgConnection, Row as _, Sqlite};
+use tokio::sync::mpsc;
 
 use super::sql::{Conn, limited};
 
@@ -55,6 +57,36 @@ pub async fn scan(
     }
 }
 
+/// Sends the rows of `select` as parts of about 64 KiB, each of whole tuples; ends early where nobody takes them.
+pub(super) async fn copy_in_parts(
+    conn: &mut PgConnection,
+    limit: Duration,
+    select: &'static str,
+    parts: mpsc::Sender<Vec<u8>>,
+) -> Result<(), sqlx::Error> {
+    const PART: usize = 64 << 10;
+    let copy = format!("COPY ({select}) TO STDOUT (FORMAT binary)");
+    let work = async {
+        let mut messages = conn.copy_out_raw(&copy).await?;
+        let mut is_first = true;
+        let mut part = Vec::with_capacity(PART + 1024);
+        while let Some(message) = messages.try_next().await? {
+            part.extend_from_slice(if is_first { beyond_header(&message)? } else { &message });
+            is_first = false;
+            if part.len() >= PART {
+                let full = std::mem::replace(&mut part, Vec::with_capacity(PART + 1024));
+                if parts.send(full).await.is_err() {
+                    return Err(sqlx::Error::Protocol("nobody wants the rows".to_owned()));
+                }
+            }
+        }
+        // That nobody takes the last part is seen by whoever does not.
+        parts.send(part).await.ok();
+        Ok(())
+    };
+    limited(limit, work).await
+}
+
 /// `pick!(conn, postgres, sqlite, keys, a)` gives the rows of the statement of the database at hand, as `fetch!` does.
 /// The two texts differ in nothing but how they take the list `keys`, which is `$1`: as an array, or as a JSON array.
 macro_rules! pick {
@@ -89,7 +121,7 @@ fn beyond_header(message: &[u8]) -> Result<&[u8], sqlx::Error> {
 
 /// Hands over the tuples of one message: each is the number of its fields in 2 bytes, then the fields, each with its
 /// length in 4; -1 in place of a number ends them all. Every message of PostgreSQL holds whole tuples.
-fn tuples(
+pub(super) fn tuples(
     mut rest: &[u8],
     each: &mut impl FnMut(&mut Cells<'_>) -> Result<(), sqlx::Error>,
 ) -> Result<(), sqlx::Error> {

@@ -92,15 +92,6 @@ impl Tx {
 }
 
 impl Database {
-    /// Connects to PostgreSQL for the next snapshot, while something else is being done. What goes wrong is told there.
-    pub async fn warm(&self) {
-        if self.driver() == "postgres"
-            && let Ok(Some(conn)) = self.read().await
-        {
-            self.spares.readers.put(conn).await;
-        }
-    }
-
     /// One picture of the database; `None` where there is no database, or none with our schema, yet.
     pub async fn snapshot(&self) -> Result<Option<Snapshot>> {
         if let Some(conn) = self.spares.readers.take()

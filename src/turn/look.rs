@@ -12,8 +12,12 @@ use crate::plan::Ledger;
 use crate::port::pool::Pool;
 use crate::resource::roll::Marks;
 use crate::resource::server::{Health, ServerName};
+use crate::resource::session::rows::Comparison;
 use crate::resource::session::{self, Seen, Session, SessionId, packed};
 use crate::resource::{Resource, host, instance, server};
+use crate::store::ahead::Ahead;
+use crate::store::error::Error;
+use crate::store::scan::{Cells, scan};
 use crate::store::sql::{Id, now};
 use crate::store::{self, Snapshot, lease, ledger};
 
@@ -65,10 +69,19 @@ impl<'a> Focus<'a> {
 impl World {
     /// Looks at the world, without a trace: the database in one picture, then what lies outside of it.
     pub async fn look(&self, focus: Focus<'_>, at: DateTime<Utc>) -> Result<Picture> {
+        self.look_on(focus, at, None).await
+    }
+
+    /// As [`World::look`], where all sessions are under way already.
+    pub(super) async fn look_on(&self, focus: Focus<'_>, at: DateTime<Utc>, ahead: Option<Ahead>) -> Result<Picture> {
+        let mut ahead = ahead.filter(|_| matches!(focus, Focus::Everything(_) | Focus::ToApply(_)));
         // A closed SQLite file is read without a lock; whoever writes meanwhile makes us look again.
         for _ in 0..ATTEMPTS {
-            match self.glimpse(focus, at).await {
-                Err(store::error::Error::Conflict { .. }) => {}
+            let is_ahead = ahead.is_some();
+            match self.glimpse_on(focus, at, ahead.take()).await {
+                // What a second attempt says counts: the first had to wait for us, and may have been given up.
+                Err(Error::Query { .. }) if is_ahead => {}
+                Err(Error::Conflict { .. }) => {}
                 Err(error) => return Err(error.into()),
                 Ok(mut picture) => {
                     self.look_outside(focus, at, &mut picture).await;
@@ -84,7 +97,7 @@ impl World {
         let nothing = Desired::default();
         for _ in 0..ATTEMPTS {
             match self.glimpse(Focus::Pools(&nothing), now()).await {
-                Err(store::error::Error::Conflict { .. }) => {}
+                Err(Error::Conflict { .. }) => {}
                 seen => return Ok(seen?),
             }
         }
@@ -92,18 +105,34 @@ impl World {
     }
 
     pub(super) async fn glimpse(&self, focus: Focus<'_>, at: DateTime<Utc>) -> store::error::Result<Picture> {
-        let Some(mut snapshot) = self.database.snapshot().await? else {
-            return Ok(Picture { is_new: true, ..Picture::default() });
-        };
+        self.glimpse_on(focus, at, None).await
+    }
+
+    async fn glimpse_on(
+        &self,
+        focus: Focus<'_>,
+        at: DateTime<Utc>,
+        ahead: Option<Ahead>,
+    ) -> store::error::Result<Picture> {
         let mut observed = Observed::default();
+        let opened = match focus {
+            Focus::Everything(desired) | Focus::ToApply(desired) => {
+                let compared = self.compare(desired, ahead).await?;
+                compared.map(|(snapshot, seen)| {
+                    observed.sessions = seen;
+                    snapshot
+                })
+            }
+            Focus::Changed(..) | Focus::Pools(_) | Focus::Session(_) => self.database.snapshot().await?,
+        };
+        let Some(mut snapshot) = opened else { return Ok(Picture { is_new: true, ..Picture::default() }) };
         match focus {
             Focus::Pools(_) => {}
             Focus::Session(id) => {
                 observed.sessions.rows = session::rows::find(&mut snapshot, id).await?;
                 observed.hosts = host::rows::observe(&mut snapshot, Some(id), at).await?;
             }
-            Focus::Everything(desired) | Focus::ToApply(desired) => {
-                observed.sessions = self.compare(&mut snapshot, desired).await?;
+            Focus::Everything(_) | Focus::ToApply(_) => {
                 observed.hosts = host::rows::observe(&mut snapshot, None, at).await?;
             }
             Focus::Changed(desired, Since { asked, total }) => {
@@ -128,12 +157,26 @@ impl World {
         Ok(Picture { observed, approvals, ledger, fencing, ..Picture::default() })
     }
 
-    /// All sessions, compared with what is declared.
-    async fn compare(&self, snapshot: &mut Snapshot, desired: &Desired) -> store::error::Result<Seen> {
+    /// All sessions, compared with what is declared, and the snapshot that they are from. `None`: there is none yet.
+    async fn compare(&self, desired: &Desired, ahead: Option<Ahead>) -> store::error::Result<Option<(Snapshot, Seen)>> {
         let rows = &self.progress.rows;
         rows.begin(desired.sessions.len() as u64);
-        let has_host = |id| desired.hosts.contains_key(&id);
-        session::rows::compare(snapshot, &desired.sessions, has_host, || rows.add(1)).await
+        let mut comparison = Comparison::new(&desired.sessions, |id| desired.hosts.contains_key(&id));
+        let each = |cells: &mut Cells<'_>| {
+            rows.add(1);
+            comparison.row(cells)
+        };
+        let snapshot = match ahead {
+            Some(ahead) => ahead.rows(each).await?,
+            None => match self.database.snapshot().await? {
+                Some(mut snapshot) => {
+                    scan(snapshot.conn(), session::rows::ALL, each).await.map_err(Error::query("read sessions"))?;
+                    Some(snapshot)
+                }
+                None => None,
+            },
+        };
+        Ok(snapshot.map(|snapshot| (snapshot, comparison.finish())))
     }
 
     /// Adds what was last applied to the sessions that are not as declared. Gives those that are, and whose wish was not

@@ -33,6 +33,8 @@ use crate::port::{Minting, Ports, Secrets, Shelf};
 use crate::progress::Progress;
 use crate::resource::Resource;
 use crate::resource::server::Server;
+use crate::resource::session;
+use crate::store::ahead::Ahead;
 use crate::store::connect::{Database, Options};
 use crate::store::lease::Lease;
 use crate::store::migrate::{self, Migrated};
@@ -48,7 +50,7 @@ pub use look::{Focus, Picture};
 pub struct World {
     pub config: Config,
     pub guard: Guard,
-    pub database: Database,
+    pub database: Arc<Database>,
     shelf: Shelf,
     dispatcher: Option<Dispatcher>,
     results: Option<Results>,
@@ -145,7 +147,7 @@ impl World {
             schema: Schema::new(&config.schema)?,
             ..Options::default()
         };
-        let database = open(target, &guard, options)?;
+        let database = Arc::new(open(target, &guard, options)?);
         let outside::Outside { shelf, dispatcher, results } = outside::Outside::of(&config, transport)?;
         let (memory, progress) = (Memory::default(), Arc::default());
         Ok(Self { config, guard, database, shelf, dispatcher, results, memory, progress })
@@ -153,9 +155,9 @@ impl World {
 
     /// Plans, and writes nothing anywhere.
     pub async fn preview(&self, request: &Request) -> Result<(Plan, Wanted)> {
-        let (wanted, ()) = tokio::join!(self.read(), self.database.warm());
-        let wanted = wanted?;
-        let picture = self.look(Focus::Everything(&wanted.desired), request.now).await?;
+        let ahead = Ahead::begin(&self.database, session::rows::ALL);
+        let wanted = self.read().await?;
+        let picture = self.look_on(Focus::Everything(&wanted.desired), request.now, ahead).await?;
         let plan = self.plan(&wanted, &picture, request);
         Ok((plan, wanted))
     }
@@ -236,6 +238,10 @@ impl World {
     /// One turn, under the lease.
     pub async fn turn(&self, lease: &Lease, request: &Request) -> Result<Turned> {
         let started_at = now();
+        let mut ahead = match request.extent {
+            Extent::Everything => Ahead::begin(&self.database, session::rows::ALL),
+            Extent::Changes => None,
+        };
         let wanted = self.read().await?;
         let context = self.context(wanted.revision.actor(), &wanted.revision);
         let mut request = request.clone();
@@ -253,7 +259,7 @@ impl World {
                 Some(since) => Focus::Changed(&wanted.desired, since),
                 None => Focus::ToApply(&wanted.desired),
             };
-            let picture = self.look(focus, request.now).await?;
+            let picture = self.look_on(focus, request.now, ahead.take()).await?;
             self.note_health(lease, &context, &picture).await?;
             let plan = self.plan(&wanted, &picture, &request);
             let approved = match plan.approve(self.budget(), request.force.clone(), &picture.approvals) {

@@ -16,22 +16,32 @@ use crate::store::{Snapshot, Tx};
 
 const READ: &str = "read sessions";
 
-/// Compares every row with what is declared, and keeps those that are not so or that `is_wanted` asks for. `compared` is
-/// told of every row.
-pub async fn compare(
-    snapshot: &mut Snapshot,
-    declared: &Roll<Session>,
-    is_wanted: impl Fn(SessionId) -> bool,
-    compared: impl Fn(),
-) -> Result<Seen> {
-    let mut seen = Seen { met: Marks::none(declared.len()), ..Seen::default() };
-    let mut hint = 0;
-    let each = |cells: &mut Cells<'_>| {
-        compared();
+/// All rows, for [`Comparison::row`].
+pub const ALL: &str = "SELECT session_id, title, status, created_by, starts_at, expires_at FROM sessions";
+
+/// Compares every row with what is declared, and keeps those that are not so or that `is_wanted` asks for.
+pub struct Comparison<'a, W> {
+    declared: &'a Roll<Session>,
+    is_wanted: W,
+    seen: Seen,
+    hint: usize,
+}
+
+impl<'a, W: Fn(SessionId) -> bool> Comparison<'a, W> {
+    pub fn new(declared: &'a Roll<Session>, is_wanted: W) -> Self {
+        let seen = Seen { met: Marks::none(declared.len()), ..Seen::default() };
+        Self { declared, is_wanted, seen, hint: 0 }
+    }
+
+    /// Takes the next row of [`ALL`].
+    ///
+    /// Errors: it cannot be read.
+    pub fn row(&mut self, cells: &mut Cells<'_>) -> std::result::Result<(), sqlx::Error> {
+        let Self { declared, is_wanted, seen, hint } = self;
         seen.total += 1;
         let id = SessionId(cells.int()?);
         let row = view(cells)?;
-        let number = declared.number_after(&id, &mut hint);
+        let number = declared.number_after(&id, hint);
         let met = number.filter(|number| is_met(declared.packed(*number), &row));
         if let Some(number) = met {
             seen.met.set(number, true);
@@ -40,10 +50,11 @@ pub async fn compare(
             seen.rows.insert(id, owned(&row)?);
         }
         Ok(())
-    };
-    let select = "SELECT session_id, title, status, created_by, starts_at, expires_at FROM sessions";
-    scan(snapshot.conn(), select, each).await.map_err(Error::query(READ))?;
-    Ok(seen)
+    }
+
+    pub fn finish(self) -> Seen {
+        self.seen
+    }
 }
 
 /// Compares the rows of `asked` alone, and keeps those of `wanted` besides. Of all others it is known that they were as
