@@ -1,11 +1,9 @@
 //! What all rows share: the servers, the sizes, and the data that takes long to make.
 
 use std::cell::OnceCell;
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
-
-use tempfile::TempDir;
 
 use crate::data::{self, COLUMNS, Style};
 use crate::fixture::postgres::{CATALOG, Postgres};
@@ -19,7 +17,6 @@ const MILLION: &str = "million";
 
 pub struct Lab {
     pub options: Options,
-    home: TempDir,
     postgres: Postgres,
     million: OnceCell<Project>,
 }
@@ -27,16 +24,16 @@ pub struct Lab {
 impl Lab {
     /// A server with an empty catalog.
     pub fn open(options: Options) -> Self {
-        let home = tempfile::Builder::new().prefix("reconcile-million-").tempdir().expect("make a directory");
         let postgres = Postgres::start();
         let mut session = Session::open(&postgres.url("postgres"));
         session.run(&format!("CREATE DATABASE \"{CATALOG}\""));
         session.close();
-        Self { options, home, postgres, million: OnceCell::new() }
+        Self { options, postgres, million: OnceCell::new() }
     }
 
-    pub fn home(&self) -> &Path {
-        self.home.path()
+    /// Where the projects are.
+    pub fn home(&self) -> PathBuf {
+        self.postgres.home().join("projects")
     }
 
     /// A connection to the catalog.
@@ -52,7 +49,7 @@ impl Lab {
     /// A project with a schema of its own, of the same name, migrated and empty.
     pub fn project(&self, name: &str) -> Project {
         let url = self.postgres.url(CATALOG);
-        Project::new(self.home(), name, &Database::Postgres { url: &url, schema: name })
+        Project::new(&self.home(), name, &Database::Postgres { url: &url, schema: name })
     }
 
     /// A project with so many sessions in plain style, committed, and none of them in its database.

@@ -64,7 +64,7 @@ const ON_SQLITE_PEAK: &str = "`--plan` in sync, SQLite: peak memory";
 
 fn sqlite(lab: &Lab) -> Vec<Row> {
     let count = lab.options.sessions;
-    let project = Project::new(lab.home(), "sqlite", &Database::Sqlite);
+    let project = Project::new(&lab.home(), "sqlite", &Database::Sqlite);
     data::write_sessions(&project.state(), count, Style::Plain, 0);
     project.commit();
     project.once(&lab::applied(count));
