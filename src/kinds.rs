@@ -195,12 +195,8 @@ impl Sheet {
 impl yaml::Sheet for Sheet {
     fn insert(&mut self, section: &'static Section, item: &Item<'_>) -> Vec<Problem> {
         let declared = match section.kind {
-            Session::KIND => Session::declare(item).map(|(key, value)| {
-                // Nobody else has the page before it is full.
-                if let Some(page) = Arc::get_mut(&mut self.sessions) {
-                    page.push(key, &value, &item.place(), item.protect());
-                }
-            }),
+            // Nobody else has the page before it is full.
+            Session::KIND => Arc::get_mut(&mut self.sessions).map_or(Ok(()), |page| page.take(item)),
             Host::KIND => declare(item).map(|declared| self.hosts.push(declared)),
             Server::KIND => declare(item).map(|declared| self.servers.push(declared)),
             _ => declare(item).map(|declared| self.instances.push(declared)),

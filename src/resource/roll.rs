@@ -8,7 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::{Declared, Resource};
-use crate::yaml::Place;
+use crate::yaml::{Item, Place, Problem};
 
 /// A kind whose wishes can be packed.
 ///
@@ -16,6 +16,11 @@ use crate::yaml::Place;
 pub trait Compact: Resource<Key: Copy> {
     /// Appends the wish to `bytes`.
     fn pack(&self, bytes: &mut Vec<u8>);
+
+    /// Appends what a checked item of a file wishes, without a copy of it in between.
+    ///
+    /// Errors: what the item's fields contradict in each other; then nothing is appended.
+    fn pack_item(item: &Item<'_>, bytes: &mut Vec<u8>) -> Result<Self::Key, Vec<Problem>>;
 
     fn unpack(bytes: &[u8]) -> Self;
 }
@@ -42,12 +47,16 @@ impl<R: Compact> Default for Page<R> {
 }
 
 impl<R: Compact> Page<R> {
-    pub fn push(&mut self, key: R::Key, value: &R, place: &Place, protect: bool) {
-        let Place { file: _, line, column } = *place;
+    /// Takes what an item of the file declares.
+    ///
+    /// Errors: what the item's fields contradict in each other.
+    pub fn take(&mut self, item: &Item<'_>) -> Result<(), Vec<Problem>> {
+        let Place { file: _, line, column } = item.place();
         // A file has at most as many bytes as 32 bits count, and packing makes nothing longer.
         let start = u32::try_from(self.bytes.len()).unwrap_or(u32::MAX);
-        value.pack(&mut self.bytes);
-        self.lines.push(Line { key, start, line, column, protect });
+        let key = R::pack_item(item, &mut self.bytes)?;
+        self.lines.push(Line { key, start, line, column, protect: item.protect() });
+        Ok(())
     }
 
     /// Forgets everything.
@@ -267,15 +276,29 @@ impl fmt::Debug for Marks {
 mod tests {
     use super::*;
     use crate::resource::session::{Session, SessionId};
+    use crate::yaml::{self, Section};
+
+    /// As the reader of files makes it.
+    #[derive(Default)]
+    struct Taken(Page<Session>);
+
+    impl yaml::Sheet for Taken {
+        fn insert(&mut self, _: &'static Section, item: &Item<'_>) -> Vec<Problem> {
+            self.0.take(item).err().unwrap_or_default()
+        }
+
+        fn clear(&mut self) {
+            self.0.clear();
+        }
+    }
 
     fn page(ids: &[i64]) -> Arc<Page<Session>> {
-        let mut page = Page::default();
-        for (line, id) in (1..).zip(ids) {
-            let session = Session { title: Some(format!("Session {id}")), ..Session::default() };
-            let place = Place { file: "a.yaml".into(), line, column: 5 };
-            page.push(SessionId(*id), &session, &place, id % 2 == 0);
-        }
-        Arc::new(page)
+        static SECTIONS: [Section; 1] = [Session::SECTION];
+        let one = |id: &i64| format!("- {{id: {id}, title: Session {id}, protect: {}}}\n", id % 2 == 0);
+        let text = format!("sessions:\n{}", ids.iter().map(one).collect::<String>());
+        let mut taken = Taken::default();
+        assert!(yaml::read("a.yaml".into(), text.as_bytes(), 1 << 20, &SECTIONS, &mut taken).is_empty());
+        Arc::new(taken.0)
     }
 
     #[test]
@@ -284,7 +307,7 @@ mod tests {
         let keys: Vec<i64> = (0..roll.len()).filter_map(|number| roll.key(number)).map(|id| id.0).collect();
         assert_eq!(keys, [1, 3, 7, 8, 10]);
         let eight = roll.get(&SessionId(8)).unwrap();
-        assert_eq!((eight.place.to_string().as_str(), eight.protect), ("c.yaml:2:5", true));
+        assert_eq!((eight.place.to_string().as_str(), eight.protect), ("c.yaml:3:3", true));
         assert_eq!(eight.value.title.as_deref(), Some("Session 8"));
         assert!(roll.get(&SessionId(2)).is_none() && roll.declared(5).is_none() && roll.packed(5).is_empty());
         let mut hint = 0;

@@ -144,20 +144,9 @@ impl Resource for Session {
     type Step = Step;
 
     fn declare(item: &Item<'_>) -> Result<(SessionId, Self), Vec<Problem>> {
-        let session = Session {
-            title: item.text("title").map(str::to_owned),
-            status: item.word("status").and_then(Status::from_word),
-            created_by: item.text("created_by").map(str::to_owned),
-            starts_at: item.nullable_time("starts_at"),
-            expires_at: item.nullable_time("expires_at"),
-        };
-        if let (Some(Some(starts)), Some(Some(expires))) = (session.starts_at, session.expires_at)
-            && expires <= starts
-        {
-            let hint = "a session expires after it starts".to_owned();
-            return Err(vec![item.problem("expires_at", "expires_at is not after starts_at", Some(hint))]);
-        }
-        Ok((SessionId(item.int("id").unwrap_or_default()), session))
+        let mut bytes = Vec::new();
+        let id = Self::pack_item(item, &mut bytes)?;
+        Ok((id, Self::unpack(&bytes)))
     }
 
     fn managed(&self) -> Vec<(&'static str, Value)> {

@@ -6,9 +6,10 @@
 use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
 
-use super::{Observed, Session, Status};
+use super::{Observed, Session, SessionId, Status};
 use crate::resource::hex;
 use crate::resource::roll::Compact;
+use crate::yaml::{Item, Problem};
 
 const TITLE: u8 = 1;
 const STATUS: u8 = 1 << 1;
@@ -29,6 +30,63 @@ pub struct RowView<'r> {
     pub expires_at: Option<i64>,
 }
 
+/// A session's wish that borrows its texts.
+struct Wish<'t> {
+    title: Option<&'t str>,
+    status: Option<Status>,
+    created_by: Option<&'t str>,
+    starts_at: Option<Option<DateTime<Utc>>>,
+    expires_at: Option<Option<DateTime<Utc>>>,
+}
+
+impl<'t> Wish<'t> {
+    fn of(item: &Item<'t>) -> Result<(SessionId, Self), Vec<Problem>> {
+        let wish = Wish {
+            title: item.text("title"),
+            status: item.word("status").and_then(Status::from_word),
+            created_by: item.text("created_by"),
+            starts_at: item.nullable_time("starts_at"),
+            expires_at: item.nullable_time("expires_at"),
+        };
+        if let (Some(Some(starts)), Some(Some(expires))) = (wish.starts_at, wish.expires_at)
+            && expires <= starts
+        {
+            let hint = "a session expires after it starts".to_owned();
+            return Err(vec![item.problem("expires_at", "expires_at is not after starts_at", Some(hint))]);
+        }
+        Ok((SessionId(item.int("id").unwrap_or_default()), wish))
+    }
+
+    fn pack(&self, bytes: &mut Vec<u8>) {
+        let Wish { title, status, created_by, starts_at, expires_at } = self;
+        let bit = |is_set: bool, bit: u8| if is_set { bit } else { 0 };
+        let mask = bit(title.is_some(), TITLE)
+            | bit(status.is_some(), STATUS)
+            | bit(created_by.is_some(), CREATED_BY)
+            | bit(starts_at.is_some(), STARTS)
+            | bit(matches!(starts_at, Some(Some(_))), STARTS_AT)
+            | bit(expires_at.is_some(), EXPIRES)
+            | bit(matches!(expires_at, Some(Some(_))), EXPIRES_AT);
+        bytes.push(mask);
+        let text = |text: &Option<&str>, bytes: &mut Vec<u8>| {
+            if let Some(text) = text {
+                // The section allows a few hundred characters.
+                let length = u16::try_from(text.len()).unwrap_or(u16::MAX);
+                bytes.extend_from_slice(&length.to_le_bytes());
+                bytes.extend_from_slice(text.as_bytes().get(..length.into()).unwrap_or_default());
+            }
+        };
+        text(title, bytes);
+        if let Some(status) = status {
+            bytes.push(*status as u8);
+        }
+        text(created_by, bytes);
+        for time in [starts_at, expires_at].into_iter().flatten().flatten() {
+            bytes.extend_from_slice(&time.timestamp_micros().to_le_bytes());
+        }
+    }
+}
+
 impl Observed {
     pub(super) fn view(&self) -> RowView<'_> {
         let Observed { title, status, created_by, starts_at, expires_at } = self;
@@ -46,31 +104,14 @@ impl Observed {
 impl Compact for Session {
     fn pack(&self, bytes: &mut Vec<u8>) {
         let Session { title, status, created_by, starts_at, expires_at } = self;
-        let bit = |is_set: bool, bit: u8| if is_set { bit } else { 0 };
-        let mask = bit(title.is_some(), TITLE)
-            | bit(status.is_some(), STATUS)
-            | bit(created_by.is_some(), CREATED_BY)
-            | bit(starts_at.is_some(), STARTS)
-            | bit(matches!(starts_at, Some(Some(_))), STARTS_AT)
-            | bit(expires_at.is_some(), EXPIRES)
-            | bit(matches!(expires_at, Some(Some(_))), EXPIRES_AT);
-        bytes.push(mask);
-        let text = |text: &Option<String>, bytes: &mut Vec<u8>| {
-            if let Some(text) = text {
-                // The section allows a few hundred characters.
-                let length = u16::try_from(text.len()).unwrap_or(u16::MAX);
-                bytes.extend_from_slice(&length.to_le_bytes());
-                bytes.extend(text.bytes().take(length.into()));
-            }
-        };
-        text(title, bytes);
-        if let Some(status) = status {
-            bytes.push(*status as u8);
-        }
-        text(created_by, bytes);
-        for time in [starts_at, expires_at].into_iter().flatten().flatten() {
-            bytes.extend_from_slice(&time.timestamp_micros().to_le_bytes());
-        }
+        let (title, created_by) = (title.as_deref(), created_by.as_deref());
+        Wish { title, status: *status, created_by, starts_at: *starts_at, expires_at: *expires_at }.pack(bytes);
+    }
+
+    fn pack_item(item: &Item<'_>, bytes: &mut Vec<u8>) -> Result<SessionId, Vec<Problem>> {
+        let (id, wish) = Wish::of(item)?;
+        wish.pack(bytes);
+        Ok(id)
     }
 
     fn unpack(bytes: &[u8]) -> Self {
@@ -140,7 +181,6 @@ mod tests {
     use super::*;
     use crate::change::Origin;
     use crate::change::ResourceId;
-    use crate::resource::session::SessionId;
     use crate::resource::{Asked, Resource, Verdict};
 
     fn time() -> impl Strategy<Value = DateTime<Utc>> {
