@@ -42,6 +42,11 @@ pub fn rounds(step: &Step) -> usize {
     }
 }
 
+/// Whether the step has no outside.
+pub fn is_inside(step: &Step) -> bool {
+    matches!(step, Step::Session(_) | Step::Server(_))
+}
+
 /// Performs one round of a batch of one kind's steps, outside of the database.
 pub async fn perform(steps: &[&Step], round: usize, ports: &Ports) -> Vec<std::result::Result<Receipt, Error>> {
     let hosts: Vec<&host::Step> = steps.iter().filter_map(|step| host_step(step)).collect();

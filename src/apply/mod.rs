@@ -6,7 +6,9 @@
 pub mod effects;
 
 use std::collections::VecDeque;
+use std::pin::pin;
 
+use futures_util::stream::{self, StreamExt, TryStreamExt};
 use serde_json::Value as Json;
 
 use crate::change::ResourceId;
@@ -47,6 +49,16 @@ pub struct Report {
 impl Report {
     /// Lines that a report holds at most.
     pub const LINES: usize = 200;
+
+    /// Adds what came after.
+    fn add(&mut self, later: Report) {
+        let Report { applied, lines, minted, conflicts, failed } = later;
+        self.applied += applied;
+        self.lines.extend(lines.into_iter().take(Self::LINES.saturating_sub(self.lines.len())));
+        self.minted.extend(minted);
+        self.conflicts.extend(conflicts);
+        self.failed.extend(failed);
+    }
 }
 
 /// Who applies, and by what right.
@@ -67,15 +79,22 @@ impl Applier<'_> {
     pub async fn apply(&self, approved: &Approved) -> Result<Report> {
         let mut report = Report::default();
         self.progress.changes.begin(approved.plan().changes.len() as u64);
-        for batch in batches(&approved.plan().changes) {
-            self.batch(batch, approved, &mut report).await?;
+        for run in runs(&approved.plan().changes) {
+            // One batch is put together while another is written, but none is begun before those of an earlier run end.
+            let width = if is_inside(run) { self.database.writers() } else { 1 };
+            let batches = stream::iter(batches(run)).map(|batch| self.batch(batch, approved));
+            let mut batches = pin!(batches.buffered(width));
+            while let Some(part) = batches.try_next().await? {
+                report.add(part);
+            }
         }
         self.close(approved).await?;
         Ok(report)
     }
 
     /// One batch, round by round; what fails in one round does not come to the next.
-    async fn batch(&self, batch: &[Planned], approved: &Approved, report: &mut Report) -> Result<()> {
+    async fn batch(&self, batch: &[Planned], approved: &Approved) -> Result<Report> {
+        let mut report = Report::default();
         let mut going: Vec<&Planned> = batch.iter().collect();
         let mut finished = Vec::with_capacity(batch.len());
         for round in 0.. {
@@ -86,15 +105,14 @@ impl Applier<'_> {
             if going.is_empty() {
                 break;
             }
-            going = self.round(going, round, approved, report).await?;
+            going = self.round(going, round, approved, &mut report).await?;
         }
         // One may be done in fewer rounds than another: told of they are in the order of the plan, which is the slice's.
         finished.sort_by_key(|planned| std::ptr::from_ref(*planned));
         self.progress.changes.add(finished.len() as u64);
-        report.applied += finished.len();
-        let shown = finished.iter().take(Report::LINES.saturating_sub(report.lines.len()));
-        report.lines.extend(shown.map(|planned| change_line(&planned.change)));
-        Ok(())
+        report.applied = finished.len();
+        report.lines.extend(finished.iter().take(Report::LINES).map(|planned| change_line(&planned.change)));
+        Ok(report)
     }
 
     /// Performs one round and records it. Gives what was recorded.
@@ -160,13 +178,20 @@ impl Applier<'_> {
     }
 }
 
-/// Runs of one kind, none longer than its batch may be.
-fn batches(changes: &[Planned]) -> impl Iterator<Item = &[Planned]> {
-    let runs = changes.chunk_by(|one, next| one.change.id.kind == next.change.id.kind);
-    runs.flat_map(|run| {
-        let is_slow = run.iter().any(|planned| effects::rounds(&planned.change.step) > 1);
-        run.chunks(if is_slow { SLOW_BATCH } else { BATCH })
-    })
+/// Changes of one kind that follow each other.
+fn runs(changes: &[Planned]) -> impl Iterator<Item = &[Planned]> {
+    changes.chunk_by(|one, next| one.change.id.kind == next.change.id.kind)
+}
+
+/// Whether all is done by writing to the database, so that the batches need not wait for each other.
+fn is_inside(run: &[Planned]) -> bool {
+    run.iter().all(|planned| effects::is_inside(&planned.change.step))
+}
+
+/// A run in parts, none longer than its batch may be.
+fn batches(run: &[Planned]) -> std::slice::Chunks<'_, Planned> {
+    let is_slow = run.iter().any(|planned| effects::rounds(&planned.change.step) > 1);
+    run.chunks(if is_slow { SLOW_BATCH } else { BATCH })
 }
 
 /// Records one part of a batch: all of it, or nothing; with its lines in the journal and the ledger.

@@ -136,7 +136,7 @@ impl Lease {
             Some(conn) => conn,
             None => database.write().await?,
         };
-        // Beginning under the lease's authority is the beat.
+        // Committing under the lease's authority is the beat.
         let tx = database.begin_on(conn, &self.authority(), context).await?;
         *kept = Some(tx.commit_and_keep().await?);
         Ok(())
@@ -150,13 +150,16 @@ impl Lease {
             Some(conn) => conn,
             None => database.write().await?,
         };
-        let mut tx = database.begin_on(conn, &self.authority(), context).await?;
-        execute!(
+        let mut tx = database.begin_on(conn, &Authority::ByHand, context).await?;
+        let released = execute!(
             tx.conn(),
-            "UPDATE reconcile_lease SET holder = NULL WHERE lease_id = 1 AND fencing = $1",
-            self.fencing
-        )
-        .map_err(Error::query("release the lease"))?;
-        tx.commit().await
+            "UPDATE reconcile_lease SET holder = NULL WHERE lease_id = 1 AND holder = $1 AND fencing = $2",
+            &self.holder,
+            self.fencing,
+        );
+        match released.map_err(Error::query("release the lease"))? {
+            1 => tx.commit().await,
+            _ => Err(Error::LeaseLost),
+        }
     }
 }

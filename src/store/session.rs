@@ -30,6 +30,8 @@ pub(super) async fn settle(conn: &mut Conn, options: &Options, access: Access) -
     // Temporary tables last: unnamed, they would be searched first and could stand before ours.
     let path = format!("{}, pg_temp", options.schema.quoted());
     // A connection outlives many turns: a plan that was made while a table was empty must not be kept until it is full.
+    // A batch finds its rows by their keys: to merge or to hash would read all of a table for each of many batches. And
+    // our statements are too short to be worth compiling.
     let rows = fetch!(
         conn,
         "SELECT pg_catalog.current_database()::text AS catalog,
@@ -39,7 +41,10 @@ pub(super) async fn settle(conn: &mut Conn, options: &Options, access: Access) -
                 pg_catalog.set_config('lock_timeout', $3, false),
                 pg_catalog.set_config('idle_in_transaction_session_timeout', $4, false),
                 pg_catalog.set_config('default_transaction_read_only', $5, false),
-                pg_catalog.set_config('plan_cache_mode', 'force_custom_plan', false)",
+                pg_catalog.set_config('plan_cache_mode', 'force_custom_plan', false),
+                pg_catalog.set_config('enable_mergejoin', 'off', false),
+                pg_catalog.set_config('enable_hashjoin', 'off', false),
+                pg_catalog.set_config('jit', 'off', false)",
         path,
         milliseconds(options.statement_timeout),
         milliseconds(options.lock_timeout),

@@ -9,8 +9,11 @@ use super::error::{Error, Result};
 use super::file::Freshness;
 use super::migrate;
 use super::spare::Spare;
-use super::sql::{Conn, Id, begin_to_write, execute, now};
+use super::sql::{Conn, Id, begin_to_write, execute, fetch, now};
 use super::stamp::{self, Stamp};
+use crate::guard::Target;
+
+const CHECK: &str = "check the lease";
 
 /// A read-only transaction: one consistent picture of the database. Planning cannot write, because it has nothing else.
 pub struct Snapshot {
@@ -39,7 +42,9 @@ impl Snapshot {
 /// Who writes, and by what right.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Authority {
-    /// The applier of this moment: its fencing number is compared in every transaction.
+    /// The applier of this moment: its fencing number is compared at the beginning of every transaction, and at its end
+    /// again with the lease's row locked. Until then the lock is free, so that two transactions of one applier can be
+    /// under way side by side.
     Lease { holder: String, fencing: i64 },
     /// A command by hand, serialised by the expectation in each of its statements.
     ByHand,
@@ -54,10 +59,12 @@ pub struct Context {
     pub revision: String,
 }
 
-/// A writing transaction. Guarantees: the database's stamp and the writer's authority were checked inside of it; what is
-/// not committed is rolled back, because the connection goes with it.
+/// A writing transaction. Guarantees: the database's stamp and the writer's authority were checked inside of it, and
+/// nothing is committed by whom another has taken the lease from; what is not committed is rolled back, because the
+/// connection goes with it.
 pub struct Tx {
     conn: Conn,
+    authority: Authority,
     context: Context,
     at: DateTime<Utc>,
     home: Arc<Spare>,
@@ -77,15 +84,29 @@ impl Tx {
         &self.context
     }
 
-    /// Makes all of it durable.
+    /// Makes all of it durable. Under a lease this is a heartbeat.
+    ///
+    /// Errors: [`Error::LeaseLost`] when somebody took over meanwhile; whatever the database says.
     pub async fn commit(self) -> Result<()> {
         let home = Arc::clone(&self.home);
         home.put(self.commit_and_keep().await?).await;
         Ok(())
     }
 
-    /// Makes all of it durable, and gives the connection back.
+    /// As [`Tx::commit`], and gives the connection back.
     pub async fn commit_and_keep(mut self) -> Result<Conn> {
+        if let Authority::Lease { holder, fencing } = &self.authority {
+            let held = execute!(
+                &mut self.conn,
+                "UPDATE reconcile_lease SET heartbeat = heartbeat + 1
+                 WHERE lease_id = 1 AND holder = $1 AND fencing = $2",
+                holder,
+                fencing,
+            );
+            if held.map_err(Error::query(CHECK))? != 1 {
+                return Err(Error::LeaseLost);
+            }
+        }
         execute!(&mut self.conn, "COMMIT").map_err(Error::query("commit"))?;
         Ok(self.conn)
     }
@@ -115,6 +136,14 @@ impl Database {
         Ok(migrate::is_current(&mut conn).await?.then_some(Snapshot { conn, freshness, home }))
     }
 
+    /// How many transactions may write side by side to some purpose: SQLite has one writer at a time.
+    pub fn writers(&self) -> usize {
+        match self.target() {
+            Target::Sqlite(_) => 1,
+            Target::Postgres(_) => Spare::MOST,
+        }
+    }
+
     /// Begins to write.
     ///
     /// Errors: the stamp says another environment, the lease was lost, or the database does not answer.
@@ -134,7 +163,7 @@ impl Database {
         let mut conn = self.write().await?;
         begin_to_write(&mut conn).await.map_err(Error::query("begin to write"))?;
         let stamp = stamp::restamp(&mut conn, self, &context.actor).await?;
-        Ok((self.transaction(conn, context), stamp))
+        Ok((self.transaction(conn, &Authority::ByHand, context), stamp))
     }
 
     /// As [`Database::begin`], on a connection that is there already.
@@ -145,21 +174,21 @@ impl Database {
         }
         stamp::check_stamp(&mut conn, self).await.map(drop)?;
         if let Authority::Lease { holder, fencing } = authority {
-            let held = execute!(
+            let held = fetch!(
                 &mut conn,
-                "UPDATE reconcile_lease SET heartbeat = heartbeat + 1
-                 WHERE lease_id = 1 AND holder = $1 AND fencing = $2",
+                "SELECT 1 AS held FROM reconcile_lease WHERE lease_id = 1 AND holder = $1 AND fencing = $2",
                 holder,
                 fencing,
             );
-            if held.map_err(Error::query("check the lease"))? != 1 {
+            if held.map_err(Error::query(CHECK))?.is_empty() {
                 return Err(Error::LeaseLost);
             }
         }
-        Ok(self.transaction(conn, context))
+        Ok(self.transaction(conn, authority, context))
     }
 
-    fn transaction(&self, conn: Conn, context: &Context) -> Tx {
-        Tx { conn, context: context.clone(), at: now(), home: Arc::clone(&self.spares.writers) }
+    fn transaction(&self, conn: Conn, authority: &Authority, context: &Context) -> Tx {
+        let (authority, context) = (authority.clone(), context.clone());
+        Tx { conn, authority, context, at: now(), home: Arc::clone(&self.spares.writers) }
     }
 }
