@@ -89,7 +89,7 @@ fn blob(bytes: &[u8]) -> String {
 }
 
 fn title() -> impl Strategy<Value = String> {
-    prop_oneof![text("[a-zA-Z ]{0,20}"), text("[aé猫🐈\u{0}'\"\\\\]{0,9}"), text("x{900,1000}")]
+    prop_oneof![text("[a-zA-Z ]{0,20}"), text("[aé猫🐈\u{0}'\"\\\\]{0,9}"), Just(format!("'{}'", "long ".repeat(300)))]
 }
 
 fn time() -> impl Strategy<Value = String> {
@@ -105,12 +105,12 @@ fn others_time() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 16, ..ProptestConfig::default() })]
 
     /// Ids are anywhere; the columns have no types, so that they hold whatever is put into them.
     #[test]
     fn a_part_gives_what_its_rows_give(
-        mut rows in proptest::collection::btree_map(any::<i64>(), (title(), time()), 0..800),
+        mut rows in proptest::collection::btree_map(any::<i64>(), (title(), time()), 0..600),
         odd_titles in proptest::collection::vec((any::<prop::sample::Index>(), odd()), 0..3),
         odd_times in proptest::collection::vec((any::<prop::sample::Index>(), prop_oneof![odd(), others_time()]), 0..3),
     ) {
@@ -121,9 +121,13 @@ proptest! {
         for (index, value) in odd_times.into_iter().filter(|_| !ids.is_empty()) {
             rows.entry(*index.get(&ids)).and_modify(|row| row.1 = value);
         }
-        let (read, expected) = tokio::runtime::Runtime::new().unwrap().block_on(both_ways(&rows));
+        let (read, expected) = runtime().block_on(both_ways(&rows));
         prop_assert_eq!(read, expected);
     }
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
 }
 
 async fn both_ways(rows: &BTreeMap<i64, (String, String)>) -> (Vec<Found>, Vec<Found>) {
@@ -191,7 +195,7 @@ async fn all_parts_are_of_one_state() {
             is_changed = true;
             std::thread::scope(|scope| {
                 let change = run(&mut other, "UPDATE stored SET title = 'Other'; DELETE FROM stored WHERE id > 30000");
-                scope.spawn(|| tokio::runtime::Runtime::new().unwrap().block_on(change)).join().unwrap();
+                scope.spawn(|| runtime().block_on(change)).join().unwrap();
             });
         }
         titles.insert(String::from_utf8(found(cells).1.unwrap()).unwrap());
