@@ -170,7 +170,7 @@ impl World {
             Some(ahead) => ahead.rows(each).await?,
             None => match self.database.snapshot().await? {
                 Some(mut snapshot) => {
-                    scan(snapshot.conn(), session::rows::ALL, each).await.map_err(Error::query("read sessions"))?;
+                    scan(snapshot.conn(), &session::rows::ALL, each).await.map_err(Error::query("read sessions"))?;
                     Some(snapshot)
                 }
                 None => None,

@@ -155,9 +155,9 @@ impl World {
 
     /// Plans, and writes nothing anywhere.
     pub async fn preview(&self, request: &Request) -> Result<(Plan, Wanted)> {
-        let ahead = Ahead::begin(&self.database, session::rows::ALL);
+        let ahead = Ahead::begin(&self.database, &session::rows::ALL);
         let wanted = self.read().await?;
-        let picture = self.look_on(Focus::Everything(&wanted.desired), request.now, ahead).await?;
+        let picture = self.look_on(Focus::Everything(&wanted.desired), request.now, Some(ahead)).await?;
         let plan = self.plan(&wanted, &picture, request);
         Ok((plan, wanted))
     }
@@ -239,7 +239,7 @@ impl World {
     pub async fn turn(&self, lease: &Lease, request: &Request) -> Result<Turned> {
         let started_at = now();
         let mut ahead = match request.extent {
-            Extent::Everything => Ahead::begin(&self.database, session::rows::ALL),
+            Extent::Everything => Some(Ahead::begin(&self.database, &session::rows::ALL)),
             Extent::Changes => None,
         };
         let wanted = self.read().await?;

@@ -10,14 +10,32 @@ use crate::resource::Recorded;
 use crate::resource::roll::{Marks, Roll};
 use crate::store::bulk::{self, Values};
 use crate::store::error::{Error, Result};
-use crate::store::scan::{Cells, pick, scan};
+use crate::store::scan::{Cells, Column, Selection, pick, scan};
 use crate::store::sql::{Conn, Row, execute, fetch};
 use crate::store::{Snapshot, Tx};
 
 const READ: &str = "read sessions";
 
 /// All rows, for [`Comparison::row`].
-pub const ALL: &str = "SELECT session_id, title, status, created_by, starts_at, expires_at FROM sessions";
+pub const ALL: Selection = Selection {
+    table: "sessions",
+    columns: &[
+        Column::Int("session_id"),
+        Column::Text("title"),
+        Column::Text("status"),
+        Column::Text("created_by"),
+        Column::Time("starts_at"),
+        Column::Time("expires_at"),
+    ],
+    filter: "TRUE",
+};
+
+/// What was last applied to sessions: name and digest.
+const APPLIED: Selection = Selection {
+    table: "reconcile_applied",
+    columns: &[Column::Text("name"), Column::Text("digest")],
+    filter: "kind = 'session'",
+};
 
 /// Compares every row with what is declared, and keeps those that are not so or that `is_wanted` asks for.
 pub struct Comparison<'a, W> {
@@ -132,8 +150,7 @@ pub async fn noted(
         }
         Ok(())
     };
-    let select = "SELECT name, digest FROM reconcile_applied WHERE kind = 'session'";
-    scan(snapshot.conn(), select, each).await.map_err(Error::query("read what was last applied"))?;
+    scan(snapshot.conn(), &APPLIED, each).await.map_err(Error::query("read what was last applied"))?;
     Ok((unnoted, others))
 }
 

@@ -3,6 +3,7 @@
 mod doctor;
 mod facts;
 mod preview;
+mod scan;
 mod silence;
 
 use std::process::Command;
