@@ -20,13 +20,13 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use testing::Cluster;
 
 const RUNS: usize = 5;
-const SERVERS: usize = 4;
+const SERVERS: u8 = 4;
 const ADMIN: &str = "CREATE ROLE reconcile_pool_admin LOGIN CREATEDB CREATEROLE PASSWORD 'bench'";
 
 fn main() {
     let asked = std::env::args().skip(1).find_map(|word| word.parse().ok());
     let count: usize = asked.unwrap_or(40);
-    let clusters: Vec<Cluster> = (0..SERVERS).map(|_| Cluster::start()).collect();
+    let clusters: Vec<Cluster> = (0..SERVERS).map(Cluster::start_as).collect();
     for cluster in &clusters {
         cluster.sql("postgres", ADMIN);
     }

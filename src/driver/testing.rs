@@ -1,4 +1,7 @@
-//! A PostgreSQL of the test's own: made in a temporary directory, on a free port, gone with the test.
+//! A PostgreSQL of the test's own: in a temporary directory, on a free port, gone with the test.
+
+#[path = "../../tests/suite/fixture/template.rs"]
+mod template;
 
 use std::fs::{self, Permissions};
 use std::net::TcpListener;
@@ -23,23 +26,18 @@ pub struct Cluster {
 impl Cluster {
     /// A running cluster with no databases but its own.
     pub fn start() -> Self {
+        Self::start_as(0)
+    }
+
+    /// As [`Cluster::start`]; two clusters have the same system identifier only where they have the same number.
+    pub fn start_as(number: u8) -> Self {
         let directory = TempDir::new().unwrap();
         fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).unwrap();
         let home = directory.path().join("home");
         fs::create_dir(&home).unwrap();
-        let password = home.join("password");
-        fs::write(&password, PASSWORD).unwrap();
-        if let Some(user) = demoted() {
-            chown(&home, Some(user), None).unwrap();
-            chown(&password, Some(user), None).unwrap();
-        }
+        own(&home);
+        template::copy(&format!("plain-{number}"), &binaries(), &home, init);
         let data = home.join("data");
-        let mut initdb = program("initdb");
-        initdb.arg("-D").arg(&data).arg("--pwfile").arg(&password);
-        initdb.args(["-U", "postgres", "-E", "UTF8", "--no-locale", "--no-sync"]);
-        initdb.args(["--auth-local=trust", "--auth-host=scram-sha-256"]);
-        let made = initdb.output().unwrap();
-        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let log = fs::File::create(directory.path().join("log")).unwrap();
         let mut postgres = program("postgres");
@@ -151,6 +149,26 @@ pub fn unprivileged(program: &Path) -> Command {
     command
 }
 
+/// Makes a new cluster in `home`.
+fn init(home: &Path) {
+    let password = home.join("password");
+    fs::write(&password, template::verifier(PASSWORD)).unwrap();
+    own(home);
+    own(&password);
+    let mut initdb = program("initdb");
+    initdb.arg("-D").arg(home.join("data")).arg("--pwfile").arg(&password);
+    initdb.args(["-U", "postgres", "-E", "UTF8", "--no-locale", "--no-sync", "--wal-segsize=1"]);
+    initdb.args(["--auth-local=trust", "--auth-host=scram-sha-256"]);
+    let made = initdb.output().unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+}
+
+fn own(path: &Path) {
+    if let Some(user) = demoted() {
+        chown(path, Some(user), None).unwrap();
+    }
+}
+
 /// The user to run as instead of root.
 fn demoted() -> Option<u32> {
     if !geteuid().is_root() {
@@ -161,14 +179,18 @@ fn demoted() -> Option<u32> {
     Some(line.split(':').nth(2).unwrap().parse().unwrap())
 }
 
-fn program(name: &str) -> Command {
+/// Where the programs of the newest PostgreSQL lie.
+fn binaries() -> PathBuf {
     let mut versions: Vec<PathBuf> = fs::read_dir("/usr/lib/postgresql")
         .expect("PostgreSQL's programs")
         .map(|entry| entry.unwrap().path())
         .collect();
     versions.sort();
-    let path = versions.last().expect("a version of PostgreSQL").join("bin").join(name);
-    let mut command = unprivileged(&path);
+    versions.last().expect("a version of PostgreSQL").join("bin")
+}
+
+fn program(name: &str) -> Command {
+    let mut command = unprivileged(&binaries().join(name));
     command.current_dir("/").env_remove("PGOPTIONS");
     command
 }
