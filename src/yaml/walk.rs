@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::advice;
 use super::complaint::AFTER_A_SECRET;
 use super::core::Core;
 use super::events::{Event, Scalar, Stop, Tagged};
@@ -42,6 +43,9 @@ impl<'t> Reader<'t> {
                 match (&*scalar.text, core) {
                     ("<<", _) => ("merge keys (`<<`) are not supported".to_owned(), "write the fields out"),
                     (_, Core::Text) => return Ok(Key::Named(scalar.text, mark)),
+                    ("~", _) if !self.stands_at(mark, "~") => {
+                        ("no key stands before the colon".to_owned(), "name a field or kind")
+                    }
                     (text, core) => (
                         format!("a key is text, not {}: {}", core.name(), quoted(text, self.guids)),
                         "name a field or kind",
@@ -57,6 +61,11 @@ impl<'t> Reader<'t> {
         };
         self.report(mark, what, Some(hint.to_owned()));
         Ok(Key::Wrong)
+    }
+
+    /// Whether `text` is what is written there.
+    fn stands_at(&self, mark: Mark, text: &str) -> bool {
+        self.source.text.get(mark.offset as usize..).is_some_and(|rest| rest.starts_with(text))
     }
 
     /// The next value. Follows an alias, and checks the tag.
@@ -185,9 +194,10 @@ impl<'t> Reader<'t> {
         if secret_key(name) {
             return self.secret_key(name, mark);
         }
-        let hint = match nearest(name, known.iter().copied()) {
-            Some(meant) => format!("did you mean `{meant}`?"),
-            None => format!("known here: {}", known.join(", ")),
+        let hint = match (advice::key(name, &known), nearest(name, known.iter().copied())) {
+            (Some(hint), _) => hint,
+            (None, Some(meant)) => format!("did you mean `{meant}`?"),
+            (None, None) => format!("known here: {}", known.join(", ")),
         };
         self.report(mark, format!("unknown {what} {}", quoted(name, self.guids)), Some(hint));
     }
