@@ -5,7 +5,6 @@ use std::mem;
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::{Sheet, advice};
 use super::complaint::{comments, stopped};
 use super::core::Core;
 use super::events::{Event, Events, Stop};
@@ -17,6 +16,7 @@ use super::source::{Mark, Source};
 use super::suspect::{Guids, secret_key};
 use super::value::{Misfit, Written};
 use super::walk::{Key, Node};
+use super::{Sheet, advice};
 
 /// Reads a file as `sections` say, and hands its items to `sheet` in the order of the file: those without a problem.
 /// `file` is its name as shown to the user; a file over `limit` bytes is not read.

@@ -42,10 +42,9 @@ fn said(kind: &ErrorKind, line: &str) -> (String, &'static str) {
         ErrorKind::UnclosedQuotedScalar => {
             ("a quote is opened and not closed", "close it with the same quote, or indent the lines between")
         }
-        ErrorKind::InvalidQuotedScalarIndent | ErrorKind::DocumentIndicatorInQuotedScalar => (
-            "a quote that is opened above is not closed",
-            "close it with the same quote, or indent the lines between",
-        ),
+        ErrorKind::InvalidQuotedScalarIndent | ErrorKind::DocumentIndicatorInQuotedScalar => {
+            ("a quote that is opened above is not closed", "close it with the same quote, or indent the lines between")
+        }
         ErrorKind::InvalidTrailingSingleQuotedScalar => (
             "this stands behind a closing quote",
             "within single quotes write an apostrophe twice (''), or put the whole text in double quotes",
@@ -88,9 +87,10 @@ fn said(kind: &ErrorKind, line: &str) -> (String, &'static str) {
         ErrorKind::UnknownQuotedScalarEscape => {
             ("no escape begins so", "in double quotes a backslash is written \\\\; or use single quotes")
         }
-        kind if is_escape(kind) => {
-            ("this escape is not a character", "write the character itself, or its number as \\xHH, \\uHHHH or \\UHHHHHHHH")
-        }
+        kind if is_escape(kind) => (
+            "this escape is not a character",
+            "write the character itself, or its number as \\xHH, \\uHHHH or \\UHHHHHHHH",
+        ),
         ErrorKind::BomInsideDocument => ("a byte order mark stands inside the text", "take it out"),
         kind => return seldom(kind),
     };
@@ -219,9 +219,7 @@ fn exact(source: &Source<'_>, kind: &ErrorKind, mark: Mark) -> Mark {
         ErrorKind::UnknownQuotedScalarEscape => {
             wrong_escape(near).map_or(mark, |(at, length)| moved(mark, &near[..at], length))
         }
-        kind if is_escape(kind) => {
-            wrong_escape(near).map_or(mark, |(at, length)| moved(mark, &near[..at], length))
-        }
+        kind if is_escape(kind) => wrong_escape(near).map_or(mark, |(at, length)| moved(mark, &near[..at], length)),
         _ => mark,
     }
 }

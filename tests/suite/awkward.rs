@@ -75,7 +75,7 @@ fn told(groups: &[&str]) -> String {
         if output.code == 0 {
             told.push_str(&output.stderr);
             let plan = world.run(&["--plan"]).expect_code(0).stdout;
-            told.push_str(plan.split_once('\n').unwrap().1.trim_matches('\n'));
+            told.push_str(plan.split_once("\n\n").unwrap().1.trim_matches('\n'));
         } else {
             assert!(output.stdout.is_empty(), "{name}: {}", output.stdout);
             told.push_str(output.stderr.trim_end());
