@@ -290,19 +290,21 @@ pub fn is_printable(text: &str) -> Result<(), String> {
 /// The password of every URL in a corpus.
 pub const PASSWORD: &str = "hunter2canary";
 
-/// What `said` of an input may not hold, where the input holds [`PASSWORD`] as one: before an `@`, or as a parameter
-/// of that name; also behind percent-encoding. Errors: that it does.
+/// Whether `text` holds [`PASSWORD`], and only as one: before an `@`, or as a parameter of that name. One that stands
+/// elsewhere too may well be shown.
+pub fn holds_a_password(text: &str) -> bool {
+    let mut all = text.match_indices(PASSWORD).map(|(at, _)| {
+        let (before, after) = (&text[..at], &text[at + PASSWORD.len()..]);
+        before.to_ascii_lowercase().ends_with("password=") || (before.contains(':') && after.contains('@'))
+    });
+    text.contains(PASSWORD) && all.all(|is_password| is_password)
+}
+
+/// What `said` of an input may not hold: its password, also where the input has it behind percent-encoding. Errors:
+/// that it does.
 pub fn keeps_the_password(input: &str, said: &str) -> Result<(), String> {
-    let passwords = |text: &str| {
-        let mut all = text.match_indices(PASSWORD).map(|(at, _)| {
-            let (before, after) = (&text[..at], &text[at + PASSWORD.len()..]);
-            before.to_ascii_lowercase().ends_with("password=") || (before.contains(':') && after.contains('@'))
-        });
-        // One that stands elsewhere too may well be shown.
-        text.contains(PASSWORD) && all.all(|is_password| is_password)
-    };
     let decoded = percent_encoding::percent_decode_str(input).decode_utf8_lossy();
-    let is_password = passwords(if input.contains(PASSWORD) { input } else { &decoded });
+    let is_password = holds_a_password(if input.contains(PASSWORD) { input } else { &decoded });
     match is_password && said.contains(PASSWORD) {
         true => Err(format!("the password is shown: {said}")),
         false => Ok(()),

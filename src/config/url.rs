@@ -9,9 +9,10 @@ fn is_secret(parameter: &str) -> bool {
     SECRET_PARAMETERS.iter().any(|known| parameter.eq_ignore_ascii_case(known))
 }
 
-/// `text` as a URL with its parts in their places; `None` for what only looks like one, such as `noor:hush@db`.
+/// `text` as a URL with its parts in their places; `None` for what only looks like one, such as `noor:hush@db`, or
+/// where a backslash may stand for what parts a user from a password.
 fn read(text: &str) -> Option<url::Url> {
-    let url = url::Url::parse(text).ok()?;
+    let url = url::Url::parse(text).ok().filter(|_| !text.contains('\\'))?;
     (!url.cannot_be_a_base() || url.scheme() == "sqlite").then_some(url)
 }
 
@@ -63,6 +64,7 @@ mod tests {
             "noor:hush@db",
             "host=db password=hush",
             "postgres:/#/noor:hush@db/KQUR_DEV",
+            "postgres://noor\\hush@db/KQUR_DEV",
             "postgres://noor@db/KQUR_DEVpostgres://noor:hush@db/KQUR_DEV",
             "postgres://noor:x@db/KQUR_DEV?a=noor:hush@db",
         ] {

@@ -19,7 +19,8 @@ const LONGEST_KEY: usize = 1024;
 const CONFLICT: [&str; 3] = ["<<<<<<<", "=======", ">>>>>>>"];
 
 const QUOTE_IT: &str = "put the text in quotes";
-const TAKE_THE_TAG: &str = "take it away; if the text begins with `!`, put it in quotes";
+/// For a tag that is not wanted.
+pub const TAKE_THE_TAG: &str = "take it away; if the text begins with `!`, put it in quotes";
 
 /// The problem behind a parser's error.
 pub fn syntax(source: &Source<'_>, error: &ScanError) -> Problem {

@@ -10,6 +10,7 @@ use super::excerpt::quoted;
 use super::read::Reader;
 use super::source::Mark;
 use super::suspect::{secret_key, secret_value};
+use super::syntax::TAKE_THE_TAG;
 use super::value::nearest;
 
 /// A value, its aliases followed.
@@ -38,7 +39,8 @@ impl<'t> Reader<'t> {
                 let core = if scalar.plain { Core::of(&scalar.text) } else { Core::Text };
                 if let Tagged::Unknown(unknown) = tag {
                     let (name, mark) = *unknown;
-                    self.report(mark, format!("the tag {} means nothing here", quoted(&name, self.guids)), None);
+                    let message = format!("the tag {} means nothing here", quoted(&name, self.guids));
+                    self.report(mark, message, Some(TAKE_THE_TAG.to_owned()));
                 }
                 match (&*scalar.text, core) {
                     ("<<", _) => ("merge keys (`<<`) are not supported".to_owned(), "write the fields out"),
@@ -100,11 +102,7 @@ impl<'t> Reader<'t> {
                     Tagged::No => (String::new(), mark),
                 };
                 let message = format!("the tag {} does not fit here", quoted(&name, self.guids));
-                self.report(
-                    mark,
-                    message,
-                    Some("take it away; if the text begins with `!`, put it in quotes".to_owned()),
-                );
+                self.report(mark, message, Some(TAKE_THE_TAG.to_owned()));
                 self.skip_node(node)?;
                 Node::Wrong
             }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::testing::{Answer, Hunt, PASSWORD, is_printable};
+use crate::testing::{Answer, Hunt, PASSWORD, holds_a_password, is_printable};
 
 const FILES: &[&str] = &[
     "environment = \"development\"\nstate = \"desired-state\"\ninterval = \"90s\"\nfile_limit = \"1 MiB\"\n\
@@ -87,7 +87,7 @@ fn is_secret(variable: &str) -> bool {
 fn has_the_password_open(text: &str) -> bool {
     let open = |name: &str, value: &str| name.contains(PASSWORD) || (value.contains(PASSWORD) && !is_secret(name));
     // A file in whose name one was put by mistake is shown without it.
-    let by_mistake = |name: &str, value: &str| name.ends_with("_URL_FILE") && value.contains('@');
+    let by_mistake = |name: &str, value: &str| name.ends_with("_URL_FILE") && holds_a_password(value);
     variables(text).iter().any(|(name, value)| open(name, value) && !by_mistake(name, value))
         || text.parse::<toml::Table>().is_ok_and(|table| below(&table, ""))
 }
@@ -107,7 +107,8 @@ fn below(table: &toml::Table, prefix: &str) -> bool {
 /// Whether a problem says where, inside what was given, and what.
 fn explained(problem: &Problem, text: &str) -> Result<(), String> {
     let Problem { at, what, order: _ } = problem;
-    if what.len() < 10 || what.len() > 1_000 {
+    // A path may be repeated, however long it is.
+    if what.len() < 10 || what.len() > 1_000 + text.len() {
         return Err(format!("too short or too long: {problem}"));
     }
     is_printable(&crate::change::printable(&problem.to_string()))?;
