@@ -22,5 +22,7 @@ pub mod progress;
 pub mod resource;
 pub mod secret;
 pub mod store;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod turn;
 pub mod yaml;

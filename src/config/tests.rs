@@ -1,5 +1,7 @@
 //! Layers, places, secrets, and everything that is wrong at once.
 
+mod hostile;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 

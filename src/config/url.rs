@@ -9,16 +9,25 @@ fn is_secret(parameter: &str) -> bool {
     SECRET_PARAMETERS.iter().any(|known| parameter.eq_ignore_ascii_case(known))
 }
 
-/// `text` as a URL with its parts in their places; `None` for what only looks like one, such as `noor:hush@db`.
+/// `text` as a URL with its parts in their places; `None` for what only looks like one, such as `noor:hush@db`, or
+/// where a backslash may stand for what parts a user from a password.
 fn read(text: &str) -> Option<url::Url> {
-    let url = url::Url::parse(text).ok()?;
+    let url = url::Url::parse(text).ok().filter(|_| !text.contains('\\'))?;
     (!url.cannot_be_a_base() || url.scheme() == "sqlite").then_some(url)
+}
+
+/// Whether behind the server's name something stands that looks like a login: a URL that was pasted twice, or broken.
+fn has_login_behind(url: &url::Url) -> bool {
+    let behind = &url[url::Position::BeforePath..];
+    behind.split_once(':').is_some_and(|(_, rest)| rest.contains('@'))
 }
 
 /// Whether `text` holds a password. What cannot be read as a URL is taken to, where it has room for one.
 pub(super) fn has_password(text: &str) -> bool {
     match read(text) {
-        Some(url) => url.password().is_some() || url.query_pairs().any(|(name, _)| is_secret(&name)),
+        Some(url) => {
+            url.password().is_some() || url.query_pairs().any(|(name, _)| is_secret(&name)) || has_login_behind(&url)
+        }
         None => text.contains('@') || text.to_ascii_lowercase().contains("password"),
     }
 }
@@ -28,7 +37,7 @@ pub(super) fn masked(text: &str) -> String {
     if !has_password(text) {
         return text.to_owned();
     }
-    let Some(mut url) = read(text) else { return HIDDEN.to_owned() };
+    let Some(mut url) = read(text).filter(|url| !has_login_behind(url)) else { return HIDDEN.to_owned() };
     if url.password().is_some() && url.set_password(Some(HIDDEN)).is_err() {
         return HIDDEN.to_owned();
     }
@@ -54,6 +63,10 @@ mod tests {
             "postgres://db/KQUR_DEV?p%61ssword=hush",
             "noor:hush@db",
             "host=db password=hush",
+            "postgres:/#/noor:hush@db/KQUR_DEV",
+            "postgres://noor\\hush@db/KQUR_DEV",
+            "postgres://noor@db/KQUR_DEVpostgres://noor:hush@db/KQUR_DEV",
+            "postgres://noor:x@db/KQUR_DEV?a=noor:hush@db",
         ] {
             assert!(has_password(url), "{url}");
             assert!(!masked(url).contains("hush"), "{url}");

@@ -1,5 +1,7 @@
 //! The guard against everything that could lead it astray.
 
+mod hostile;
+
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;

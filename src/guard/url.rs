@@ -167,6 +167,11 @@ fn sqlite(written: &str) -> Result<SqliteTarget, Refusal> {
     if written.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("file:")) {
         return Err(refuse("file: URIs can carry options that change what is opened", FORMS));
     }
+    let first = written.split('/').next().unwrap_or_default();
+    let login = first.split_once(':').is_some_and(|(_, rest)| rest.contains('@'));
+    if login || written.to_ascii_lowercase().contains("password=") {
+        return Err(refuse("the SQLite path holds what looks like a password", FORMS));
+    }
     if let Some(odd) = written.chars().find(|letter| "?#%".contains(*letter)) {
         let why = format!("the SQLite path holds `{odd}`: parameters and percent-encoding are not read there");
         return Err(refuse(why, "write the path alone, as it is on disk"));

@@ -159,8 +159,10 @@ pub fn read(path: &Path) -> Result<SavedPlan> {
     }
     let text =
         std::fs::read(path).map_err(|error| Failure::error(format!("the plan {shown} cannot be read: {error}")))?;
-    let saved: SavedPlan = serde_json::from_slice(&text)
-        .map_err(|error| Failure::error(format!("{shown} is not a plan of `reconcile --plan --out FILE`: {error}")))?;
+    let saved: SavedPlan = serde_json::from_slice(&text).map_err(|error| {
+        let message = format!("{shown} is not a plan of `reconcile --plan --out FILE`: {error}");
+        Failure::error(message).hint("make a new one; a saved plan is not to be edited")
+    })?;
     if saved.format_version != FORMAT_VERSION {
         let message =
             format!("{shown} has the plan format {}, this binary knows {FORMAT_VERSION}", saved.format_version);
@@ -168,3 +170,6 @@ pub fn read(path: &Path) -> Result<SavedPlan> {
     }
     Ok(saved)
 }
+
+#[cfg(test)]
+mod tests;

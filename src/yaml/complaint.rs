@@ -1,14 +1,12 @@
-//! What is said about text that is no YAML, and about comments that hold a secret.
+//! What is said about documents that are given up, and about comments that hold a secret.
 
 use std::ops::Range;
 
-use serde_yaml::{ErrorKind, ScanError};
-
-use super::events::{DEEPEST, EXPANDED, Stop, mark_of_error};
-use super::excerpt::visible;
+use super::events::{DEEPEST, EXPANDED, Stop};
 use super::problem::{Problem, Problems};
 use super::source::{Mark, Source, short};
 use super::suspect::{Guids, hidden, secret_value, shows_nothing};
+use super::syntax::syntax;
 
 /// Advice that goes with every secret found.
 pub const AFTER_A_SECRET: &str = "take it out and change it wherever it is used: Git keeps what was once committed";
@@ -17,10 +15,7 @@ pub const AFTER_A_SECRET: &str = "take it out and change it wherever it is used:
 pub fn stopped(source: &Source<'_>, stop: &Stop) -> Problem {
     let problem = |mark: Mark, message: String| source.problem(mark, message, Guids::Secret);
     match stop {
-        Stop::Syntax(error) => {
-            let (message, hint) = syntax(error);
-            problem(mark_of_error(error), message).hint(hint)
-        }
+        Stop::Syntax(error) => syntax(source, error),
         Stop::TooDeep(mark) => problem(*mark, format!("lists and maps stand more than {DEEPEST} deep in each other"))
             .hint("nothing here needs more than a list of maps of plain values"),
         Stop::Bomb(mark) => problem(*mark, format!("the aliases here stand for more than {EXPANDED} values"))
@@ -28,49 +23,6 @@ pub fn stopped(source: &Source<'_>, stop: &Stop) -> Problem {
         Stop::Cycle(mark) => problem(*mark, "the alias stands inside what it stands for".to_owned())
             .hint("write the values out; what follows in this document is not read"),
     }
-}
-
-fn syntax(error: &ScanError) -> (String, &'static str) {
-    let (message, hint) = match error.kind() {
-        ErrorKind::TabNotAllowed
-        | ErrorKind::TabInBlockIndentation
-        | ErrorKind::TabInIndentation
-        | ErrorKind::TabAtBlockScalarStart => ("a tab stands where YAML allows only blanks", "indent with blanks"),
-        ErrorKind::UnclosedQuotedScalar
-        | ErrorKind::InvalidQuotedScalarIndent
-        | ErrorKind::DocumentIndicatorInQuotedScalar => {
-            ("a quote is opened and not closed", "close it with the same quote, or indent the lines between")
-        }
-        ErrorKind::MappingValueNotAllowed => {
-            ("a second `: ` stands in this line, or its indentation is wrong", "put a text that holds `: ` in quotes")
-        }
-        ErrorKind::InvalidSimpleKey | ErrorKind::SimpleKeyExpected => {
-            ("a `key: value` is expected here", "check for a missing `: ` and for the indentation")
-        }
-        ErrorKind::ExpectedBlockSequenceEntry | ErrorKind::ExpectedBlockMappingKey | ErrorKind::InvalidIndentation => {
-            ("this does not go on from what stands above it", "check its indentation; a list's entries begin with `- `")
-        }
-        ErrorKind::UnclosedFlowCollection { open } => {
-            return (format!("this `{open}` is not closed"), "what follows in this document is not read until it is");
-        }
-        ErrorKind::MismatchedFlowCollectionEnd { open, close } => {
-            return (format!("this `{open}` is closed by `{close}`"), "close each bracket with its own kind");
-        }
-        ErrorKind::MisplacedFlowCollectionEnd => ("nothing is open that this bracket closes", "take it out"),
-        ErrorKind::UnexpectedCharacter { character: '@' | '`' | '%' | '&' | '*' } => {
-            ("a text without quotes cannot begin so", "put the text in quotes")
-        }
-        ErrorKind::UnexpectedCharacter { character } => {
-            return (format!("the character U+{:04X} may not stand here", u32::from(*character)), "take it out");
-        }
-        ErrorKind::UnknownQuotedScalarEscape => {
-            ("no escape begins so", "in double quotes a backslash is written \\\\; or use single quotes")
-        }
-        ErrorKind::BomInsideDocument => ("a byte order mark stands inside the text", "take it out"),
-        ErrorKind::UnsupportedYamlMajorVersion => ("only YAML 1 is read", "take the %YAML line away"),
-        _ => return (visible(&error.info()), "what follows in this document is not read until this is mended"),
-    };
-    (message.to_owned(), hint)
 }
 
 /// Comments are read by people only, but by all who may read the repository.

@@ -45,7 +45,7 @@ impl Excerpt {
             secret.insert(0, 0..first.max(secret.first().map_or(0, |range| range.start.min(first))));
         }
         let (line, caret) = masked(line, &secret, caret);
-        shortened(&line, caret)
+        shortened(&line.chars().map(tame).collect::<String>(), caret)
     }
 
     pub fn caret(&self) -> Range<usize> {
@@ -55,6 +55,16 @@ impl Excerpt {
 
 fn is_break(letter: char) -> bool {
     matches!(letter, '\n' | '\r')
+}
+
+/// `letter`, or where a terminal would obey it or show nothing, a sign of as many bytes, so that carets stay in place.
+/// What ASCII has of these becomes a picture of itself when the line is drawn.
+fn tame(letter: char) -> char {
+    match letter {
+        '\u{80}'..='\u{9f}' => '¿',
+        letter if turns_or_hides(letter) => '\u{fffd}',
+        letter => letter,
+    }
 }
 
 /// The last boundary between characters at or before `at`.

@@ -13,6 +13,7 @@
 //! Values are those of YAML 1.2's core schema, taken strictly: `yes` is text, `0x1F` is no number of ours, and no
 //! text becomes a number, or a number text, without saying so.
 
+mod advice;
 mod complaint;
 mod core;
 mod events;
@@ -26,6 +27,7 @@ mod read;
 mod render;
 mod source;
 mod suspect;
+mod syntax;
 mod value;
 mod walk;
 

@@ -5,7 +5,6 @@ use std::mem;
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::Sheet;
 use super::complaint::{comments, stopped};
 use super::core::Core;
 use super::events::{Event, Events, Stop};
@@ -17,6 +16,7 @@ use super::source::{Mark, Source};
 use super::suspect::{Guids, secret_key};
 use super::value::{Misfit, Written};
 use super::walk::{Key, Node};
+use super::{Sheet, advice};
 
 /// Reads a file as `sections` say, and hands its items to `sheet` in the order of the file: those without a problem.
 /// `file` is its name as shown to the user; a file over `limit` bytes is not read.
@@ -193,8 +193,7 @@ impl<'t> Reader<'t> {
                     (node, mark) => {
                         if !matches!(node, Node::Wrong) {
                             let message = format!("an entry of {plural} is a map of fields, not {}", name_of(&node));
-                            let example = section.fields.first().map_or("name", |field| field.name);
-                            self.report(mark, message, Some(format!("write `- {example}: …`")));
+                            self.report(mark, message, Some(as_an_entry(section, &node)));
                         }
                         self.skip_node(node)?;
                     }
@@ -276,7 +275,9 @@ impl<'t> Reader<'t> {
         let (node, mark) = self.node()?;
         let Node::Scalar(scalar) = node else {
             if !matches!(node, Node::Wrong) {
-                self.report(mark, format!("{} wants {}, not {}", field.name, field.wants(), name_of(&node)), None);
+                let rest = self.source.text.get(mark.offset as usize..).unwrap_or_default();
+                let message = format!("{} wants {}, not {}", field.name, field.wants(), name_of(&node));
+                self.report(mark, message, Some(advice::one_value(rest).to_owned()));
             }
             self.skip_node(node)?;
             return Ok(None);
@@ -293,10 +294,23 @@ impl<'t> Reader<'t> {
         match checked {
             Ok(value) => Ok(Some((value, mark))),
             Err(Misfit { message, hint }) => {
-                self.report(mark, message, hint);
+                self.report(mark, message, Some(hint));
                 Ok(None)
             }
         }
+    }
+}
+
+/// How an entry of `section` begins, where something else stands in its place.
+fn as_an_entry(section: &Section, node: &Node<'_>) -> String {
+    let known: Vec<&str> = section.all_fields().map(|field| field.name).collect();
+    let written = match node {
+        Node::Scalar(scalar) => advice::blank_after_colon(&scalar.text, &known),
+        _ => None,
+    };
+    match written {
+        Some(key) => format!("put a blank behind the colon: `- {key}: …`"),
+        None => format!("write `- {}: …`", section.fields.first().map_or("name", |field| field.name)),
     }
 }
 

@@ -43,8 +43,8 @@ impl<'t> Source<'t> {
             let problem = Problem::error(start, message).hint("divide it into several files; any number is read");
             return (None, Some(problem));
         }
-        if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
-            let problem = Problem::error(start, "the file is UTF-16, not UTF-8").hint("save it as UTF-8");
+        if let Some(encoding) = foreign(bytes) {
+            let problem = Problem::error(start, format!("the file is {encoding}, not UTF-8")).hint("save it as UTF-8");
             return (None, Some(problem));
         }
         let (text, bad) = match str::from_utf8(bytes) {
@@ -78,6 +78,16 @@ impl<'t> Source<'t> {
         let mut problem = Problem::error(self.place(mark), message);
         problem.excerpt = Some(Excerpt::cut(&self.text, mark.offset as usize, mark.length as usize, guids));
         problem
+    }
+}
+
+/// The encoding that is not ours, by its mark, or by the NULs beside the first letter, which is ASCII in any YAML.
+fn foreign(bytes: &[u8]) -> Option<&'static str> {
+    match bytes {
+        [0xff, 0xfe, 0, 0, ..] | [0, 0, 0xfe, 0xff, ..] | [_, 0, 0, 0, ..] | [0, 0, 0, _, ..] => Some("UTF-32"),
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => Some("UTF-16"),
+        [one, 0, other, 0, ..] | [0, one, 0, other, ..] if *one > 0 && *other > 0 => Some("UTF-16"),
+        _ => None,
     }
 }
 

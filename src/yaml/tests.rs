@@ -1,9 +1,10 @@
 //! What the reader takes, what it reports, and how that looks.
 
 mod awkward;
-mod differential;
+pub(crate) mod differential;
 mod hostile;
 mod rendered;
+pub(crate) mod rewritten;
 mod taken;
 
 use std::borrow::Cow;

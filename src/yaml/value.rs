@@ -6,6 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, Datelike, SubsecRound, Utc};
 use uuid::Uuid;
 
+use super::advice::{self, SHORT};
 use super::core::Core;
 use super::excerpt::quoted;
 use super::field::{Field, Shape};
@@ -17,14 +18,14 @@ use crate::change::span;
 #[derive(Debug, PartialEq, Eq)]
 pub struct Misfit {
     pub message: String,
-    pub hint: Option<String>,
+    pub hint: String,
 }
 
-/// A value of so many bytes may be written out again in a hint.
-const SHORT: usize = 40;
+const TIME: &str = "write date, time and offset: 2026-12-31T23:59:59Z or 2026-12-31T23:59:59+03:00";
+const DURATION: &str = "write numbers with units, such as 90d, 12h, 15m or 1h 30m (s, m, h, d, w)";
 
 fn misfit(message: String, hint: impl Into<String>) -> Misfit {
-    Misfit { message, hint: Some(hint.into()) }
+    Misfit { message, hint: hint.into() }
 }
 
 /// A value as it stands in the file.
@@ -90,17 +91,24 @@ impl Field {
         misfit(format!("{} has no value", self.name), hint)
     }
 
+    fn one_of(&self) -> String {
+        format!("write {}", self.wants())
+    }
+
     fn not_text(&self, written: Written<'_>, core: Core) -> Misfit {
         let Self { name, .. } = self;
         let message = format!("{name} wants {}, not {}", self.wants(), core.name());
         let text = written.text;
         match self.shape {
-            _ if text.len() > SHORT => Misfit { message, hint: None },
+            Shape::Text { .. } | Shape::Name if text.len() > SHORT => misfit(message, "put it in quotes"),
             Shape::Text { .. } | Shape::Name => misfit(message, format!("put it in quotes: \"{text}\"")),
-            Shape::Duration { .. } if core == Core::Decimal => {
+            Shape::Duration { .. } if core == Core::Decimal && text.len() <= SHORT => {
                 misfit(message, format!("add a unit: {text}s, {text}m, {text}h or {text}d"))
             }
-            _ => Misfit { message, hint: None },
+            Shape::Duration { .. } => misfit(message, DURATION),
+            Shape::Time => misfit(message, TIME),
+            Shape::Uuid => misfit(message, advice::uuid(text, written.guids)),
+            _ => misfit(message, self.one_of()),
         }
     }
 
@@ -109,14 +117,7 @@ impl Field {
         let text = written.text;
         if core != Core::Decimal {
             let message = format!("{name} wants a whole number, not {}", core.name());
-            let hint = match core {
-                Core::Text if !written.plain && Core::of(text) == Core::Decimal => {
-                    Some("take the quotes away".to_owned())
-                }
-                Core::OtherBase => Some("write it in decimal digits".to_owned()),
-                _ => None,
-            };
-            return Err(Misfit { message, hint });
+            return Err(misfit(message, advice::whole_number(text, written.plain)));
         }
         let digits = text.trim_start_matches(['-', '+']);
         if digits.len() > 1 && digits.starts_with('0') {
@@ -142,11 +143,11 @@ impl Field {
             ("false", Core::Flag) => Ok(Value::Flag(false)),
             (text, _) => {
                 let hint = match text.to_ascii_lowercase().as_str() {
-                    "true" | "yes" | "on" | "y" | "1" => Some("write true".to_owned()),
-                    "false" | "no" | "off" | "n" | "0" => Some("write false".to_owned()),
-                    _ => None,
+                    "true" | "yes" | "on" | "y" | "1" => "write true",
+                    "false" | "no" | "off" | "n" | "0" => "write false",
+                    _ => "write true or false, in lower case and without quotes",
                 };
-                Err(Misfit { message: format!("{} wants true or false, not {}", self.name, written.quoted()), hint })
+                Err(misfit(format!("{} wants true or false, not {}", self.name, written.quoted()), hint))
             }
         }
     }
@@ -181,8 +182,8 @@ impl Field {
             return Ok(Value::Word(word));
         }
         let message = format!("{} wants {}, not {}", self.name, self.wants(), written.quoted());
-        let hint = nearest(written.text, words.iter().copied()).map(|word| format!("did you mean `{word}`?"));
-        Err(Misfit { message, hint })
+        let meant = nearest(written.text, words.iter().copied());
+        Err(misfit(message, meant.map_or_else(|| self.one_of(), |word| format!("did you mean `{word}`?"))))
     }
 
     fn check_time(&self, written: Written<'_>) -> Result<Value<'static>, Misfit> {
@@ -200,7 +201,7 @@ impl Field {
         let hint = match completed {
             Some(completed) if completed == with_t => format!("write a T between date and time: {completed}"),
             Some(completed) => format!("say in which offset; in UTC: {completed}"),
-            None => "write date, time and offset: 2026-12-31T23:59:59Z or 2026-12-31T23:59:59+03:00".to_owned(),
+            None => TIME.to_owned(),
         };
         Err(misfit(format!("{} is not a time: {}", self.name, written.quoted()), hint))
     }
@@ -220,7 +221,7 @@ impl Field {
             Some(duration) => Ok(Value::Duration(duration)),
             None => {
                 let message = format!("{name} is not a duration: {}", written.quoted());
-                Err(misfit(message, "write numbers with units, such as 90d, 12h, 15m or 1h 30m (s, m, h, d, w)"))
+                Err(misfit(message, DURATION))
             }
         }
     }
@@ -231,7 +232,7 @@ impl Field {
             Some(uuid) => Ok(Value::Uuid(uuid)),
             None => {
                 let message = format!("{} is not a UUID: {}", self.name, written.quoted());
-                Err(misfit(message, "write 8-4-4-4-12 hexadecimal digits: fbaa8c92-0000-4000-8000-000000000001"))
+                Err(misfit(message, advice::uuid(written.text, written.guids)))
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::advice;
 use super::complaint::AFTER_A_SECRET;
 use super::core::Core;
 use super::events::{Event, Scalar, Stop, Tagged};
@@ -9,6 +10,7 @@ use super::excerpt::quoted;
 use super::read::Reader;
 use super::source::Mark;
 use super::suspect::{secret_key, secret_value};
+use super::syntax::TAKE_THE_TAG;
 use super::value::nearest;
 
 /// A value, its aliases followed.
@@ -37,11 +39,15 @@ impl<'t> Reader<'t> {
                 let core = if scalar.plain { Core::of(&scalar.text) } else { Core::Text };
                 if let Tagged::Unknown(unknown) = tag {
                     let (name, mark) = *unknown;
-                    self.report(mark, format!("the tag {} means nothing here", quoted(&name, self.guids)), None);
+                    let message = format!("the tag {} means nothing here", quoted(&name, self.guids));
+                    self.report(mark, message, Some(TAKE_THE_TAG.to_owned()));
                 }
                 match (&*scalar.text, core) {
                     ("<<", _) => ("merge keys (`<<`) are not supported".to_owned(), "write the fields out"),
                     (_, Core::Text) => return Ok(Key::Named(scalar.text, mark)),
+                    ("~", _) if !self.stands_at(mark, "~") => {
+                        ("no key stands before the colon".to_owned(), "name a field or kind")
+                    }
                     (text, core) => (
                         format!("a key is text, not {}: {}", core.name(), quoted(text, self.guids)),
                         "name a field or kind",
@@ -57,6 +63,11 @@ impl<'t> Reader<'t> {
         };
         self.report(mark, what, Some(hint.to_owned()));
         Ok(Key::Wrong)
+    }
+
+    /// Whether `text` is what is written there.
+    fn stands_at(&self, mark: Mark, text: &str) -> bool {
+        self.source.text.get(mark.offset as usize..).is_some_and(|rest| rest.starts_with(text))
     }
 
     /// The next value. Follows an alias, and checks the tag.
@@ -91,11 +102,7 @@ impl<'t> Reader<'t> {
                     Tagged::No => (String::new(), mark),
                 };
                 let message = format!("the tag {} does not fit here", quoted(&name, self.guids));
-                self.report(
-                    mark,
-                    message,
-                    Some("take it away; if the text begins with `!`, put it in quotes".to_owned()),
-                );
+                self.report(mark, message, Some(TAKE_THE_TAG.to_owned()));
                 self.skip_node(node)?;
                 Node::Wrong
             }
@@ -185,9 +192,10 @@ impl<'t> Reader<'t> {
         if secret_key(name) {
             return self.secret_key(name, mark);
         }
-        let hint = match nearest(name, known.iter().copied()) {
-            Some(meant) => format!("did you mean `{meant}`?"),
-            None => format!("known here: {}", known.join(", ")),
+        let hint = match (advice::key(name, &known), nearest(name, known.iter().copied())) {
+            (Some(hint), _) => hint,
+            (None, Some(meant)) => format!("did you mean `{meant}`?"),
+            (None, None) => format!("known here: {}", known.join(", ")),
         };
         self.report(mark, format!("unknown {what} {}", quoted(name, self.guids)), Some(hint));
     }

@@ -1,6 +1,7 @@
 //! The one test binary.
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that fails should stop at once")]
 
+mod awkward;
 mod canary;
 mod cli;
 mod daemon;

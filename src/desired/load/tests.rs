@@ -1,5 +1,7 @@
 //! Several files at once.
 
+mod hostile;
+
 use std::sync::Arc;
 
 use super::{Loaded, load};

@@ -1,5 +1,7 @@
 //! The connection against real servers: found, refused, silent, old, encrypted, and broken in between.
 
+mod hostile;
+
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::thread;

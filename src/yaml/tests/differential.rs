@@ -6,6 +6,8 @@
 use fastrand::Rng;
 
 use super::{FILE, Kept, LIMIT, SECTIONS};
+use crate::testing::spoil::{self, one_of};
+use crate::yaml::field::Section;
 use crate::yaml::problem::Problems;
 use crate::yaml::source::Source;
 use crate::yaml::{plain, read};
@@ -21,9 +23,9 @@ fn what_the_fast_reader_takes_the_thorough_one_takes_alike() {
     for _ in 0..mutants {
         let mut text = document(rng);
         for _ in 0..1 + rng.usize(..4) / 3 {
-            spoil(rng, &mut text);
+            spoil::text(rng, &mut text, FRAGMENTS);
         }
-        if let Some(count) = compare(&text) {
+        if let Some(count) = compare(&text, SECTIONS) {
             taken += 1;
             items += count;
         }
@@ -37,7 +39,7 @@ fn the_fast_reader_takes_what_is_usual() {
     let rng = &mut Rng::with_seed(216);
     for _ in 0..1_000 {
         let text = document(rng);
-        assert!(compare(&text).is_some(), "{text}");
+        assert!(compare(&text, SECTIONS).is_some(), "{text}");
     }
 }
 
@@ -62,18 +64,18 @@ fn the_fast_reader_leaves_what_is_unusual() {
         "---\nsessions:\n",
         "sessions:\n  - id: 1\n...\n",
     ] {
-        assert_eq!(compare(text), None, "{text:?}");
+        assert_eq!(compare(text, SECTIONS), None, "{text:?}");
     }
 }
 
 /// How many items the fast reader has taken, if it has taken all; they are then the same for both readers.
-fn compare(text: &str) -> Option<usize> {
+pub(crate) fn compare(text: &str, sections: &'static [Section]) -> Option<usize> {
     let (source, problem) = Source::new(FILE.into(), text.as_bytes(), LIMIT);
     let source = source.filter(|_| problem.is_none())?;
     let mut fast = Kept::default();
-    plain::read(&source, SECTIONS, &mut fast).ok()?;
+    plain::read(&source, sections, &mut fast).ok()?;
     let mut thorough = Kept::default();
-    let problems = read::thoroughly(&source, Problems::default(), SECTIONS, &mut thorough);
+    let problems = read::thoroughly(&source, Problems::default(), sections, &mut thorough);
     assert!(problems.is_empty(), "{text:?}\n{}", problems.render(false, 120));
     assert_eq!(fast, thorough, "{text:?}");
     Some(fast.0.len())
@@ -180,59 +182,8 @@ const UUIDS: &[&str] = &[
     "'fbaa8c92-0000-4000-8000-000000000002'",
 ];
 
-/// Changes one place.
-fn spoil(rng: &mut Rng, text: &mut String) {
-    let start = place(rng, text);
-    let length = if rng.u8(0..16) == 0 { rng.usize(..80) } else { rng.usize(1..5) };
-    let end = text.floor_char_boundary(start + length).max(start);
-    let part = text[start..end].to_owned();
-    let line = text[..start].rfind('\n').map_or(0, |line_break| line_break + 1);
-    match rng.u8(0..12) {
-        0 => text.replace_range(start..end, ""),
-        1 => text.insert_str(start, &part),
-        2 => {
-            let elsewhere = place(rng, text);
-            text.insert_str(elsewhere, &part);
-        }
-        3..=5 => text.insert_str(start, one_of(rng, FRAGMENTS)),
-        6 => text.replace_range(start..end, one_of(rng, FRAGMENTS)),
-        7 => text.insert_str(line, one_of(rng, &[" ", "  ", "    "])),
-        8 => {
-            let blanks = text[line..].bytes().take_while(|byte| *byte == b' ').count();
-            text.replace_range(line..line + blanks.min(rng.usize(1..4)), "");
-        }
-        9 => {
-            let mut lines: Vec<&str> = text.split_inclusive('\n').collect();
-            let (left, right) = (rng.usize(..=lines.len()), rng.usize(..=lines.len()));
-            if left.max(right) < lines.len() {
-                lines.swap(left, right);
-            }
-            *text = lines.concat();
-        }
-        _ => {
-            // Whatever stands at a value's beginning and end does most of the harm.
-            let value = text[line..].find(": ").map_or(line, |colon| line + colon + 2);
-            let value_end = text[value..].find('\n').map_or(text.len(), |length| value + length);
-            if rng.bool() {
-                return text.replace_range(value..value_end, one_of(rng, FRAGMENTS));
-            }
-            text.insert_str(value_end, one_of(rng, &["\"", "'", " ", " #", ":", " # '", "\"  # \""]));
-            text.insert_str(value, one_of(rng, &["\"", "'", "", "", "  "]));
-        }
-    }
-}
-
-fn one_of(rng: &mut Rng, of: &[&'static str]) -> &'static str {
-    of[rng.usize(..of.len())]
-}
-
-/// A boundary between two characters.
-fn place(rng: &mut Rng, text: &str) -> usize {
-    text.floor_char_boundary(rng.usize(..=text.len()))
-}
-
 #[rustfmt::skip] // So many on a line as there is room for.
-const FRAGMENTS: &[&str] = &[
+pub(crate) const FRAGMENTS: &[&str] = &[
     "\n", "\r", "\r\n", "\t", " ", "  ", "\u{85}", "\u{2028}", "\u{2029}", "\u{feff}", "\u{a0}", "\u{3000}", "\0",
     "\u{7f}", "\u{80}", "\u{9f}", "\u{fffd}", "\u{fffe}", "\u{ffff}", "\u{1}", "\u{202e}", "\u{200b}", "é", "س", "𝄞",
     "\u{1fffe}", "\u{e000}", "\u{d7ff}",

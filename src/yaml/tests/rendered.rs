@@ -73,6 +73,8 @@ fn several_at_once() {
       |
     2 |   - id: many
       |         ^^^^
+      |
+      = help: write it in digits alone, such as 215
 
     state/a.yaml:3:13: status wants active, inactive or ended, not `actve`
       |
@@ -109,7 +111,7 @@ fn a_syntax_error_costs_only_its_document() {
     let text =
         "sessions:\n  - id: 1\n    title: \"open\n---\nsessions:\n  - id: 2\n    titel: x\n---\nsessions:\n  - id: 3\n";
     insta::assert_snapshot!(rendered(text), @"
-    state/a.yaml:4:1: a quote is opened and not closed
+    state/a.yaml:4:1: a quote that is opened above is not closed
       |
     4 | ---
       | ^
@@ -129,10 +131,10 @@ fn a_syntax_error_costs_only_its_document() {
 #[test]
 fn a_tab_as_indentation() {
     insta::assert_snapshot!(rendered("sessions:\n\t- id: 1\n"), @"
-    state/a.yaml:2:2: a tab stands where YAML allows only blanks
+    state/a.yaml:2:1: a tab stands where YAML allows only blanks
       |
     2 |     - id: 1
-      |     ^
+      | ^^^^
       |
       = help: indent with blanks
     ");
@@ -344,6 +346,8 @@ fn control_characters_do_not_reach_the_terminal() {
       |
     4 |     status: �evitca
       |             ^^^^^^^
+      |
+      = help: write active, inactive or ended
     "#);
 }
 

@@ -20,6 +20,7 @@ const ROOMS: &[Room] = &[
     room("change", &[]),
     room("secret", &[]),
     room("progress", &[]),
+    room("testing", &[]),
     room("guard", &["change", "secret"]),
     room("yaml", &["change"]),
     room("driver", &["guard", "secret"]),

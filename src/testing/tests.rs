@@ -1,0 +1,32 @@
+//! The hunt itself: what it must find, it finds.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::thread;
+use std::time::Duration;
+
+use super::{Answer, BATCH, Hunt};
+
+/// What a hunt says of a reader that stumbles over inputs that begin so.
+fn found(begin: &'static [u8], stumble: impl Fn() -> Result<Answer, String>) -> String {
+    let mut corpus = vec![b"plain".to_vec(); BATCH];
+    corpus[BATCH / 2] = [begin, b" and more"].concat();
+    let hunt = Hunt { name: "the hunt itself", corpus, fragments: &["x"], draw: &|_| None, usual: BATCH };
+    let judge = |input: &[u8]| if input.starts_with(begin) { stumble() } else { Ok(Answer::taken()) };
+    let failed = catch_unwind(AssertUnwindSafe(|| hunt.run(&judge))).unwrap_err();
+    failed.downcast_ref::<String>().unwrap().clone()
+}
+
+#[test]
+fn each_sort_of_harm_is_found_and_its_input_shown() {
+    let crash = found(b"crash", || panic!("stumbled"));
+    assert!(crash.contains("Crash") && crash.contains("stumbled") && crash.contains("crash and more"), "{crash}");
+    let slow = found(b"slow", || {
+        thread::sleep(Duration::from_millis(600));
+        Ok(Answer::taken())
+    });
+    assert!(slow.contains("Hang") && slow.contains("slow and more"), "{slow}");
+    let heavy = found(b"heavy", || Ok(Answer::refused(vec![b'x'; 80 << 20].len().to_string())));
+    assert!(heavy.contains("Memory") && heavy.contains("heavy and more"), "{heavy}");
+    let wrong = found(b"wrong", || Err("this means something else".to_owned()));
+    assert!(wrong.contains("Unexplained") && wrong.contains("this means something else"), "{wrong}");
+}
