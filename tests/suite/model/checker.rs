@@ -1,8 +1,9 @@
 //! The checker: visits every state that a model can come to, breadth first, and keeps the shortest way to each.
 //!
-//! What crates.io has for it brings a web server along and some sixty crates; and its liveness is judged along single
-//! runs, whereas here it is asked of every state: is there a way from it, by one replica alone, wherever the others
-//! stand still, and with no more crashes, to where all is settled? States are kept whole, not as fingerprints, so that none is mistaken for another.
+//! What crates.io has for it brings a web server along, and judges along single runs whether anything is ever settled.
+//! Here that is asked of every state: is there a way from it, by one replica alone, wherever the others stand still and
+//! with no more crashes, to where all is settled? States are kept whole, not as fingerprints, so that none is mistaken
+//! for another.
 
 use std::collections::HashMap;
 use std::fmt::Debug;

@@ -22,6 +22,8 @@ pub enum Rule {
     CheckedOutside,
     /// The row says until when it is held, by the holder's wall clock, and followers compare it with theirs.
     WallClock,
+    /// The server waits for ever for a client that fell silent in a transaction.
+    Endless,
     /// Whoever waits counts from its first look, whether or not the heart has beaten since.
     BeatUnheard,
 }
@@ -284,6 +286,7 @@ impl<const N: usize> Model for Lease<N> {
             take(fair("time passes"), next);
         }
         if let Some(who) = state.locked
+            && self.rule != Rule::Endless
             && state.replicas[usize::from(who)].is_paused
             && let Seat::Leading { current, tx: Tx::Open } = state.replicas[usize::from(who)].seat
         {
