@@ -11,6 +11,7 @@ mod in_between;
 mod instances;
 mod keys;
 mod many;
+mod model;
 mod one_reader;
 mod power_cut;
 mod preview;

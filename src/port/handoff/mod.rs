@@ -25,7 +25,7 @@ use super::redis::{Redis, RedisError};
 use crate::secret::Secret;
 
 use self::redis::Lease;
-pub(super) use self::redis::lengthen;
+pub(super) use self::redis::{fence, lengthen};
 use embedded::Claim;
 pub use embedded::{Embedded, Shelf};
 
@@ -59,6 +59,8 @@ pub enum HandOffError {
     Interrupted,
     #[error(transparent)]
     Redis(#[from] RedisError),
+    #[error("a later applier has put {key} into the hand-off since: its fencing number is {theirs}, ours is {ours}")]
+    Fenced { key: String, theirs: i64, ours: i64 },
     #[error("what lay in Redis under {key} is no text, so no secret of ours")]
     NotText { key: String },
 }
@@ -82,9 +84,11 @@ impl HandOffError {
             HandOffError::NotText { .. } => {
                 Some("rotate, so that a new secret is made; and set a key prefix of our own, which nobody else uses".to_owned())
             }
-            HandOffError::Life { .. } | HandOffError::Random(_) | HandOffError::Unsealable | HandOffError::Interrupted => {
-                None
-            }
+            HandOffError::Life { .. }
+            | HandOffError::Random(_)
+            | HandOffError::Unsealable
+            | HandOffError::Interrupted
+            | HandOffError::Fenced { .. } => None,
         }
     }
 }
@@ -157,6 +161,45 @@ impl HandOff {
                 }
             }
             HandOff::Redis(redis) => redis::put(redis, &entries).await,
+        }
+    }
+
+    /// As [`HandOff::put`], for names that are used again: what an applier with a higher fencing number has put stays.
+    /// In Redis, whose clients may be on many machines; in the embedded hand-off the last one wins.
+    ///
+    /// Errors: [`HandOffError::Fenced`], beside those of [`HandOff::put`].
+    pub async fn put_fenced(&self, entries: Vec<Entry>, fencing: i64) -> Vec<Result<(), HandOffError>> {
+        match self {
+            HandOff::Embedded(_) => self.put(entries).await,
+            HandOff::Redis(redis) => redis::put_fenced(redis, &entries, fencing).await,
+        }
+    }
+
+    /// Nothing waits under `keys` any more, and no applier with a lower fencing number puts anything there.
+    ///
+    /// Errors: [`HandOffError::Fenced`], where a later one was here already; and what the hand-off says.
+    pub async fn clear_fenced(&self, keys: &[String], fencing: i64) -> Vec<Result<(), HandOffError>> {
+        match self {
+            HandOff::Redis(redis) => redis::clear_fenced(redis, keys, fencing).await,
+            HandOff::Embedded(_) => {
+                let mut done = Vec::with_capacity(keys.len());
+                for key in keys {
+                    done.push(self.discard(key).await);
+                }
+                done
+            }
+        }
+    }
+
+    /// Takes back what was put, unless something else waits under `key` by now.
+    pub async fn withdraw(&self, key: &str, secret: &Secret) -> Result<(), HandOffError> {
+        if let HandOff::Redis(redis) = self {
+            return redis::withdraw(redis, key, secret).await;
+        }
+        match self.take(key).await? {
+            Some(taken) if taken.secret().expose() == secret.expose() => taken.finish().await,
+            Some(taken) => taken.restore().await,
+            None => Ok(()),
         }
     }
 

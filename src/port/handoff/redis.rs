@@ -9,12 +9,20 @@ mod tests;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use redis::{Pipeline, Value};
+use redis::{Pipeline, Script, Value};
 use zeroize::Zeroizing;
 
 use super::{Entry, HandOffError, expiry};
 use crate::port::redis::{Redis, RedisError, TOGETHER};
 use crate::secret::Secret;
+
+/// How long it is known who put under a name last: longer than any applier is paused, and then goes on where it was.
+const FENCED: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+/// Where the fencing number of whoever put under `key` last is kept.
+pub(in crate::port) fn fence(redis: &Redis, key: &str) -> String {
+    redis.key(&format!("reconcile:fencing:{key}"))
+}
 
 /// Lets each of `keys` wait for `life` from now on, where it would wait for less; answers which of them are there.
 pub(in crate::port) async fn lengthen(redis: &Redis, keys: &[&str], life: Duration) -> Result<Vec<bool>, RedisError> {
@@ -82,6 +90,70 @@ async fn put_together(redis: &Redis, entries: &[Entry]) -> Vec<Result<(), HandOf
         Err(error) => Err(error.clone()),
     };
     lives.into_iter().map(|life| life.and_then(|_| Ok(answer()?))).collect()
+}
+
+/// As [`put`], but not over what an applier with a higher number has put.
+pub(super) async fn put_fenced(redis: &Redis, entries: &[Entry], fencing: i64) -> Vec<Result<(), HandOffError>> {
+    let puts: Vec<Put<'_>> =
+        entries.iter().map(|Entry { key, secret, life }| (key.as_str(), secret.expose(), millis(*life))).collect();
+    fenced(redis, &puts, fencing).await
+}
+
+/// Removes what waits under each of `keys`, and lets no applier with a lower number put anything there any more.
+pub(super) async fn clear_fenced(redis: &Redis, keys: &[String], fencing: i64) -> Vec<Result<(), HandOffError>> {
+    let clears: Vec<Put<'_>> = keys.iter().map(|key| (key.as_str(), "", 0)).collect();
+    fenced(redis, &clears, fencing).await
+}
+
+/// A name, what is to wait there, and for how many milliseconds; 0: nothing is to wait.
+type Put<'a> = (&'a str, &'a str, u64);
+
+async fn fenced(redis: &Redis, puts: &[Put<'_>], fencing: i64) -> Vec<Result<(), HandOffError>> {
+    let script = Script::new(include_str!("put.lua"));
+    let mut done = Vec::with_capacity(puts.len());
+    for puts in puts.chunks(TOGETHER) {
+        match fenced_together(redis, &script, puts, fencing).await {
+            Ok(answers) => done.extend(answers),
+            Err(error) => done.extend(puts.iter().map(|_| Err(error.clone().into()))),
+        }
+    }
+    done
+}
+
+async fn fenced_together(
+    redis: &Redis,
+    script: &Script,
+    puts: &[Put<'_>],
+    fencing: i64,
+) -> Result<Vec<Result<(), HandOffError>>, RedisError> {
+    let mut commands = Pipeline::with_capacity(puts.len() + 1);
+    // In the same pipeline, so that the server knows the script without another round trip.
+    commands.load_script(script);
+    for (key, secret, life) in puts {
+        let mut invocation = script.prepare_invoke();
+        invocation.key(redis.key(key)).key(fence(redis, key)).arg(*secret).arg(*life);
+        commands.invoke_script(invocation.arg(fencing).arg(millis(FENCED)));
+    }
+    let mut answers = redis.act(&commands).await?.into_iter();
+    redis.checked(answers.next().unwrap_or_default())?;
+    let answered = |((key, ..), answer): (&Put<'_>, Value)| match redis.checked(answer)? {
+        Value::Int(0) => Ok(()),
+        Value::Int(theirs) => Err(HandOffError::Fenced { key: (*key).to_owned(), theirs, ours: fencing }),
+        _ => Err(redis.unexpected().into()),
+    };
+    Ok(puts.iter().zip(answers).map(answered).collect())
+}
+
+/// Removes `secret` from under `key`, unless another one waits there by now.
+pub(super) async fn withdraw(redis: &Redis, key: &str, secret: &Secret) -> Result<(), HandOffError> {
+    let script = Script::new(include_str!("withdraw.lua"));
+    let mut commands = Pipeline::with_capacity(2);
+    commands.load_script(&script);
+    commands.invoke_script(script.prepare_invoke().key(redis.key(key)).arg(secret.expose()));
+    for answer in redis.act(&commands).await? {
+        redis.checked(answer)?;
+    }
+    Ok(())
 }
 
 /// A secret that was taken, and until when it would have waited.

@@ -26,6 +26,10 @@ const LOCK: &str = "SELECT pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtexte
 /// The longest that a lock is waited for.
 const LOCK_LIMIT: &str = "5s";
 
+/// The longest that a transaction may stand still: an applier that was paused in the middle of one keeps nobody else
+/// from its role for longer.
+const IDLE_LIMIT: &str = "60s";
+
 pub(super) struct Session {
     conn: PgConnection,
     server: String,
@@ -99,12 +103,14 @@ impl Session {
                 pg_catalog.set_config('search_path', 'pg_catalog', false),
                 pg_catalog.set_config('statement_timeout', $1, false),
                 pg_catalog.set_config('lock_timeout', $2, false),
-                pg_catalog.set_config('default_transaction_read_only', $3, false)
+                pg_catalog.set_config('default_transaction_read_only', $3, false),
+                pg_catalog.set_config('idle_in_transaction_session_timeout', $4, false)
              FROM pg_catalog.pg_roles WHERE rolname = current_user",
         )
         .bind(self.limit.as_millis().to_string())
         .bind(LOCK_LIMIT)
-        .bind(if access == Access::Read { "on" } else { "off" });
+        .bind(if access == Access::Read { "on" } else { "off" })
+        .bind(IDLE_LIMIT);
         let rows = self.fetch(LOOK, settle).await?;
         let row = rows.first().ok_or_else(|| failed(sqlx::Error::RowNotFound))?;
         let reported: String = row.try_get("catalog").map_err(&failed)?;

@@ -21,7 +21,8 @@ use crate::secret::Secret;
 use message::Message;
 pub use result::{Outcome, Results};
 
-/// How long a marker tells of a dispatch that nobody has recorded: longer than any outage that recovers by itself.
+/// How long a marker tells of a dispatch, recorded or not: longer than any outage that recovers by itself, and than any
+/// applier is paused that then goes on where it was.
 const MARKED: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// How many scripts travel together: each keeps the server for a fraction of a millisecond.
@@ -69,6 +70,8 @@ pub struct Task {
     pub credentials_key: String,
     /// The credentials as JSON, where [`Dispatcher::wants_credentials`]; elsewhere they are not looked at.
     pub inline: Option<Secret>,
+    /// The applier's number: credentials that a later one has put are not for it to send.
+    pub fencing: i64,
 }
 
 /// What became of an attempt to dispatch.
@@ -78,7 +81,7 @@ pub enum Sent {
     Now,
     /// It was pushed by an earlier attempt; nothing was done.
     Before,
-    /// The credentials are not there; nothing was done.
+    /// The credentials are not there, or a later applier has put them there; nothing was done.
     NoCredentials,
 }
 
@@ -160,7 +163,7 @@ impl Dispatcher {
 
     /// Pushes each task that was not pushed before, with its marker; the answers are in the order of `tasks`.
     ///
-    /// Guarantees: twice equals once, as long as the marker stands (30 days, or until [`Dispatcher::settled`]). Where
+    /// Guarantees: twice equals once, as long as the marker stands (30 days). Where
     /// broker and hand-off are one database, the credentials leave the hand-off in the same step, or, referred to, have
     /// their life lengthened.
     ///
@@ -193,12 +196,14 @@ impl Dispatcher {
 
     /// One invocation of the script. `kept`: credentials that are referred to wait on in another Redis.
     fn add(&self, commands: &mut Pipeline, script: &Script, task: &Task, kept: bool) {
-        let Task { id, instance, credentials_key, inline } = task;
+        let Task { id, instance, credentials_key, inline, fencing } = task;
         let Message { envelope_head, body_head, body_tail, envelope_tail } = Message::new(&self.style, *id, *instance);
-        let name = match &self.waiting {
-            Waiting::Here(handoff) | Waiting::There(handoff) => handoff.key(credentials_key),
+        let (name, fence) = match &self.waiting {
+            Waiting::Here(handoff) | Waiting::There(handoff) => {
+                (handoff.key(credentials_key), handoff::fence(handoff, credentials_key))
+            }
             // Not looked at.
-            Waiting::Embedded => String::new(),
+            Waiting::Embedded => (String::new(), String::new()),
         };
         let reference = serde_json::Value::from(name.as_str()).to_string();
         let (way, given, life) = match (&self.waiting, self.style.credentials, inline) {
@@ -210,11 +215,11 @@ impl Dispatcher {
             _ => ("look", "", Duration::ZERO),
         };
         let mut invocation = script.prepare_invoke();
-        invocation.key(self.marker(*id)).key(name).key(self.broker.key(&self.style.queue));
+        invocation.key(self.marker(*id)).key(name).key(self.broker.key(&self.style.queue)).key(fence);
         for part in [way, envelope_head, &body_head, given, &body_tail, &envelope_tail] {
             invocation.arg(part);
         }
-        invocation.arg(millis(MARKED)).arg(millis(life));
+        invocation.arg(millis(MARKED)).arg(millis(life)).arg(*fencing);
         commands.invoke_script(&invocation);
     }
 
@@ -242,7 +247,7 @@ impl Dispatcher {
         }
     }
 
-    /// Which of `ids` were sent, and are not settled; in their order. Leaves no trace.
+    /// Which of `ids` were sent, in their order. Leaves no trace.
     pub async fn sent(&self, ids: &[Uuid]) -> Result<Vec<bool>, TaskError> {
         let mut sent = Vec::with_capacity(ids.len());
         for ids in ids.chunks(TOGETHER) {
@@ -258,17 +263,6 @@ impl Dispatcher {
             }
         }
         Ok(sent)
-    }
-
-    /// Forgets the markers of `ids`: their dispatch is recorded, and is not attempted again.
-    pub async fn settled(&self, ids: &[Uuid]) -> Result<(), TaskError> {
-        for ids in ids.chunks(TOGETHER) {
-            let markers: Vec<_> = ids.iter().map(|id| self.marker(*id)).collect();
-            for answer in self.broker.act(Pipeline::new().cmd("DEL").arg(markers)).await? {
-                self.broker.checked(answer)?;
-            }
-        }
-        Ok(())
     }
 
     fn marker(&self, id: Uuid) -> String {

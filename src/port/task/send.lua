@@ -5,8 +5,8 @@
 -- they could be consumed or replaced in between.
 --
 -- The push comes first: it alone can be refused, and then nothing is done.
-local marker, waiting, queue = KEYS[1], KEYS[2], KEYS[3]
-local way, envelope_head, body_head, given, body_tail, envelope_tail, marker_life, life = unpack(ARGV)
+local marker, waiting, queue, fence = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local way, envelope_head, body_head, given, body_tail, envelope_tail, marker_life, life, fencing = unpack(ARGV)
 
 local letters = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/'
 
@@ -27,6 +27,13 @@ end
 
 if redis.call('EXISTS', marker) == 1 then
   return 'before'
+end
+
+-- What waits may be of an applier that came after the sender, and not be set on the server yet.
+if way == 'read' or way == 'lengthen' then
+  if tonumber(redis.call('GET', fence) or 0) > tonumber(fencing) then
+    return 'none'
+  end
 end
 
 local credentials = given

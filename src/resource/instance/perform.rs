@@ -22,10 +22,31 @@ pub async fn perform(steps: &[(&Step, usize)], ports: &Ports) -> Vec<Result<Rece
         .enumerate()
         .filter_map(|(place, (step, round))| Some((place, *step, step.stages.get(*round)?)))
         .collect();
+    lose(&stages, ports, &mut receipts).await;
     let passwords = hand_over(&stages, ports, &mut receipts).await;
     on_servers(&stages, passwords, ports, &mut receipts).await;
     dispatch(&stages, ports, &mut receipts).await;
     receipts
+}
+
+/// Before it is noted that credentials are gone, their place is closed to appliers that were replaced: or one of them
+/// might put there what another then sends.
+async fn lose(stages: &[(usize, &Step, &Stage)], ports: &Ports, receipts: &mut [Result<Receipt, Error>]) {
+    let lost: Vec<_> = stages.iter().filter(|(_, _, stage)| matches!(stage, Stage::Lose)).collect();
+    if lost.is_empty() {
+        return;
+    }
+    let keys: Vec<String> = lost.iter().map(|(_, step, _)| handoff_key(step.id)).collect();
+    let cleared: Vec<Result<(), Error>> = match ports.handoff() {
+        Ok(handoff) => {
+            let cleared = handoff.clear_fenced(&keys, ports.fencing()).await;
+            cleared.into_iter().map(|cleared| cleared.map_err(Error::from)).collect()
+        }
+        Err(error) => keys.iter().map(|_| Err(error.clone())).collect(),
+    };
+    for ((place, ..), cleared) in lost.into_iter().zip(cleared) {
+        receipts[*place] = cleared.map(|()| Receipt::Nothing);
+    }
 }
 
 /// A password that was handed over and is to be set.
@@ -62,7 +83,10 @@ async fn hand_over(
     }
     let until = now() + chrono::TimeDelta::from_std(ports.credentials_life()).unwrap_or_default();
     let put = match ports.handoff() {
-        Ok(handoff) => handoff.put(entries).await.into_iter().map(|put| put.map_err(Error::from)).collect(),
+        Ok(handoff) => {
+            let put = handoff.put_fenced(entries, ports.fencing()).await;
+            put.into_iter().map(|put| put.map_err(Error::from)).collect()
+        }
         Err(error) => order.iter().map(|_| Err(error.clone())).collect::<Vec<_>>(),
     };
     for (place, put) in order.into_iter().zip(put) {
@@ -166,12 +190,7 @@ async fn withdraw(stages: &[(usize, &Step, &Stage)], unset: &[(usize, Secret)], 
     let Ok(handoff) = ports.handoff() else { return };
     for (place, credentials) in unset {
         let Some((_, step, _)) = stages.iter().find(|(at, _, _)| at == place) else { continue };
-        let withdrawn = match handoff.take(&handoff_key(step.id)).await {
-            Ok(Some(taken)) if taken.secret().expose() == credentials.expose() => taken.finish().await,
-            Ok(Some(taken)) => taken.restore().await,
-            Ok(None) => Ok(()),
-            Err(error) => Err(error),
-        };
+        let withdrawn = handoff.withdraw(&handoff_key(step.id), credentials).await;
         if let Err(error) = withdrawn {
             tracing::warn!("credentials that were not set stay in the hand-off until they expire: {error}");
         }
@@ -219,31 +238,25 @@ async fn task(step: &Step, number: i64, ports: &Ports) -> Result<Option<Task>, E
             None => return Ok(None),
         },
     };
-    Ok(Some(Task { id, instance: step.id.0, credentials_key, inline }))
+    Ok(Some(Task { id, instance: step.id.0, credentials_key, inline, fencing: ports.fencing() }))
 }
 
-/// After the record: what the dispatch has left behind is cleared away. That it fails hurts nobody, for all of it
-/// expires by itself.
+/// After the record: credentials that went along and could not be taken out by the broker are cleared away. That it
+/// fails hurts nobody, for they expire by themselves. So does the mark of the task, which stays: an applier that was
+/// paused before it sent may wake at any time.
 pub async fn settle(steps: &[(&Step, usize)], ports: &Ports) {
-    let mut ids = Vec::new();
-    let mut keys = Vec::new();
-    for (step, round) in steps {
-        if let Some(Stage::Dispatch { number }) = step.stages.get(*round) {
-            ids.extend(step.task(*number));
-            keys.push(handoff_key(step.id));
-        }
+    let is_sent = |(step, round): &(&Step, usize)| {
+        matches!(step.stages.get(*round), Some(Stage::Dispatch { .. })).then(|| handoff_key(step.id))
+    };
+    let keys: Vec<String> = steps.iter().filter_map(is_sent).collect();
+    let (Ok(dispatcher), false) = (ports.dispatcher(), keys.is_empty()) else { return };
+    if !dispatcher.wants_credentials() {
+        return;
     }
-    let (Ok(dispatcher), false) = (ports.dispatcher(), ids.is_empty()) else { return };
-    if dispatcher.wants_credentials()
-        && let Ok(handoff) = ports.handoff()
-    {
-        for key in keys {
-            if let Err(error) = handoff.discard(&key).await {
-                tracing::warn!("credentials that were dispatched stay in the hand-off until they expire: {error}");
-            }
+    let Ok(handoff) = ports.handoff() else { return };
+    for key in keys {
+        if let Err(error) = handoff.discard(&key).await {
+            tracing::warn!("credentials that were dispatched stay in the hand-off until they expire: {error}");
         }
-    }
-    if let Err(error) = dispatcher.settled(&ids).await {
-        tracing::debug!("the marks of recorded tasks stay with the broker until they expire: {error}");
     }
 }

@@ -68,6 +68,35 @@ async fn a_secret_is_put_seen_read_and_taken_once() {
 }
 
 #[tokio::test]
+async fn an_applier_that_was_replaced_puts_nothing_and_takes_only_its_own_back() {
+    let server = Server::start();
+    let store = store(&server);
+    let put = async |text: &str, fencing| {
+        let entry = Entry { key: KEY.to_owned(), secret: Secret::new(text.to_owned()), life: HOUR };
+        store.put_fenced(vec![entry], fencing).await.remove(0)
+    };
+    put("the first", 7).await.unwrap();
+    put("the second", 7).await.unwrap();
+    put("the later", 10).await.unwrap();
+    let refused = put("the woken", 9).await.unwrap_err();
+    assert!(matches!(refused, HandOffError::Fenced { theirs: 10, ours: 9, .. }), "{refused:?}");
+    assert_eq!(server.run(&["GET", KEY]), "the later");
+    assert_eq!(minutes(&store, KEY).await, Some(60));
+    store.withdraw(KEY, &Secret::new("the woken".to_owned())).await.unwrap();
+    assert_eq!(server.run(&["GET", KEY]), "the later");
+    store.withdraw(KEY, &Secret::new("the later".to_owned())).await.unwrap();
+    assert!(store.read(KEY).await.unwrap().is_none());
+    // Also when nothing waits there any more, it is known who was last.
+    assert!(put("the woken", 9).await.is_err());
+    put("the present", 10).await.unwrap();
+    let keys = [KEY.to_owned()];
+    assert!(store.clear_fenced(&keys, 9).await.remove(0).is_err());
+    assert_eq!(server.run(&["GET", KEY]), "the present");
+    store.clear_fenced(&keys, 11).await.remove(0).unwrap();
+    assert!(store.read(KEY).await.unwrap().is_none() && put("the present", 10).await.is_err());
+}
+
+#[tokio::test]
 async fn a_secret_goes_back_with_the_rest_of_its_life() {
     let server = Server::start();
     let store = store(&server);
