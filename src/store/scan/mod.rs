@@ -2,8 +2,8 @@
 //!
 //! Both databases send rows as parts, each of many tuples of PostgreSQL's binary `COPY`, so that one reader serves both.
 //! PostgreSQL writes that format itself, which costs the server and us half of what typed rows of a query do (a million
-//! sessions: 0.7 s and 1.5 s); what SQLite is asked for instead, `pack` tells. Whoever reads and whoever compares work
-//! side by side; between them waits no more than a limited number of bytes.
+//! sessions: 0.7 s and 1.5 s); SQLite is asked for something like it, as `pack` tells. Whoever reads and whoever compares
+//! work side by side; between them waits no more than a limited number of bytes.
 
 pub mod cells;
 mod copy;
@@ -54,7 +54,7 @@ impl Selection {
     }
 }
 
-/// Hands every selected row to `each`, in no particular order.
+/// Hands every selected row to `each`, in no particular order. Assumes a transaction, so that all are of one state.
 ///
 /// Errors: what the database says, or `each`.
 pub async fn scan(
