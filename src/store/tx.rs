@@ -86,7 +86,11 @@ impl Tx {
 
     /// Makes all of it durable, and gives the connection back.
     pub async fn commit_and_keep(mut self) -> Result<Conn> {
-        execute!(&mut self.conn, "COMMIT").map_err(Error::query("commit"))?;
+        if let Err(error) = execute!(&mut self.conn, "COMMIT") {
+            // In order: a program that ends with this error would leave a SQLite file's log behind.
+            self.conn.close().await;
+            return Err(Error::query("commit")(error));
+        }
         Ok(self.conn)
     }
 }
