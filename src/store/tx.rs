@@ -95,6 +95,17 @@ impl Tx {
 
     /// As [`Tx::commit`], and gives the connection back.
     pub async fn commit_and_keep(mut self) -> Result<Conn> {
+        match self.end().await {
+            Ok(()) => Ok(self.conn),
+            Err(error) => {
+                // In order: a program that ends with this error would leave a SQLite file's log behind.
+                self.conn.close().await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn end(&mut self) -> Result<()> {
         if let Authority::Lease { holder, fencing } = &self.authority {
             let held = execute!(
                 &mut self.conn,
@@ -107,8 +118,7 @@ impl Tx {
                 return Err(Error::LeaseLost);
             }
         }
-        execute!(&mut self.conn, "COMMIT").map_err(Error::query("commit"))?;
-        Ok(self.conn)
+        execute!(&mut self.conn, "COMMIT").map(drop).map_err(Error::query("commit"))
     }
 }
 
