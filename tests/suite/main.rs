@@ -8,6 +8,7 @@ mod fixture;
 mod hosts;
 mod in_between;
 mod instances;
+mod interleaved;
 mod keys;
 mod many;
 mod model;
