@@ -11,6 +11,7 @@ use crate::fixture::redis::Redis;
 mod allocation;
 mod cuts;
 mod harm;
+mod interleaved;
 mod placement;
 mod provisioning;
 

@@ -9,6 +9,7 @@ mod fixture;
 mod hosts;
 mod in_between;
 mod instances;
+mod interleaved;
 mod keys;
 mod many;
 mod model;
