@@ -1,8 +1,9 @@
 //! Two replicas, interleaved: one is paused at each request in turn, for longer than its lease; the other takes over and
 //! does the work; then the first is woken. The world ends as if one alone had worked, and the woken one wrote nothing.
 //!
-//! Of each story's requests a few are taken, evenly spread, and the first and the last among them. So many as
-//! `RECONCILE_INTERLEAVED` says are taken instead where it is set: `9999` takes all of them.
+//! Of each story's requests a few are taken, evenly spread, and the first and the last among them; the first is paused
+//! before the server sees the request. So many as `RECONCILE_INTERLEAVED` says are taken instead where it is set, and
+//! each of them a second time, after the server has answered: `9999` takes all of them.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -41,20 +42,24 @@ impl Story<'_> {
         (self.prepare)(0);
         self.wire.count();
         self.world.run(TURN).expect_code(0);
-        let calls = chosen(self.wire.requests(), self.most);
+        let requests = self.wire.requests();
         (self.look)(0);
-        let mut done = 0;
-        for (round, call) in (1..).zip(&calls) {
-            done += usize::from(self.round(round, *call));
+        let asked = std::env::var("RECONCILE_INTERLEAVED").ok().map(|text| text.parse().expect("a number of requests"));
+        let calls = chosen(requests, asked.unwrap_or(self.most));
+        let mut moments: Vec<(usize, Moment)> = calls.iter().map(|call| (*call, Moment::Before)).collect();
+        if asked.is_some() {
+            moments.extend(calls.iter().map(|call| (*call, Moment::After)));
         }
-        println!("paused at {} of {} requests; taken over at {done}", calls.len(), calls.last().unwrap_or(&0));
+        let mut done = 0;
+        for (round, (call, moment)) in (1..).zip(&moments) {
+            done += usize::from(self.round(round, *call, *moment));
+        }
+        println!("paused at {} of {requests} requests; taken over at {done} of {}", calls.len(), moments.len());
         done
     }
 
-    fn round(&self, round: u32, call: usize) -> bool {
+    fn round(&self, round: u32, call: usize, moment: Moment) -> bool {
         (self.prepare)(round);
-        // Before and after the server has done what it was asked for, in turn.
-        let moment = if round.is_multiple_of(2) { Moment::After } else { Moment::Before };
         self.wire.arm(call, moment, Blow::Pause);
         let first = self.world.spawn(TURN);
         self.wire.victim(&first);
@@ -117,8 +122,7 @@ fn falls(wire: &Cut, program: &Running, is_done: &dyn Fn(u32) -> bool, round: u3
 
 /// Which of so many requests are taken, 1 for the first.
 fn chosen(calls: usize, most: usize) -> Vec<usize> {
-    let asked = std::env::var("RECONCILE_INTERLEAVED").ok().and_then(|text| text.parse().ok());
-    let count = asked.unwrap_or(most).clamp(2, calls.max(2));
+    let count = most.clamp(2, calls.max(2));
     let mut chosen: Vec<usize> = (0..count).map(|place| 1 + place * (calls - 1) / (count - 1)).collect();
     chosen.dedup();
     chosen

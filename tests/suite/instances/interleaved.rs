@@ -1,4 +1,4 @@
-//! Instances: from nothing to the task in its queue, paused at the pool server and at Redis.
+//! Instances: from nothing to the task in its queue, or to credentials that wait, paused at the pool server and at Redis.
 
 use super::{Estate, declare, names, one, phase};
 use crate::fixture::cut::{Cut, Wire};
@@ -21,17 +21,39 @@ fn rows(world: &World) -> String {
         + &world.sql("SELECT kind, name, action, after FROM reconcile_journal ORDER BY 1, 2, 3, 4")
 }
 
-/// One task, with the password that is set; one place taken.
-fn look(estate: &Estate, world: &World, round: u32) {
-    estate.is_allocated(world, round);
-    let sent = estate.dispatched(round).expect("its task");
-    assert_eq!(estate.log_in(&sent), Ok(format!("{}\n", names(round).1)));
-    let numbers =
-        format!("SELECT passwords, dispatches FROM reconcile_allocations WHERE db_name = '{}'", names(round).0);
-    assert_eq!(one(world, &numbers), "1|1", "one password was recorded, and one task");
+/// How far an instance is to come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Goal {
+    /// Its credentials wait for their reader.
+    Allocated,
+    /// Its task is in the queue, and the credentials in it.
+    Dispatched,
 }
 
-fn paused(database: Database, kind: Wire) {
+impl Goal {
+    fn declare(self, world: &World, number: u32) {
+        // Nobody asks for the credentials of those that are ready, so that each turn makes as many requests as the last.
+        world.sql("UPDATE instances SET provisioning_status = 'ready'");
+        declare(world, [number], if self == Goal::Dispatched { "provision: at_once" } else { "" });
+    }
+
+    fn is_reached(self, world: &World, number: u32) -> bool {
+        phase(world, number) == if self == Goal::Dispatched { "provisioning" } else { "allocated" }
+    }
+
+    /// One password was recorded and one task at most, one place is taken, and whoever reads the credentials can log in.
+    fn look(self, estate: &Estate, world: &World, number: u32) {
+        estate.is_allocated(world, number);
+        let (waits, sent) = (estate.credentials(number), estate.dispatched(number));
+        let tasks = u8::from(self == Goal::Dispatched);
+        assert_eq!((waits.is_some(), u8::from(sent.is_some())), (tasks == 0, tasks));
+        let numbers =
+            format!("SELECT passwords, dispatches FROM reconcile_allocations WHERE db_name = '{}'", names(number).0);
+        assert_eq!(one(world, &numbers), format!("1|{tasks}"));
+    }
+}
+
+fn paused(database: Database, kind: Wire, goal: Goal, most: usize) {
     let mut world = begun(database);
     let estate = Estate::of(&mut world, 1);
     let port = if kind == Wire::Redis { estate.redis.port } else { estate.pools[0].port };
@@ -45,11 +67,11 @@ fn paused(database: Database, kind: Wire) {
     let story = Story {
         world,
         wire: &wire,
-        most: 5,
-        prepare: &|round| declare(world, [round], "provision: at_once"),
-        is_done: &|round| phase(world, round) == "provisioning",
+        most,
+        prepare: &|round| goal.declare(world, round),
+        is_done: &|round| goal.is_reached(world, round),
         picture: &|round| format!("{}{}", rows(world), outside(&estate, round)),
-        look: &|round| look(&estate, world, round),
+        look: &|round| goal.look(&estate, world, round),
     };
     let done = story.tell();
     assert!(done >= 2, "taken over {done} times alone");
@@ -57,20 +79,30 @@ fn paused(database: Database, kind: Wire) {
 
 #[test]
 fn a_replica_that_is_paused_at_a_pool_server_writes_nothing_when_it_wakes_with_postgres() {
-    paused(Database::Postgres, Wire::Postgres);
+    paused(Database::Postgres, Wire::Postgres, Goal::Dispatched, 4);
 }
 
 #[test]
 fn a_replica_that_is_paused_at_a_pool_server_writes_nothing_when_it_wakes_with_sqlite() {
-    paused(Database::Sqlite, Wire::Postgres);
+    paused(Database::Sqlite, Wire::Postgres, Goal::Dispatched, 4);
 }
 
 #[test]
-fn a_replica_that_is_paused_at_redis_writes_nothing_when_it_wakes_with_postgres() {
-    paused(Database::Postgres, Wire::Redis);
+fn a_replica_that_is_paused_at_its_dispatch_writes_nothing_when_it_wakes_with_postgres() {
+    paused(Database::Postgres, Wire::Redis, Goal::Dispatched, 4);
 }
 
 #[test]
-fn a_replica_that_is_paused_at_redis_writes_nothing_when_it_wakes_with_sqlite() {
-    paused(Database::Sqlite, Wire::Redis);
+fn a_replica_that_is_paused_at_its_dispatch_writes_nothing_when_it_wakes_with_sqlite() {
+    paused(Database::Sqlite, Wire::Redis, Goal::Dispatched, 4);
+}
+
+#[test]
+fn credentials_that_wait_are_those_of_the_other_when_a_paused_one_wakes_with_postgres() {
+    paused(Database::Postgres, Wire::Redis, Goal::Allocated, usize::MAX);
+}
+
+#[test]
+fn credentials_that_wait_are_those_of_the_other_when_a_paused_one_wakes_with_sqlite() {
+    paused(Database::Sqlite, Wire::Redis, Goal::Allocated, usize::MAX);
 }
