@@ -83,23 +83,35 @@ fn is_secret(variable: &str) -> bool {
     known.is_some_and(|setting| !matches!(setting.secrecy, Secrecy::Open)) || variable.starts_with("RECONCILE_POOL_")
 }
 
-/// Whether the password stands where none is expected: in a name, or as the value of a setting that is no secret.
+/// Whether the password stands where none is expected: in a name, in a setting that is no secret, or in a URL and not
+/// as its password.
 fn has_the_password_open(text: &str) -> bool {
-    let open = |name: &str, value: &str| name.contains(PASSWORD) || (value.contains(PASSWORD) && !is_secret(name));
-    // A file in whose name one was put by mistake is shown without it.
-    let by_mistake = |name: &str, value: &str| name.ends_with("_URL_FILE") && holds_a_password(value);
-    variables(text).iter().any(|(name, value)| open(name, value) && !by_mistake(name, value))
+    let open = |name: &str, value: &str| match TABLE.iter().find(|setting| setting.variable == name) {
+        Some(setting) => stands_open(setting, value),
+        None => name.contains(PASSWORD),
+    };
+    variables(text).iter().any(|(name, value)| open(name, value))
         || text.parse::<toml::Table>().is_ok_and(|table| below(&table, ""))
+}
+
+fn stands_open(setting: &Setting, value: &str) -> bool {
+    let may_be_shown = match setting.secrecy {
+        Secrecy::Hidden { .. } => false,
+        Secrecy::Url => !holds_a_password(value),
+        // A URL that was put in the place of its file's name by mistake is shown without its password.
+        Secrecy::Open => !(setting.key.ends_with("url_file") && holds_a_password(value)),
+    };
+    may_be_shown && value.contains(PASSWORD)
 }
 
 fn below(table: &toml::Table, prefix: &str) -> bool {
     table.iter().any(|(name, value)| {
         let key = format!("{prefix}{name}");
-        let secret = settings::find(&key).is_some_and(|setting| !matches!(setting.secrecy, Secrecy::Open));
-        match value {
+        match (value, settings::find(&key)) {
             _ if name.contains(PASSWORD) => true,
-            toml::Value::Table(table) => below(table, &format!("{key}.")),
-            value => !secret && value.to_string().contains(PASSWORD),
+            (toml::Value::Table(table), _) => below(table, &format!("{key}.")),
+            (value, Some(setting)) => stands_open(setting, &value.to_string()),
+            (value, None) => value.to_string().contains(PASSWORD),
         }
     })
 }

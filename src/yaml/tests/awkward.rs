@@ -44,7 +44,7 @@ const DOCUMENTS: &[(&str, &[&str])] = &[
     ("sessions: [{id: 1_000}]", &["1:17 id wants a whole number, not text (write it in digits alone: 1000)"]),
     ("sessions: [{id: -1}]", &["1:17 id is out of range: `-1` (it must be 1 or more)"]),
     ("sessions: [{id: 9223372036854775808}]", &["1:17 id is out of range: `9223372036854775808` (it must be 1 or more)"]),
-    ("sessions: [{id: true}]", &["1:17 id wants a whole number, not true or false (write it in digits alone, such as 215)"]),
+    ("sessions: [{id: true}]", &["1:17 id wants a whole number, not true or false (write it in digits alone)"]),
     ("sessions: [{id: }]", &["1:15 id has no value (write a whole number after the colon)"]),
     ("sessions: [{id: [1]}]", &["1:17 id wants a whole number, not a list (write one value behind the colon)"]),
     ("sessions: [{id: {a: 1}}]", &["1:17 id wants a whole number, not a map (write one value behind the colon)"]),

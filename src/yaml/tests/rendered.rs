@@ -74,7 +74,7 @@ fn several_at_once() {
     2 |   - id: many
       |         ^^^^
       |
-      = help: write it in digits alone, such as 215
+      = help: write it in digits alone
 
     state/a.yaml:3:13: status wants active, inactive or ended, not `actve`
       |
