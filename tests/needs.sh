@@ -1,5 +1,5 @@
-# What the tests and the playground need, installed where it is missing. For `tests/run` and `tests/playground`, which
-# source this file from the root of the repository.
+# What the tests and the playground need, installed where it is missing. For `tests/run`, `tests/harm` and
+# `tests/playground`, which source this file from the root of the repository.
 
 bold='' plain=''
 if [ -t 2 ]; then bold=$'\033[1m' plain=$'\033[0m'; fi
@@ -106,4 +106,27 @@ install_python_packages() {
   python3 -m venv --clear "$python"
   "$python/bin/python3" -m pip install --quiet \
     'celery[redis]>=5.5,<6' 'jsonschema>=4,<5' 'pg8000>=1.31,<2' 'pyyaml>=6,<7'
+}
+
+nextest_version=0.9.143
+
+# Not optimised, which builds sooner: the runner is not what takes long.
+install_nextest() {
+  export PATH="$target/tools/bin:$PATH"
+  ! cargo nextest --version >/dev/null 2>&1 || return 0
+  say "building cargo-nextest $nextest_version, once"
+  cargo install cargo-nextest --version "$nextest_version" --locked --debug --root "$target/tools" --target-dir "$target/tools/build" ||
+    say 'cargo-nextest cannot be built here: running the tests with cargo test'
+  rm -rf "$target/tools/build"
+}
+
+# Twice as many at once as there are processors: half of a test is waiting for servers, leases and timers. The arguments
+# go to `cargo nextest run`; where it cannot be built, they are words that the names of tests hold.
+run_tests() {
+  if cargo nextest --version >/dev/null 2>&1; then
+    NEXTEST_TEST_THREADS=${NEXTEST_TEST_THREADS:-$(($(nproc) * 2))} cargo nextest run --locked "$@"
+  else
+    # shellcheck disable=SC2046  # one word, or none
+    env $(sh tests/memory.sh) cargo test --locked --lib --bins --tests "$@"
+  fi
 }

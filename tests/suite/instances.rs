@@ -15,17 +15,17 @@ mod interleaved;
 mod placement;
 mod provisioning;
 
-const LIMIT: Duration = Duration::from_secs(30);
-const QUEUE: &str = "instance_provisioning";
+pub const LIMIT: Duration = Duration::from_secs(30);
+pub const QUEUE: &str = "instance_provisioning";
 
 /// Pool servers and a Redis, which the world's configuration knows.
-struct Estate {
-    pools: Pools,
-    redis: Redis,
+pub struct Estate {
+    pub pools: Pools,
+    pub redis: Redis,
 }
 
 impl Estate {
-    fn of(world: &mut World, pools: u8) -> Self {
+    pub fn of(world: &mut World, pools: u8) -> Self {
         Self::with(world, Pools::start(pools), Redis::start())
     }
 
@@ -39,13 +39,13 @@ impl Estate {
     }
 
     /// Writes the servers into the state files, each with `more` fields, such as `max_instances: 5`.
-    fn declare_servers(&self, world: &World, more: &str) {
+    pub fn declare_servers(&self, world: &World, more: &str) {
         let servers: String = self.pools.iter().map(|pool| pool.declared(more)).collect();
         world.write("desired-state/servers.yaml", &format!("servers:\n{servers}"));
     }
 
     /// The server on which the instance lies, as the database has it.
-    fn pool_of(&self, world: &World, number: u32) -> &Pool {
+    pub fn pool_of(&self, world: &World, number: u32) -> &Pool {
         let name = one(
             world,
             &format!(
@@ -57,7 +57,7 @@ impl Estate {
     }
 
     /// The credentials that wait for the instance's reader; they stay where they are.
-    fn credentials(&self, number: u32) -> Option<Json> {
+    pub fn credentials(&self, number: u32) -> Option<Json> {
         let text: Option<String> = self.redis.ask(&["GET", &key(number)]);
         text.map(|text| serde_json::from_str(&text).expect("JSON"))
     }
@@ -70,7 +70,7 @@ impl Estate {
     }
 
     /// Logs in with these credentials, as a worker would, and writes. Errors: what the server says.
-    fn log_in(&self, credentials: &Json) -> Result<String, String> {
+    pub fn log_in(&self, credentials: &Json) -> Result<String, String> {
         let text = |field: &str| credentials[field].as_str().unwrap_or_else(|| panic!("no {field}"));
         let pool =
             self.pools.iter().find(|pool| u64::from(pool.port) == credentials["db_port"]).expect("a server's port");
@@ -80,7 +80,7 @@ impl Estate {
     }
 
     /// All databases and roles of instances on all servers, one a line.
-    fn inventory(&self) -> String {
+    pub fn inventory(&self) -> String {
         let found = self.pools.iter().map(|pool| {
             let of = |what: &str, catalog: &str| {
                 let (name, server) = (format!("{what}name"), pool.name());
@@ -134,23 +134,23 @@ fn opened(text: &str) -> (Json, Json) {
 }
 
 /// The id of the `number`th instance of these tests.
-fn id(number: u32) -> String {
+pub fn id(number: u32) -> String {
     format!("{number:08x}-0000-4000-8000-{number:012x}")
 }
 
 /// Its key in the hand-off.
-fn key(number: u32) -> String {
+pub fn key(number: u32) -> String {
     format!("instance:{}:db_credentials", id(number))
 }
 
 /// Its database and role.
-fn names(number: u32) -> (String, String) {
+pub fn names(number: u32) -> (String, String) {
     let database = format!("odoo_c0{number:06x}57b1439f_{number:08x}");
     (database.clone(), format!("{database}_user"))
 }
 
 /// Its line in a state file, with `more` fields.
-fn instance(number: u32, more: &str) -> String {
+pub fn instance(number: u32, more: &str) -> String {
     let id = id(number);
     format!("  - {{id: {id}, customer: c0{number:06x}-57b1-439f-8000-000000000002, name: customer {number}, {more}}}\n")
 }
@@ -161,7 +161,7 @@ fn declare(world: &World, numbers: impl IntoIterator<Item = u32>, more: &str) {
     world.write("desired-state/instances.yaml", &format!("instances:\n{lines}"));
 }
 
-fn one(world: &World, query: &str) -> String {
+pub fn one(world: &World, query: &str) -> String {
     world.sql(query).trim().to_owned()
 }
 

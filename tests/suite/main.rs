@@ -6,6 +6,7 @@ mod canary;
 mod cli;
 mod daemon;
 mod fixture;
+mod harm;
 mod hosts;
 mod in_between;
 mod instances;
