@@ -21,4 +21,5 @@ mod saved;
 mod scenario;
 mod schema;
 mod settle;
+mod supply;
 mod tidy;
