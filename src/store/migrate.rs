@@ -139,7 +139,9 @@ pub async fn version(conn: &mut Conn) -> Result<Option<i64>> {
         ),
         Conn::Postgres(..) => fetch!(
             &mut *conn,
-            "SELECT 1 AS there FROM pg_tables WHERE schemaname = current_schema() AND tablename = 'reconcile_migrations'"
+            // By the search path. To ask for `current_schema()` would make a temporary one, where the role may not use
+            // ours and may make none.
+            "SELECT 1 AS there WHERE pg_catalog.to_regclass('reconcile_migrations') IS NOT NULL"
         ),
     };
     if there.map_err(&failed)?.is_empty() {
