@@ -17,6 +17,7 @@ mod one_reader;
 mod power_cut;
 mod preview;
 mod races;
+mod rights;
 mod saved;
 mod scenario;
 mod schema;
