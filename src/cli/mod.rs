@@ -2,6 +2,7 @@
 
 mod args;
 mod check;
+mod crash;
 mod host;
 mod instance;
 mod journal;
@@ -28,6 +29,9 @@ pub fn main() -> ExitCode {
     if let Err(error) = crate::guard::shed() {
         err(&format!("error: {error}\n"));
         return ExitCode::from(1);
+    }
+    if let Err(error) = crash::leave_nothing() {
+        err(&format!("warning: core dumps could not be turned off, and would hold secrets: {error}\n"));
     }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,

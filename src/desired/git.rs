@@ -108,11 +108,13 @@ pub fn command(dir: &Path) -> Command {
     command
 }
 
-/// Whether a variable of the environment would lead `git` to another repository, or make it print something else.
+/// Whether a variable of the environment would lead `git` to another repository, or make it print something else; or is
+/// ours, and may be a secret, which is not for `git` and what a repository's configuration makes it run.
 fn is_foreign(variable: &str) -> bool {
-    variable.starts_with("GIT_")
-        && !KEPT.contains(&variable)
-        && !KEPT_PREFIXES.iter().any(|prefix| variable.starts_with(prefix))
+    variable.starts_with("RECONCILE_")
+        || variable.starts_with("GIT_")
+            && !KEPT.contains(&variable)
+            && !KEPT_PREFIXES.iter().any(|prefix| variable.starts_with(prefix))
 }
 
 /// What `git VERB ARGS -- PATHS` prints in `dir`.
@@ -227,6 +229,7 @@ mod tests {
         {
             assert!(is_foreign(name), "{name}");
         }
+        assert!(is_foreign("RECONCILE_DATABASE_URL"), "a secret that is not for git");
         for name in ["PATH", "HOME", "GIT_CONFIG_GLOBAL", "GIT_CONFIG_COUNT", "GIT_CONFIG_VALUE_0", "GIT_EXEC_PATH"] {
             assert!(!is_foreign(name), "{name}");
         }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use super::{FLAPPING, Flap, Header, Keys, Ledger, Noted, Plan, Planned, Terms, pools};
 use crate::change::{Action, Blocked, Change, Origin, ResourceId};
-use crate::kinds::{Desired, Observed, Step};
+use crate::kinds::{ALL, Desired, Observed, Step};
 use crate::resource::host::diff::SessionState;
 use crate::resource::roll::Roll;
 use crate::resource::session::{Session, SessionId, packed};
@@ -23,6 +23,7 @@ pub fn plan(header: Header, desired: &Desired, observed: &Observed, ledger: &Led
     draft.instances(desired);
     draft.retired_keys(desired, observed);
     draft.fills(desired);
+    draft.suspensions(desired);
     draft.plan
 }
 
@@ -193,13 +194,8 @@ impl Draft<'_> {
     fn held<S>(&self, change: &Change<S>, needs: Needs, wish: &Wish, flap: Flap) -> Option<Blocked> {
         let id = &change.id;
         let blocked = |reason: String, hint: String| Some(Blocked { id: id.clone(), reason, hint });
-        let suspended = &self.ledger.suspended;
-        let for_all = (String::new(), String::new());
-        if let Some(why) = suspended.get(&key(id)) {
-            return blocked(format!("it is suspended {why}"), format!("`reconcile resume {id} --reason R`"));
-        }
-        if let Some(why) = suspended.get(&for_all) {
-            return blocked(format!("applying is suspended {why}"), "`reconcile resume --reason R`".to_owned());
+        if let Some(suspended) = self.ledger.suspension(id) {
+            return Some(suspended);
         }
         if let Some(place) = wish.protected.as_ref().filter(|_| change.action != Action::Create) {
             return blocked(format!("it is protected in {place}"), "take `protect: true` away to change it".to_owned());
@@ -250,6 +246,20 @@ impl Draft<'_> {
 }
 
 impl Draft<'_> {
+    /// What is suspended and would not be changed now either: it is shown all the same, before it is forgotten.
+    fn suspensions(&mut self, desired: &Desired) {
+        for (kind, name) in self.ledger.suspended.keys() {
+            let Some(kind) = ALL.into_iter().find(|known| known.name == kind) else { continue };
+            let id = ResourceId::new(kind, name);
+            let is_left_out = self.terms.target.as_ref().is_some_and(|target| *target != id)
+                || self.plan.blocked.iter().any(|blocked| blocked.id == id)
+                || desired.place(&id).is_none();
+            if let (false, Some(Blocked { reason, hint, .. })) = (is_left_out, self.ledger.suspension(&id)) {
+                self.plan.notes.push((id, format!("{reason}; {hint}")));
+            }
+        }
+    }
+
     /// Servers that are nearly full, cannot be asked, or stand in no file and hold something.
     fn fills(&mut self, desired: &Desired) {
         for (id, note) in pools::notes(&self.plan, desired, self.observed) {
@@ -257,6 +267,19 @@ impl Draft<'_> {
                 self.plan.notes.push((id, note));
             }
         }
+    }
+}
+
+impl Ledger {
+    /// Why nothing is to be applied to `id`, and the way out; `None`: it is not suspended.
+    pub fn suspension(&self, id: &ResourceId) -> Option<Blocked> {
+        let for_all = (String::new(), String::new());
+        let (reason, hint) = match (self.suspended.get(&key(id)), self.suspended.get(&for_all)) {
+            (Some(why), _) => (format!("it is suspended {why}"), format!("`reconcile resume {id} --reason R`")),
+            (None, Some(why)) => (format!("applying is suspended {why}"), "`reconcile resume --reason R`".to_owned()),
+            (None, None) => return None,
+        };
+        Some(Blocked { id: id.clone(), reason, hint })
     }
 }
 

@@ -235,6 +235,20 @@ fn what_is_suspended_is_blocked_with_whose_word_it_was() {
 }
 
 #[test]
+fn what_is_suspended_and_in_sync_is_noted_and_what_no_file_names_is_not() {
+    let mut story = Story::wants("sessions: [{id: 1, title: Same}]").has_session(1, "Same");
+    for id in ["1", "2"] {
+        story.ledger.suspended.insert(("session".into(), id.into()), "by Amina: exam week".into());
+    }
+    insta::assert_snapshot!(story.told(), @"
+      i session/1    it is suspended by Amina: exam week; `reconcile resume
+                     session/1 --reason R`
+
+    No changes. The database matches the desired state. 1 unchanged.
+    ");
+}
+
+#[test]
 fn a_drift_that_comes_back_three_turns_in_a_row_is_left_alone_until_the_files_change() {
     let mut story = Story::wants("sessions: [{id: 1, title: Ours}]").has_session(1, "Theirs").was_applied();
     let name = ("session".to_owned(), "1".to_owned());

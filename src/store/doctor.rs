@@ -12,11 +12,8 @@ use super::connect::{Access, Database};
 use super::error::{Cause, Error};
 use super::sql::{Conn, fetch};
 use super::stamp::Stamped;
-use super::{file, session};
+use super::{file, rights, session};
 use crate::guard::{Place, PostgresTarget, SqliteTarget, Target};
-
-/// The tables of the kinds; those of our bookkeeping begin with `reconcile_`.
-const MANAGED: &str = "sessions host_sessions db_servers instances";
 
 /// One step of an examination.
 #[derive(Debug)]
@@ -125,7 +122,7 @@ async fn postgres(database: &Database, target: &PostgresTarget, steps: &mut Step
         .await?;
     stamp(database, &mut conn, steps).await?;
     steps.take("schema", schema(database, &mut conn)).await?;
-    steps.take("rights", rights(database, target, &mut conn)).await?;
+    steps.take("rights", rights::examine(database, target, &mut conn)).await?;
     conn.close().await;
     Some(())
 }
@@ -175,49 +172,6 @@ async fn schema(database: &Database, conn: &mut Conn) -> Result<(String, ()), Er
     if rows.is_empty() { Err(Error::SchemaMissing) } else { Ok((schema.to_string(), ())) }
 }
 
-async fn rights(database: &Database, target: &PostgresTarget, conn: &mut Conn) -> Result<(String, ()), Error> {
-    let failed = || Error::query("ask for the role's rights");
-    let lacks = |what: String| Error::Rights { who: format!("the role {}", target.user), what };
-    let schema = &database.options().schema;
-    let rows = fetch!(
-        conn,
-        "SELECT pg_catalog.has_schema_privilege($1, 'USAGE') AS may_use, pg_catalog.pg_is_in_recovery() AS standby",
-        schema.as_str()
-    )
-    .map_err(failed())?;
-    let row = rows.first().ok_or(sqlx::Error::RowNotFound).map_err(failed())?;
-    if !row.get::<bool>("may_use").map_err(failed())? {
-        return Err(lacks(format!("use the schema {schema}")));
-    }
-    if row.get("standby").map_err(failed())? {
-        return Err(lacks("write here: the server is a standby".to_owned()));
-    }
-    let rows = fetch!(
-        conn,
-        "SELECT c.relname::text AS name,
-                pg_catalog.has_table_privilege(c.oid, 'SELECT') AS may_read,
-                pg_catalog.has_table_privilege(c.oid, 'INSERT')
-                    AND pg_catalog.has_table_privilege(c.oid, 'UPDATE') AS may_write
-         FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-         WHERE n.nspname = $1 AND c.relkind IN ('r', 'p')
-           AND (pg_catalog.left(c.relname::text, 10) = 'reconcile_'
-                OR c.relname::text = ANY (pg_catalog.string_to_array($2, ' ')))
-         ORDER BY 1",
-        schema.as_str(),
-        MANAGED
-    )
-    .map_err(failed())?;
-    for (right, verb) in [("may_read", "read"), ("may_write", "write (INSERT, UPDATE)")] {
-        for row in &rows {
-            if !row.get::<bool>(right).map_err(failed())? {
-                let name: String = row.get("name").map_err(failed())?;
-                return Err(lacks(format!("{verb} {schema}.{name}")));
-            }
-        }
-    }
-    Ok((format!("may read and write {} tables", rows.len()), ()))
-}
-
 async fn sqlite(database: &Database, target: &SqliteTarget, steps: &mut Steps) -> Option<()> {
     let place = steps
         .take("file", async {
@@ -264,6 +218,8 @@ fn writable(place: &Place) -> Result<(String, ()), Error> {
 }
 
 fn permitted(path: &Path, right: Right, verb: &str) -> Result<(), Error> {
-    access(path, right)
-        .map_err(|_| Error::Rights { who: "this user".to_owned(), what: format!("{verb} {}", path.display()) })
+    access(path, right).map_err(|_| {
+        let mend = format!("let this user {verb} it, or run as its owner");
+        Error::Rights { who: "this user".to_owned(), what: format!("{verb} {}", path.display()), mend }
+    })
 }

@@ -25,9 +25,10 @@ pub enum Error {
     /// Our tables are not there.
     #[error("the schema is missing")]
     SchemaMissing,
-    /// The role, or the user of this process, lacks a right; `what` completes "may not …".
+    /// The role, or the user of this process, lacks a right; `what` completes "may not …", and
+    /// `mend` is the way out.
     #[error("{who} may not {what}")]
-    Rights { who: String, what: String },
+    Rights { who: String, what: String, mend: String },
     /// A newer program has upgraded the database.
     #[error("the schema has version {found}, and this program knows versions up to {known}")]
     SchemaNewer { found: i64, known: i64 },
@@ -147,7 +148,7 @@ impl Error {
         match self {
             Error::Refused(refusal) => Some(refusal.mend.clone()),
             Error::SchemaNewer { .. } => Some("run the newer reconcile here too".to_owned()),
-            Error::Rights { .. } => Some("grant that right, or use a role that has it".to_owned()),
+            Error::Rights { mend, .. } => Some(mend.clone()),
             Error::SchemaOlder { .. } => Some("run `reconcile migrate`".to_owned()),
             Error::CannotAdopt { table, .. } | Error::CannotAdoptType { table, .. } => {
                 Some(format!("rename the table {table}, or set database.schema to a schema of its own"))

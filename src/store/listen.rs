@@ -1,17 +1,28 @@
-//! Changes that somebody else makes in the database, told by PostgreSQL itself (`LISTEN`); on SQLite the timer finds them.
+//! What a running daemon is told of the database: changes that somebody else makes, by PostgreSQL itself (`LISTEN`), and
+//! what a command has written that a turn has to heed, such as `resume`.
+//!
+//! On SQLite, where nobody listens, such a command writes its run's id into a file beside the database, the bell, at
+//! which the daemon glances once a second; what others write there, the timer finds.
 //!
 //! The driver listens only through a pool. This one has a single connection, which proves which database it is, as every
 //! other does, before it is used; a notification is a hint and carries no data.
 
+use std::ffi::OsString;
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
 
 use super::connect::Database;
-
+use super::error::Error;
+use super::sql::{Conn, execute};
+use super::tx::Tx;
 use crate::change::span;
 use crate::driver;
-use crate::guard::{Admitted, Guard, Target};
+use crate::guard::{Admitted, Guard, SqliteTarget, Target};
 
 /// What the triggers of the schema send to.
 const CHANNEL: &str = "reconcile";
@@ -21,13 +32,17 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const QUIET: Duration = Duration::from_millis(20);
 const AT_MOST: Duration = Duration::from_millis(250);
 
-/// Listens, or waits for ever where there is nothing to listen to.
-pub struct Listener {
-    heard_from: Option<Source>,
-    listener: Option<PgListener>,
+/// Between two glances at the bell of a SQLite file.
+const GLANCE: Duration = Duration::from_secs(1);
+
+/// Hears of changes, on either database.
+pub enum Listener {
+    Server { source: Box<Source>, listener: Option<PgListener> },
+    Bell(Bell),
 }
 
-struct Source {
+/// Where to listen, and to prove that it is there.
+pub struct Source {
     options: PgConnectOptions,
     limit: Duration,
     guard: Guard,
@@ -68,55 +83,122 @@ impl Source {
     }
 }
 
+/// The file beside a SQLite database whose content changes when the daemon is to look.
+pub struct Bell {
+    file: Option<PathBuf>,
+    /// Its content when it rang last; `None`: it never did.
+    seen: Option<Vec<u8>>,
+}
+
+impl Bell {
+    /// What it holds; `None`: nothing, or not all of it yet. Held in memory by the file system, it is read at once.
+    fn glance(&self) -> Option<Vec<u8>> {
+        fs::read(self.file.as_ref()?).ok().filter(|id| id.len() == uuid::fmt::Hyphenated::LENGTH)
+    }
+
+    async fn rung(&mut self) {
+        loop {
+            match self.glance() {
+                Some(found) if self.seen.as_ref() != Some(&found) => {
+                    self.seen = Some(found);
+                    return;
+                }
+                _ => tokio::time::sleep(GLANCE).await,
+            }
+        }
+    }
+}
+
+/// `None` where the guard refuses the file: then nothing is written either.
+fn bell(database: &Database, target: &SqliteTarget) -> Option<PathBuf> {
+    let place = database.locate(target).ok()?;
+    let mut name = OsString::from(place.path());
+    name.push("-bell");
+    Some(PathBuf::from(name))
+}
+
+impl Database {
+    /// As [`Tx::commit`], and wakes a running daemon, which hears nothing of what `reconcile` itself writes.
+    ///
+    /// Errors: those of the commit. That the daemon is not told is no error: it finds out by itself, later.
+    pub async fn commit_aloud(&self, mut tx: Tx) -> Result<(), Error> {
+        let run = tx.context().run.0.to_string();
+        if let Conn::Postgres(..) = tx.conn() {
+            execute!(tx.conn(), "SELECT pg_catalog.pg_notify($1, '')", CHANNEL)
+                .map_err(Error::query("tell the daemon"))?;
+        }
+        tx.commit().await?;
+        if let Target::Sqlite(target) = self.target()
+            && let Some(bell) = bell(self, target)
+        {
+            let file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(bell);
+            if let Err(error) = file.and_then(|mut file| file.write_all(run.as_bytes())) {
+                tracing::debug!("the daemon is not told at once: {error}");
+            }
+        }
+        Ok(())
+    }
+}
+
 impl Listener {
     /// Connects to nothing yet.
     pub fn new(database: &Database) -> Self {
-        let heard_from = match database.target() {
-            Target::Sqlite(_) => None,
-            Target::Postgres(target) => Some(Source {
-                options: driver::options(target, &database.options().application_name),
-                limit: database.options().connect_timeout,
-                guard: database.guard().clone(),
-                admitted: database.admitted().clone(),
-            }),
-        };
-        Self { heard_from, listener: None }
+        match database.target() {
+            Target::Sqlite(target) => Self::Bell(Bell { file: bell(database, target), seen: None }),
+            Target::Postgres(target) => Self::Server {
+                source: Box::new(Source {
+                    options: driver::options(target, &database.options().application_name),
+                    limit: database.options().connect_timeout,
+                    guard: database.guard().clone(),
+                    admitted: database.admitted().clone(),
+                }),
+                listener: None,
+            },
+        }
     }
 
     /// Begins to listen, where nobody does yet: what happens from now on is told by [`Listener::changed`]. Where it
     /// fails, that tries again.
     pub async fn open(&mut self) {
-        if let (Some(source), None) = (&self.heard_from, &self.listener) {
-            self.listener = source.listen().await;
+        match self {
+            Self::Server { source, listener } if listener.is_none() => *listener = source.listen().await,
+            Self::Server { .. } => {}
+            Self::Bell(bell) => bell.seen = bell.seen.take().or_else(|| bell.glance()),
         }
     }
 
     /// Waits for the next burst of changes to be over. May be cancelled; what happened while nobody waited is told at
     /// the next call. To have begun listening again counts as a change, because one may have been missed.
     pub async fn changed(&mut self) {
-        let Some(source) = &self.heard_from else { return std::future::pending().await };
-        loop {
-            let Some(listener) = &mut self.listener else {
-                self.listener = source.listen().await;
-                if self.listener.is_some() {
-                    return;
-                }
-                tokio::time::sleep(PATIENCE).await;
-                continue;
-            };
-            if !heard(listener).await {
-                self.listener = None;
-                continue;
+        match self {
+            Self::Server { source, listener } => told(source, listener).await,
+            Self::Bell(bell) => bell.rung().await,
+        }
+    }
+}
+
+async fn told(source: &Source, listener: &mut Option<PgListener>) {
+    loop {
+        let Some(listening) = listener else {
+            *listener = source.listen().await;
+            if listener.is_some() {
+                return;
             }
-            let begun = Instant::now();
-            loop {
-                match tokio::time::timeout(QUIET, heard(listener)).await {
-                    Ok(true) if begun.elapsed() < AT_MOST => {}
-                    Ok(true) | Err(_) => return,
-                    Ok(false) => {
-                        self.listener = None;
-                        return;
-                    }
+            tokio::time::sleep(PATIENCE).await;
+            continue;
+        };
+        if !heard(listening).await {
+            *listener = None;
+            continue;
+        }
+        let begun = Instant::now();
+        loop {
+            match tokio::time::timeout(QUIET, heard(listening)).await {
+                Ok(true) if begun.elapsed() < AT_MOST => {}
+                Ok(true) | Err(_) => return,
+                Ok(false) => {
+                    *listener = None;
+                    return;
                 }
             }
         }

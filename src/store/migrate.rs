@@ -72,6 +72,10 @@ pub async fn migrate(database: &Database, by: &str) -> Result<Migrated> {
     }
     let version = version(&mut conn).await?;
     let mut migrated = Migrated::default();
+    let is_behind = MIGRATIONS.iter().any(|migration| version.is_none_or(|version| migration.version > version));
+    if let (true, Conn::Postgres(..)) = (is_behind, &conn) {
+        database.options().schema.lets_in_tables(&mut conn).await?;
+    }
     if version.is_none() {
         create_register(&mut conn).await?;
     }
@@ -135,7 +139,9 @@ pub async fn version(conn: &mut Conn) -> Result<Option<i64>> {
         ),
         Conn::Postgres(..) => fetch!(
             &mut *conn,
-            "SELECT 1 AS there FROM pg_tables WHERE schemaname = current_schema() AND tablename = 'reconcile_migrations'"
+            // By the search path. To ask for `current_schema()` would make a temporary one, where the role may not use
+            // ours and may make none.
+            "SELECT 1 AS there WHERE pg_catalog.to_regclass('reconcile_migrations') IS NOT NULL"
         ),
     };
     if there.map_err(&failed)?.is_empty() {
@@ -165,8 +171,40 @@ pub async fn is_current(conn: &mut Conn) -> Result<bool> {
     }
 }
 
+/// Whether the index is to be made. PostgreSQL would ask for the owner even where it is there.
+///
+/// Errors: [`Error::Rights`] where it is missing and the role does not own the table.
+async fn may_make_index(conn: &mut Conn) -> Result<bool> {
+    if matches!(conn, Conn::Sqlite(_)) {
+        return Ok(true);
+    }
+    let failed = Error::query("look for the index of active hosts");
+    let rows = fetch!(
+        conn,
+        "SELECT pg_catalog.to_regclass('host_sessions_one_active') IS NOT NULL AS stands,
+                pg_catalog.pg_has_role(c.relowner, 'USAGE') AS owns, pg_catalog.pg_get_userbyid(c.relowner)::text AS owner
+         FROM pg_catalog.pg_class c WHERE c.oid = pg_catalog.to_regclass('host_sessions')"
+    );
+    let rows = rows.map_err(failed)?;
+    let row = rows.first().ok_or(Error::SchemaMissing)?;
+    if row.get("stands").map_err(failed)? {
+        return Ok(false);
+    }
+    if row.get("owns").map_err(failed)? {
+        return Ok(true);
+    }
+    let owner: String = row.get("owner").map_err(failed)?;
+    let (who, what) = ("the role".to_owned(), "make the index host_sessions_one_active".to_owned());
+    Err(Error::Rights { who, what, mend: format!("run the same as {owner}, who owns the table") })
+}
+
 /// Makes the index that allows one active host per session; gives the sessions that stand against it.
+///
+/// Errors: [`Error::Rights`] where it is missing and the role does not own the table.
 pub async fn one_active_index(conn: &mut Conn) -> Result<Vec<i64>> {
+    if !may_make_index(conn).await? {
+        return Ok(Vec::new());
+    }
     let failed = Error::query("look for sessions with several active hosts");
     let rows = fetch!(
         &mut *conn,

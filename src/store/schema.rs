@@ -37,6 +37,28 @@ impl Schema {
         script(conn, AssertSqlSafe(format!("CREATE SCHEMA {}", self.quoted()))).await.map_err(failed)
     }
 
+    /// Whether the role may make tables in it. Without, PostgreSQL would look for another schema, and find none.
+    ///
+    /// Errors: [`Error::Rights`]; [`Error::Query`].
+    pub async fn lets_in_tables(&self, conn: &mut Conn) -> Result<(), Error> {
+        let failed = Error::query("ask for the role's rights");
+        let rows = fetch!(
+            conn,
+            "SELECT pg_catalog.has_schema_privilege($1, 'USAGE') AND pg_catalog.has_schema_privilege($1, 'CREATE') AS may,
+                    pg_catalog.pg_get_userbyid(nspowner)::text AS owner
+             FROM pg_catalog.pg_namespace WHERE nspname = $1",
+            self.as_str()
+        );
+        let rows = rows.map_err(failed)?;
+        let row = rows.first().ok_or(Error::SchemaMissing)?;
+        if row.get("may").map_err(failed)? {
+            return Ok(());
+        }
+        let owner: String = row.get("owner").map_err(failed)?;
+        let mend = format!("migrate as {owner}, who owns the schema");
+        Err(Error::Rights { who: "the role".to_owned(), what: format!("make tables in the schema {self}"), mend })
+    }
+
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -51,7 +51,10 @@ pub async fn read(conn: &mut Conn, schema: &Schema) -> Result<Stamped, Error> {
     )
     // It is there, as the catalogue says: PostgreSQL does not see into a schema that the role may not use.
     .map_err(|error| match Cause::of(&error) {
-        Cause::SchemaMissing => Error::Rights { who: "the role".to_owned(), what: format!("use the schema {schema}") },
+        Cause::SchemaMissing => {
+            let mend = format!("GRANT USAGE ON SCHEMA {schema} to it, or use a role that has it");
+            Error::Rights { who: "the role".to_owned(), what: format!("use the schema {schema}"), mend }
+        }
         _ => failed()(error),
     })?;
     match rows.first() {

@@ -1,7 +1,7 @@
 //! One answer to "why is this not done?": where a resource is declared, how it stands, and what comes next.
 
 use super::{Focus, Request, World};
-use crate::change::{Change, ResourceId, hanging, moment, printable, rfc3339};
+use crate::change::{Blocked, Change, ResourceId, hanging, moment, printable, rfc3339};
 use crate::failure::Result;
 use crate::kinds::{Desired, Observed, Step};
 use crate::plan::render::{change_line, json_change};
@@ -66,6 +66,9 @@ impl World {
         let of_this = plan.notes.iter().filter(|(of, _)| of == id).map(|(_, note)| note.clone());
         let mut notes: Vec<String> = of_this.collect();
         notes.extend(whereabouts(id, &wanted.desired, &picture.observed));
+        let suspended = picture.ledger.suspension(id).map(|Blocked { reason, hint, .. }| format!("{reason}; {hint}"));
+        // A plan says it of what is blocked, or in sync and named by a file.
+        notes.extend(suspended.filter(|note| blocked.is_none() && !plan.notes.iter().any(|(_, said)| said == note)));
         let change = change.cloned();
         let hint = blocked.map(|blocked| blocked.hint.clone());
         let considered = plan.considered.get(id).cloned().unwrap_or_default();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::by_hand::Done;
 use super::{Focus, Picture, Wanted, World};
-use crate::change::{Change, ResourceId, Revision, hanging};
+use crate::change::{Blocked, Change, ResourceId, Revision, hanging};
 use crate::failure::{Failure, Result};
 use crate::kinds::Step;
 use crate::plan::{self, Plan};
@@ -89,6 +89,10 @@ impl World {
     }
 
     fn intended(&self, intent: &Intent, wanted: &Wanted, picture: &Picture) -> Result<Option<Change<steps::Step>>> {
+        // What a command begins, turns would have to go on with, which they may not.
+        if let Some(Blocked { reason, hint, .. }) = picture.ledger.suspension(&intent.address()) {
+            return Err(Failure::error(format!("{}: {reason}", intent.address())).hint(hint));
+        }
         let observed = picture.observed.instances.get(&intent.id);
         let empty = Plan::of_nothing(self.header(Revision::default(), picture.is_new), now());
         let servers = plan::pools::candidates(&empty, &wanted.desired, &picture.observed);

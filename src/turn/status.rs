@@ -77,7 +77,7 @@ impl World {
         let mut tx = self.database.begin(&Authority::ByHand, &self.by_user(None)).await?;
         ledger::approve(&mut tx, digest, reason).await?;
         journal::write(&mut tx, &entry(None, "approve", Some(json!({ "digest": digest })), reason)).await?;
-        Ok(tx.commit().await?)
+        Ok(self.database.commit_aloud(tx).await?)
     }
 
     /// Stops applying, for one resource or for all.
@@ -87,7 +87,7 @@ impl World {
         let mut tx = self.database.begin(&Authority::ByHand, &self.by_user(None)).await?;
         ledger::suspend(&mut tx, kind, name, reason).await?;
         journal::write(&mut tx, &entry(id, "suspend", None, reason)).await?;
-        Ok(tx.commit().await?)
+        Ok(self.database.commit_aloud(tx).await?)
     }
 
     /// Starts applying again. Gives whether anything was suspended.
@@ -99,7 +99,10 @@ impl World {
         if was {
             journal::write(&mut tx, &entry(id, "resume", None, reason)).await?;
         }
-        tx.commit().await?;
+        match was {
+            true => self.database.commit_aloud(tx).await?,
+            false => tx.commit().await?,
+        }
         Ok(was)
     }
 }

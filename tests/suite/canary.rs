@@ -1,10 +1,12 @@
 //! A canary: secrets that are run through everything are found nowhere but where their one reader takes them.
 
 use std::fs;
+use std::time::Duration;
 
 use crate::fixture::{World, both};
 use crate::preview::dump;
 
+const LIMIT: Duration = Duration::from_secs(20);
 const KEY: &str = "canary-key-4b7f1d6e2a9c8053f1e7d6c5b4a39281";
 const WEEK: &str = "
 sessions: [{id: 1, title: One}, {id: 2, title: Two}, {id: 3, title: Three}]
@@ -17,6 +19,32 @@ fn keep(world: &World, heard: &mut String, arguments: &[&str]) {
         let all = [arguments, &["-vv", "--log-format", log]].concat();
         heard.push_str(&world.run(&all).text());
     }
+}
+
+/// A daemon that rotates a host, told at every level, and then crashes: all that it has printed.
+fn crash(world: &World) -> String {
+    let program = "ulimit -c unlimited 2>/dev/null || ulimit -c $(ulimit -H -c); exec reconcile -vv --log-format json";
+    let mut daemon = world.start("sh", &["-c", program]);
+    daemon.wait_for("watching desired-state", LIMIT);
+    world.write("desired-state/week.yaml", &WEEK.replace("{session: 2,", "{session: 2, rotation: 3,"));
+    daemon.wait_for("rotation 2 -> 3", LIMIT);
+    let about = |what: &str| fs::read(format!("/proc/{}/{what}", daemon.pid())).unwrap();
+    let limits = String::from_utf8(about("limits")).unwrap();
+    let core: Vec<&str> =
+        limits.lines().find(|line| line.starts_with("Max core file size")).unwrap().split("  ").collect();
+    assert_eq!(core.iter().filter(|word| word.trim() == "0").count(), 2, "{limits}");
+    assert!(!holds(&about("cmdline"), KEY) && holds(&about("cmdline"), "reconcile"));
+    daemon.signal(rustix::process::Signal::ABORT);
+    let ended = daemon.finish(LIMIT);
+    assert_eq!(ended.code, 128 + 6, "{}", ended.text());
+    assert_eq!(world.sh("find . -name 'core*'").stdout, "", "a core dump");
+    ended.text()
+}
+
+/// The GUIDs that nobody has claimed yet: they are taken now, and must have been nowhere before.
+fn waiting(world: &World) -> Vec<String> {
+    let claimed = world.run(&["host", "claim", "2"]).expect_code(0);
+    vec![guid_of(&claimed.stdout)]
 }
 
 fn guid_of(output: &str) -> String {
@@ -84,6 +112,8 @@ both! {
         ] {
             keep(world, &mut heard, arguments);
         }
+        heard.push_str(&crash(world));
+        guids.extend(waiting(world));
         let password = world.url().split_once("://").and_then(|(_, rest)| rest.split_once('@')).map(|(user, _)| {
             user.split_once(':').expect("a password").1.to_owned()
         });

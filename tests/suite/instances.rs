@@ -9,11 +9,13 @@ use crate::fixture::pools::{Pool, Pools};
 use crate::fixture::redis::Redis;
 
 mod allocation;
+mod canary;
 mod cuts;
 mod harm;
 mod interleaved;
 mod placement;
 mod provisioning;
+mod rights;
 
 pub const LIMIT: Duration = Duration::from_secs(30);
 pub const QUEUE: &str = "instance_provisioning";

@@ -1,10 +1,15 @@
 //! What the daemon leaves alone: a plan that is too large, what somebody has suspended, and a fight that it cannot win.
 
+use std::time::Duration;
+
 use rustix::process::Signal;
 
-use super::{SOON, calm, end, found, prepare, sessions, settle, start, titled, turns};
+use super::{LATE, SOON, calm, end, found, prepare, sessions, settle, start, titled, turns};
 use crate::fixture::process::Running;
 use crate::fixture::{Database, World, both};
+
+/// How soon the daemon heeds what a command has written: within a second, and the turn itself.
+const AT_ONCE: Duration = Duration::from_secs(2);
 
 /// Makes the daemon take a turn, and waits until it is over.
 #[track_caller]
@@ -48,8 +53,8 @@ both! {
         assert!(status.contains(digest), "{status}");
 
         world.run(&["approve", digest, "--reason", "Renamed on purpose"]).expect_code(0);
-        look(&daemon);
-        assert!(found(world).starts_with("New New New New Same"), "{}", found(world));
+        // Nobody tells the daemon but the command itself.
+        settle(AT_ONCE, &true, || found(world).starts_with("New New New New Same"));
         // It was for this plan, once.
         world.write("desired-state/a.yaml", &ten("Newer"));
         settle(SOON, &2, || daemon.stderr().matches("held back").count());
@@ -64,16 +69,39 @@ both! {
         titled(world, SOON, &["One", "Due"]);
         daemon.wait_for("Being-looked-at", SOON);
         world.run(&["resume", "session/1", "--reason", "Looked at"]).expect_code(0);
-        look(&daemon);
-        titled(world, SOON, &["Uno", "Due"]);
+        titled(world, AT_ONCE, &["Uno", "Due"]);
+        calm(&daemon);
 
         world.run(&["suspend", "--reason", "Night"]).expect_code(0);
         world.write("desired-state/a.yaml", &sessions(&[(1, "One"), (2, "Two")]));
         look(&daemon);
         assert_eq!(found(world), "Uno Due");
         world.run(&["resume", "--reason", "Morning"]).expect_code(0);
-        look(&daemon);
-        titled(world, SOON, &["One", "Two"]);
+        titled(world, AT_ONCE, &["One", "Two"]);
+        end(daemon);
+    }
+
+    fn a_suspension_outlives_its_daemon(world) {
+        prepare(world);
+        world.env("RECONCILE_LEASE", "3s");
+        let daemon = start(world);
+        let before = calm(&daemon);
+        world.run(&["suspend", "session/1", "--reason", "Being-looked-at"]).expect_code(0);
+        settle(AT_ONCE, &(before + 1), || turns(&daemon));
+        assert_eq!(calm(&daemon), before + 1, "one word, one turn");
+        drop(daemon);
+        world.write("desired-state/a.yaml", &sessions(&[(1, "Uno"), (2, "Due")]));
+        // It follows the one that was killed for as long as a lease lasts.
+        let mut daemon = world.spawn(&["-v"]);
+        daemon.wait_for("Being-looked-at", LATE);
+        titled(world, SOON, &["One", "Due"]);
+        calm(&daemon);
+        world.run(&["resume", "session/1", "--reason", "Looked at"]).expect_code(0);
+        titled(world, AT_ONCE, &["Uno", "Due"]);
+        // To resume what is not suspended is nothing to look for.
+        let before = calm(&daemon);
+        world.run(&["resume", "session/1", "--reason", "Looked at"]).expect_code(0);
+        assert_eq!(calm(&daemon), before);
         end(daemon);
     }
 

@@ -111,6 +111,37 @@ both! {
         assert!(refused.contains("Database credentials not found. Instance may be too old or not allocated."), "{refused}");
     }
 
+    fn a_suspended_instance_is_not_worked_on_by_command_either(world) {
+        let estate = estate(world);
+        declare(world, [1, 2], "");
+        world.run(ONCE).expect_code(0);
+        let address = format!("instance/{}", id(1));
+        world.run(&["suspend", &address, "--reason", "Dispute"]).expect_code(0);
+        for verb in ["provision", "retry"] {
+            let refused = world.run(&["instance", verb, &id(1)]).expect_code(1);
+            assert!(flat(&refused.stderr).contains(&format!("{address}: it is suspended by ")), "{}", refused.text());
+            assert!(flat(&refused.stderr).contains(&format!("reconcile resume {address}")), "{}", refused.text());
+        }
+        assert!(estate.messages().is_empty());
+        // Its plan and its explanation say so though nothing of it differs, and the other goes on.
+        let plan = flat(&world.run(&["--plan"]).expect_code(0).stdout);
+        assert!(plan.contains(&format!("i {address} it is suspended by")) && plan.contains("No changes."), "{plan}");
+        let explained = flat(&world.run(&["explain", &address]).expect_code(0).stdout);
+        assert_eq!(explained.matches("it is suspended by").count(), 1, "{explained}");
+        assert!(explained.contains("suspend by") && explained.contains(": Dispute"), "{explained}");
+        world.run(&["instance", "provision", &id(2)]).expect_code(0);
+        assert_eq!(estate.messages().len(), 1);
+        world.run(&["suspend", "--reason", "Night"]).expect_code(0);
+        world.run(&["resume", &address, "--reason", "Settled"]).expect_code(0);
+        let refused = world.run(&["instance", "provision", &id(1)]).expect_code(1);
+        assert!(flat(&refused.stderr).contains("applying is suspended by "), "{}", refused.text());
+        // What waits may be taken all the same: to read is not to apply.
+        assert!(world.run(&["instance", "claim", &id(1)]).expect_code(0).stdout.contains("db_password"));
+        world.run(&["resume", "--reason", "Morning"]).expect_code(0);
+        world.run(&["instance", "provision", &id(1)]).expect_code(0);
+        assert_eq!(phase(world, 1), "provisioning");
+    }
+
     fn credentials_that_were_lost_are_made_anew_when_they_are_needed(world) {
         let estate = estate(world);
         declare(world, [1], "");
