@@ -74,7 +74,8 @@ both! {
 
         world.run(&["suspend", "--reason", "Night"]).expect_code(0);
         world.write("desired-state/a.yaml", &sessions(&[(1, "One"), (2, "Two")]));
-        look(&daemon);
+        daemon.wait_for("Night", SOON);
+        calm(&daemon);
         assert_eq!(found(world), "Uno Due");
         world.run(&["resume", "--reason", "Morning"]).expect_code(0);
         titled(world, AT_ONCE, &["One", "Two"]);
