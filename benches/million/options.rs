@@ -45,7 +45,7 @@ impl Options {
     const SMALL: Self = Self {
         only: String::new(),
         sessions: 20_000,
-        bulk: 10_000,
+        bulk: 50_000,
         hosts: 300,
         new: 10_000,
         saves: 20,
