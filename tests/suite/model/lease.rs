@@ -1,7 +1,8 @@
 //! The lease, in time: replicas that beat, follow, take over, write, crash, and are paused in the middle of it.
 //!
 //! What the program does is in `src/store/lease.rs` (`acquire`, `take`, `Lease::beat`, `Lease::release`), in
-//! `Database::begin_on`, which compares the fencing number in every writing transaction, and in `src/daemon/heart.rs`.
+//! `Database::begin_on` and `Tx::commit_and_keep`, which compare the fencing number when a writing transaction begins and,
+//! with the row locked, when it ends, and in `src/daemon/heart.rs`.
 //! The numbers themselves grow without end; but all that is ever asked of them is whether they are the row's, so a bit
 //! stands for each, and the model is finite however often the lease changes hands.
 
@@ -80,8 +81,10 @@ enum Seat {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Tx {
     None,
-    /// The number was compared; the row is locked until the commit.
+    /// The number was compared; another may still take over.
     Open,
+    /// It was compared again, and the row is locked until the commit.
+    Held,
     /// The server has ended the transaction of a client that fell silent.
     Ended,
 }
@@ -107,7 +110,8 @@ impl<const N: usize> Lease<N> {
     /// Time goes on, but not past the beat of a heart that beats.
     fn tick(&self, state: &State<N>) -> Option<State<N>> {
         let beats = |replica: &Replica| {
-            !replica.is_paused && matches!(replica.seat, Seat::Leading { current: true, tx: Tx::None | Tx::Open })
+            !replica.is_paused
+                && matches!(replica.seat, Seat::Leading { current: true, tx: Tx::None | Tx::Open | Tx::Held })
         };
         if state.silent >= BEAT && state.replicas.iter().any(beats) {
             return None;
@@ -155,17 +159,31 @@ impl<const N: usize> Lease<N> {
         next
     }
 
-    /// `begin_on`: the heartbeat is raised where holder and number are the row's, which locks it.
+    /// Whether the fencing number counts where it should.
+    fn is_fenced(&self) -> bool {
+        !matches!(self.rule, Rule::Unfenced | Rule::CheckedOutside)
+    }
+
+    /// `begin_on`: holder and number are compared, and nothing is locked.
     fn begin(&self, state: &State<N>, who: u8) -> Option<State<N>> {
         let Seat::Leading { current, tx: Tx::None } = state.replicas[usize::from(who)].seat else { return None };
         let is_held = self.rule == Rule::Unfenced || (current && state.holder == Some(who));
-        let locks = !matches!(self.rule, Rule::Unfenced | Rule::CheckedOutside);
-        if locks && state.locked.is_some() {
+        let mut next = state.clone();
+        next.replicas[usize::from(who)].seat = if is_held { Seat::Leading { current, tx: Tx::Open } } else { UP };
+        Some(next)
+    }
+
+    /// The first half of `commit_and_keep`: the heartbeat is raised where holder and number are the row's, which locks
+    /// it, once nobody else has it locked.
+    fn hold(&self, state: &State<N>, who: u8) -> Option<State<N>> {
+        let Seat::Leading { current, tx: Tx::Open } = state.replicas[usize::from(who)].seat else { return None };
+        if !self.is_fenced() || state.locked.is_some() {
             return None;
         }
         let mut next = state.clone();
-        next.replicas[usize::from(who)].seat = if is_held { Seat::Leading { current, tx: Tx::Open } } else { UP };
-        next.locked = if is_held && locks { Some(who) } else { state.locked };
+        let is_held = current && state.holder == Some(who);
+        next.replicas[usize::from(who)].seat = if is_held { Seat::Leading { current, tx: Tx::Held } } else { UP };
+        next.locked = is_held.then_some(who);
         Some(next)
     }
 
@@ -175,8 +193,9 @@ impl<const N: usize> Lease<N> {
         next.replicas[usize::from(who)].seat = Seat::Leading { current, tx: Tx::None };
         match tx {
             Tx::None => return None,
+            Tx::Open if self.is_fenced() => return None,
             Tx::Ended => return Some(next),
-            Tx::Open => {}
+            Tx::Open | Tx::Held => {}
         }
         if state.locked == Some(who) {
             next.locked = None;
@@ -235,6 +254,7 @@ impl<const N: usize> Lease<N> {
             Seat::Leading { .. } => {
                 set(stands("is paused"), Replica { seat, is_paused: true });
                 self.begin(state, who).into_iter().for_each(|next| take(fair("begins to write"), next));
+                self.hold(state, who).into_iter().for_each(|next| take(fair("compares again"), next));
                 self.commit(state, who).into_iter().for_each(|next| take(fair("commits"), next));
                 self.at_once(state, who, false).into_iter().for_each(|next| take(fair("beats"), next));
                 self.at_once(state, who, true).into_iter().for_each(|next| take(perhaps("gives the lease back"), next));
@@ -288,7 +308,7 @@ impl<const N: usize> Model for Lease<N> {
         if let Some(who) = state.locked
             && self.rule != Rule::Endless
             && state.replicas[usize::from(who)].is_paused
-            && let Seat::Leading { current, tx: Tx::Open } = state.replicas[usize::from(who)].seat
+            && let Seat::Leading { current, tx: Tx::Held } = state.replicas[usize::from(who)].seat
         {
             let mut next = state.clone();
             next.locked = None;
