@@ -18,6 +18,11 @@ use crate::yaml::{self, Item, Place, Problem, Section, is_name};
 /// Every kind, in the order in which changes are shown and applied: what others stand on comes first.
 pub const ALL: [Kind; 4] = [Session::KIND, Host::KIND, Server::KIND, Instance::KIND];
 
+/// The kind with that name.
+pub fn named(name: &str) -> Option<Kind> {
+    ALL.into_iter().find(|kind| kind.name == name)
+}
+
 static SECTIONS: [Section; 4] = [Session::SECTION, Host::SECTION, Server::SECTION, Instance::SECTION];
 
 /// What files may hold, kind by kind.

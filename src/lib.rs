@@ -16,6 +16,7 @@ pub mod driver;
 pub mod failure;
 pub mod guard;
 pub mod kinds;
+pub mod parallel;
 pub mod plan;
 pub mod port;
 pub mod progress;

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, HashSet};
 
 use super::{FLAPPING, Flap, Header, Keys, Ledger, Noted, Plan, Planned, Terms, pools};
 use crate::change::{Action, Blocked, Change, Origin, ResourceId};
-use crate::kinds::{ALL, Desired, Observed, Step};
+use crate::kinds::{Desired, Observed, Step};
+use crate::parallel::side_by_side;
 use crate::resource::host::diff::SessionState;
 use crate::resource::roll::Roll;
 use crate::resource::session::{Session, SessionId, packed};
@@ -43,19 +44,35 @@ impl Draft<'_> {
             let number = key.and_then(|key| declared.number(&key));
             return number.into_iter().for_each(|number| self.session(declared, number));
         }
-        seen.met.unset(declared.len()).for_each(|number| self.session(declared, number));
+        self.unmet(declared, &seen.met.unset(declared.len()).collect::<Vec<_>>());
         let met = seen.met.count() as u64;
         self.plan.unchanged += met;
         *self.plan.managed.entry(Session::KIND.name).or_default() += met;
         for number in self.ledger.unnoted.iter().filter(|number| seen.met.has(*number)) {
             self.adopt(declared, number);
         }
-        let flapped = self.ledger.flaps.keys().filter(|(kind, _)| kind == Session::KIND.name);
-        let calm = flapped.filter_map(|(_, name)| name.parse().ok().map(SessionId));
-        let calm = calm.filter(|key| declared.number(key).is_some_and(|number| seen.met.has(number)));
-        self.plan.calmed.extend(calm.map(|key| ResourceId::new(Session::KIND, key)));
+        let flapped = self.ledger.flaps.keys().filter(|id| id.kind == Session::KIND);
+        let number = |id: &ResourceId| declared.number(&SessionId(id.name.parse().ok()?));
+        let calm = flapped.filter(|id| number(id).is_some_and(|number| seen.met.has(number)));
+        self.plan.calmed.extend(calm.cloned());
         let kept = seen.rows.keys().filter(|key| declared.number(key).is_some_and(|number| !seen.met.has(number)));
         self.plan.unmanaged += seen.total.saturating_sub(met + kept.count() as u64);
+    }
+
+    /// The sessions with these numbers, in their order. Each is for itself, so that many are shared out.
+    fn unmet(&mut self, declared: &Roll<Session>, numbers: &[usize]) {
+        /// So many are done in a few milliseconds.
+        const SHARE: usize = 4_000;
+        let part = |numbers: &[usize]| {
+            let mut plan = Plan::empty(self.plan.header.clone(), self.plan.now);
+            plan.changes.reserve(numbers.len());
+            let mut part = Draft { plan, observed: self.observed, ledger: self.ledger, terms: self.terms };
+            numbers.iter().for_each(|number| part.session(declared, *number));
+            part.plan
+        };
+        let parts = side_by_side(numbers.chunks(SHARE).collect(), part);
+        self.plan.changes.reserve(parts.iter().map(|part| part.changes.len()).sum());
+        parts.into_iter().for_each(|part| self.plan.append(part));
     }
 
     fn session(&mut self, declared: &Roll<Session>, number: usize) {
@@ -162,7 +179,7 @@ impl Draft<'_> {
     }
 
     fn noted(&self, id: &ResourceId, digest: &str) -> Noted {
-        match self.ledger.applied.get(&key(id)) {
+        match self.ledger.applied.get(id) {
             None => Noted::Nothing,
             Some(applied) if applied == digest => Noted::This,
             Some(_) => Noted::Other,
@@ -171,17 +188,16 @@ impl Draft<'_> {
 
     fn in_sync(&mut self, id: ResourceId, digest: String) {
         self.plan.unchanged += 1;
-        let key = key(&id);
-        if self.ledger.flaps.contains_key(&key) {
+        if self.ledger.flaps.contains_key(&id) {
             self.plan.calmed.push(id.clone());
         }
-        if self.ledger.applied.get(&key) != Some(&digest) {
+        if self.ledger.applied.get(&id) != Some(&digest) {
             self.plan.adopted.push((id, digest));
         }
     }
 
     fn flap<S>(&self, change: &Change<S>, wish: &Wish) -> Flap {
-        match (change.origin, self.ledger.flaps.get(&key(&change.id))) {
+        match (change.origin, self.ledger.flaps.get(&change.id)) {
             (Origin::Intended, None) => Flap::None,
             (Origin::Intended, Some(_)) => Flap::Over,
             (Origin::Drift, Some((digest, turns))) if *digest == wish.digest => Flap::Turns(turns + 1),
@@ -248,13 +264,11 @@ impl Draft<'_> {
 impl Draft<'_> {
     /// What is suspended and would not be changed now either: it is shown all the same, before it is forgotten.
     fn suspensions(&mut self, desired: &Desired) {
-        for (kind, name) in self.ledger.suspended.keys() {
-            let Some(kind) = ALL.into_iter().find(|known| known.name == kind) else { continue };
-            let id = ResourceId::new(kind, name);
-            let is_left_out = self.terms.target.as_ref().is_some_and(|target| *target != id)
-                || self.plan.blocked.iter().any(|blocked| blocked.id == id)
-                || desired.place(&id).is_none();
-            if let (false, Some(Blocked { reason, hint, .. })) = (is_left_out, self.ledger.suspension(&id)) {
+        for id in self.ledger.suspended.keys() {
+            let is_left_out = self.terms.target.as_ref().is_some_and(|target| target != id)
+                || self.plan.blocked.iter().any(|blocked| blocked.id == *id)
+                || desired.place(id).is_none();
+            if let (false, Some(Blocked { id, reason, hint })) = (is_left_out, self.ledger.suspension(id)) {
                 self.plan.notes.push((id, format!("{reason}; {hint}")));
             }
         }
@@ -273,8 +287,7 @@ impl Draft<'_> {
 impl Ledger {
     /// Why nothing is to be applied to `id`, and the way out; `None`: it is not suspended.
     pub fn suspension(&self, id: &ResourceId) -> Option<Blocked> {
-        let for_all = (String::new(), String::new());
-        let (reason, hint) = match (self.suspended.get(&key(id)), self.suspended.get(&for_all)) {
+        let (reason, hint) = match (self.suspended.get(id), &self.all_suspended) {
             (Some(why), _) => (format!("it is suspended {why}"), format!("`reconcile resume {id} --reason R`")),
             (None, Some(why)) => (format!("applying is suspended {why}"), "`reconcile resume --reason R`".to_owned()),
             (None, None) => return None,
@@ -287,9 +300,4 @@ struct Wish {
     digest: String,
     /// Where a file says `protect: true`.
     protected: Option<String>,
-}
-
-/// The ledger's name for a resource.
-pub fn key(id: &ResourceId) -> (String, String) {
-    (id.kind.name.to_owned(), id.name.clone())
 }

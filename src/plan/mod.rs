@@ -27,13 +27,15 @@ pub const FLAPPING: i64 = 3;
 #[derive(Clone, Debug, Default)]
 pub struct Ledger {
     /// Digest of the wish that was last applied; of sessions, only where the row is not as declared.
-    pub applied: HashMap<(String, String), String>,
+    pub applied: HashMap<ResourceId, String>,
     /// Of the sessions that are as declared, by their number in the roll: that wish is not what was noted as applied.
     pub unnoted: Marks,
     /// Digest of the wish, and how many turns in a row its drift was put right.
-    pub flaps: HashMap<(String, String), (String, i64)>,
-    /// Why nothing is to be applied to a resource; kind and name are empty for "everything".
-    pub suspended: BTreeMap<(String, String), String>,
+    pub flaps: HashMap<ResourceId, (String, i64)>,
+    /// Why nothing is to be applied to a resource.
+    pub suspended: BTreeMap<ResourceId, String>,
+    /// Why nothing is to be applied to any.
+    pub all_suspended: Option<String>,
 }
 
 /// Where the plan is for: its first line.
@@ -160,6 +162,32 @@ impl Plan {
             managed: BTreeMap::new(),
             considered: BTreeMap::new(),
         }
+    }
+
+    /// Adds what was planned of other resources, under the same header.
+    fn append(&mut self, part: Plan) {
+        let Plan {
+            header: _,
+            now: _,
+            changes,
+            blocked,
+            notes,
+            adopted,
+            calmed,
+            unchanged,
+            unmanaged,
+            managed,
+            considered,
+        } = part;
+        self.changes.extend(changes);
+        self.blocked.extend(blocked);
+        self.notes.extend(notes);
+        self.adopted.extend(adopted);
+        self.calmed.extend(calmed);
+        self.unchanged += unchanged;
+        self.unmanaged += unmanaged;
+        managed.into_iter().for_each(|(kind, count)| *self.managed.entry(kind).or_default() += count);
+        self.considered.extend(considered);
     }
 
     /// A plan that changes nothing: for whoever asks what is there.

@@ -15,7 +15,8 @@ use super::*;
 use crate::change::Revision;
 use crate::desired::load::of_text;
 use crate::kinds::{Desired, Observed};
-use crate::resource::session::SessionId;
+use crate::resource::host::Host;
+use crate::resource::session::{Session, SessionId};
 use crate::resource::{Resource, host, session};
 
 /// Everything that a plan is computed from, small enough to be written down.
@@ -88,10 +89,10 @@ impl Story {
     fn was_applied(mut self) -> Self {
         let sessions = &self.desired.sessions;
         for (id, declared) in (0..sessions.len()).filter_map(|number| sessions.declared(number)) {
-            self.ledger.applied.insert(("session".to_owned(), id.to_string()), declared.value.digest());
+            self.ledger.applied.insert(ResourceId::new(Session::KIND, id), declared.value.digest());
         }
         for (id, declared) in &self.desired.hosts {
-            self.ledger.applied.insert(("host".to_owned(), id.to_string()), declared.value.digest());
+            self.ledger.applied.insert(ResourceId::new(Host::KIND, id), declared.value.digest());
         }
         self
     }
@@ -222,7 +223,7 @@ fn protect_blocks_a_change_but_not_a_beginning() {
 #[test]
 fn what_is_suspended_is_blocked_with_whose_word_it_was() {
     let mut story = Story::wants("sessions: [{id: 1, title: New}, {id: 2, title: Newer}]").has_session(1, "Old");
-    story.ledger.suspended.insert(("session".into(), "1".into()), "by Amina: exam week".into());
+    story.ledger.suspended.insert(ResourceId::new(Session::KIND, 1), "by Amina: exam week".into());
     insta::assert_snapshot!(story.told(), @r#"
       + session/2    title "Newer", status active, created_by "reconcile"
       ! session/1    it is suspended by Amina: exam week; `reconcile resume
@@ -230,7 +231,7 @@ fn what_is_suspended_is_blocked_with_whose_word_it_was() {
 
     Plan: 1 to create; 1 blocked. 0 unchanged, 0 unmanaged.
     "#);
-    story.ledger.suspended.insert((String::new(), String::new()), "migration by Amina".into());
+    story.ledger.all_suspended = Some("migration by Amina".into());
     assert_eq!(story.plan().changes.len(), 0);
 }
 
@@ -238,7 +239,7 @@ fn what_is_suspended_is_blocked_with_whose_word_it_was() {
 fn what_is_suspended_and_in_sync_is_noted_and_what_no_file_names_is_not() {
     let mut story = Story::wants("sessions: [{id: 1, title: Same}]").has_session(1, "Same");
     for id in ["1", "2"] {
-        story.ledger.suspended.insert(("session".into(), id.into()), "by Amina: exam week".into());
+        story.ledger.suspended.insert(ResourceId::new(Session::KIND, id), "by Amina: exam week".into());
     }
     insta::assert_snapshot!(story.told(), @"
       i session/1    it is suspended by Amina: exam week; `reconcile resume
@@ -251,7 +252,7 @@ fn what_is_suspended_and_in_sync_is_noted_and_what_no_file_names_is_not() {
 #[test]
 fn a_drift_that_comes_back_three_turns_in_a_row_is_left_alone_until_the_files_change() {
     let mut story = Story::wants("sessions: [{id: 1, title: Ours}]").has_session(1, "Theirs").was_applied();
-    let name = ("session".to_owned(), "1".to_owned());
+    let name = ResourceId::new(Session::KIND, 1);
     let wish = story.ledger.applied[&name].clone();
     for turns in 0..FLAPPING {
         story.ledger.flaps.insert(name.clone(), (wish.clone(), turns));
@@ -272,7 +273,7 @@ fn a_drift_that_comes_back_three_turns_in_a_row_is_left_alone_until_the_files_ch
 #[test]
 fn a_flap_is_over_when_the_row_stays_as_it_was_put() {
     let mut story = Story::wants("sessions: [{id: 1, title: Ours}]").has_session(1, "Ours").was_applied();
-    story.ledger.flaps.insert(("session".into(), "1".into()), ("any".into(), 2));
+    story.ledger.flaps.insert(ResourceId::new(Session::KIND, 1), ("any".into(), 2));
     assert_eq!(story.plan().calmed.len(), 1);
 }
 

@@ -29,6 +29,12 @@ const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("../../migrations/sqlite/0002_instances.sql"),
         postgres: include_str!("../../migrations/postgres/0002_instances.sql"),
     },
+    Migration {
+        version: 3,
+        name: "ledger",
+        sqlite: include_str!("../../migrations/sqlite/0003_ledger.sql"),
+        postgres: include_str!("../../migrations/postgres/0003_ledger.sql"),
+    },
 ];
 
 impl Migration {

@@ -6,8 +6,9 @@ use chrono::{DateTime, Utc};
 
 use super::memory::Since;
 use super::{ATTEMPTS, World};
+use crate::change::ResourceId;
 use crate::failure::{Failure, Result};
-use crate::kinds::{Desired, Observed};
+use crate::kinds::{self, Desired, Observed};
 use crate::plan::Ledger;
 use crate::port::pool::Pool;
 use crate::resource::roll::Marks;
@@ -148,12 +149,12 @@ impl World {
             observed.instances = instance::rows::observe(&mut snapshot).await?;
             neighbours(&mut snapshot, desired, &mut observed.sessions).await?;
         }
-        let mut known = ledger::read(&mut snapshot, Session::KIND).await?;
-        let unnoted = self.noted(&mut snapshot, focus, &observed, &mut known).await?;
+        let known = ledger::read(&mut snapshot, Session::KIND).await?;
+        let (unnoted, sessions) = self.noted(&mut snapshot, focus, &observed).await?;
         let fencing = lease::seen(&mut snapshot).await?.fencing;
         snapshot.finish().await?;
         let approvals = known.approvals.clone();
-        let ledger = Ledger { unnoted, ..as_planned(known) };
+        let ledger = Ledger { unnoted, ..as_planned(known, sessions) };
         Ok(Picture { observed, approvals, ledger, fencing, ..Picture::default() })
     }
 
@@ -179,29 +180,26 @@ impl World {
         Ok(snapshot.map(|snapshot| (snapshot, comparison.finish())))
     }
 
-    /// Adds what was last applied to the sessions that are not as declared. Gives those that are, and whose wish was not
-    /// noted as applied; none where nothing is to be applied.
+    /// The sessions that are as declared, and whose wish was not noted as applied; none where nothing is to be applied.
+    /// And what was last applied to those that are not: names and digests.
     async fn noted(
         &self,
         snapshot: &mut Snapshot,
         focus: Focus<'_>,
         observed: &Observed,
-        known: &mut ledger::Ledger,
-    ) -> store::error::Result<Marks> {
+    ) -> store::error::Result<(Marks, Vec<(String, String)>)> {
         /// To ask for so many by name takes as long as to read all.
         const MANY: usize = 20_000;
         let (desired, asked) = match focus {
             Focus::Everything(desired) | Focus::ToApply(desired) => (desired, None),
             Focus::Changed(desired, Since { asked, .. }) => (desired, Some(asked)),
-            Focus::Pools(_) | Focus::Session(_) => return Ok(Marks::default()),
+            Focus::Pools(_) | Focus::Session(_) => return Ok(Default::default()),
         };
         let (declared, met) = (&desired.sessions, &observed.sessions.met);
         let others = declared.len() - met.count();
-        let session = |(name, digest)| (Session::KIND.name.to_owned(), name, digest);
         if matches!(focus, Focus::ToApply(_)) || others > MANY {
             let (unnoted, others) = session::rows::noted(snapshot, declared, met).await?;
-            known.applied.extend(others.into_iter().map(session));
-            return Ok(if matches!(focus, Focus::ToApply(_)) { unnoted } else { Marks::default() });
+            return Ok(if matches!(focus, Focus::ToApply(_)) { (unnoted, others) } else { (Marks::default(), others) });
         }
         // A million are met, and what is noted of them is as it was; some were asked for, and may be met now.
         let numbers = asked.into_iter().flatten().filter_map(|id| declared.number(id));
@@ -209,16 +207,17 @@ impl World {
         numbers.filter(|number| met.has(*number)).for_each(|number| unnoted.set(number, true));
         let names = met.unset(declared.len()).chain(unnoted.iter());
         let names: Vec<String> = names.filter_map(|number| declared.key(number)).map(|id| id.to_string()).collect();
+        let mut others = Vec::new();
         for (name, digest) in ledger::applied_to(snapshot, Session::KIND, &names).await? {
             let number = name.parse().ok().and_then(|id| declared.number(&SessionId(id)));
             match number {
                 Some(number) if unnoted.has(number) => {
                     unnoted.set(number, packed::digest(declared.packed(number)) != digest);
                 }
-                _ => known.applied.push(session((name, digest))),
+                _ => others.push((name, digest)),
             }
         }
-        Ok(unnoted)
+        Ok((unnoted, others))
     }
 }
 
@@ -239,19 +238,23 @@ fn unsteady() -> Failure {
     Failure::error("the database kept changing while it was read").hint("try again")
 }
 
-fn as_planned(known: ledger::Ledger) -> Ledger {
+/// The ledger as the planner reads it. What it has of kinds that this program does not know is left alone.
+fn as_planned(known: ledger::Ledger, sessions: Vec<(String, String)>) -> Ledger {
     let ledger::Ledger { applied, suspensions, flaps, approvals: _ } = known;
+    let id = |kind: &str, name: String| kinds::named(kind).map(|kind| ResourceId { kind, name });
     let why = |suspension: &ledger::Suspension| {
         let since = crate::change::moment(suspension.suspended_at);
         format!("by {} since {since}: {}", suspension.actor, suspension.reason)
     };
+    let sessions = sessions.into_iter().map(|(name, digest)| (ResourceId { kind: Session::KIND, name }, digest));
+    let others = applied.into_iter().filter_map(|(kind, name, digest)| Some((id(&kind, name)?, digest)));
+    let flaps = flaps.into_iter().filter_map(|(kind, name, digest, turns)| Some((id(&kind, name)?, (digest, turns))));
+    let suspended = suspensions.iter().filter_map(|row| Some((id(&row.kind, row.name.clone())?, why(row))));
     Ledger {
-        applied: applied.into_iter().map(|(kind, name, digest)| ((kind, name), digest)).collect(),
-        flaps: flaps.into_iter().map(|(kind, name, digest, turns)| ((kind, name), (digest, turns))).collect(),
-        suspended: suspensions
-            .iter()
-            .map(|row| ((row.kind.clone(), row.name.clone()), why(row)))
-            .collect::<BTreeMap<_, _>>(),
+        applied: sessions.chain(others).collect(),
+        flaps: flaps.collect(),
+        suspended: suspended.collect(),
+        all_suspended: suspensions.iter().find(|row| row.kind.is_empty()).map(why),
         unnoted: Marks::default(),
     }
 }

@@ -9,11 +9,12 @@ use tokio::process::{ChildStdin, ChildStdout};
 use super::names::{is_ignored, is_state_path};
 use super::walk::text;
 use super::{
-    FileProblem, Filed, Limits, Make, SourceFile, Tree, TreeError, Version, blocking, by_path, side_by_side, too_large,
+    FileProblem, Filed, Limits, Make, SourceFile, Tree, TreeError, Version, blocking, by_path, too_large,
     unreadable_name,
 };
 use crate::desired::git::{self, GitError};
 use crate::desired::revision;
+use crate::parallel::side_by_side;
 
 /// Reads the files that `HEAD` has below `dir`, which need not exist in the working tree.
 pub async fn read<T: Send + Sync + 'static>(

@@ -11,11 +11,8 @@ mod worktree;
 use std::collections::HashMap;
 use std::fmt;
 use std::io;
-use std::num::NonZero;
-use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::Semaphore;
@@ -147,9 +144,6 @@ impl TreeError {
     }
 }
 
-/// More threads than this wait for the disk, or for each other.
-const THREADS: usize = 4;
-
 /// How long reading may take, in all.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -202,22 +196,6 @@ async fn unbounded<T: Send + Sync + 'static>(
     };
     let worktree::Picture { files, problems, reused } = picture;
     Ok(Tree { files, revision, problems, reused })
-}
-
-/// Does `work` for every one of `jobs`, on several threads, and gives the results in the order of the jobs.
-fn side_by_side<J: Send, D: Send>(jobs: Vec<J>, work: impl Fn(J) -> D + Sync) -> Vec<D> {
-    let threads = thread::available_parallelism().map_or(1, NonZero::get).min(THREADS).min(jobs.len());
-    let queue = Mutex::new(jobs.into_iter().enumerate());
-    // A thread that died holding the lock has taken at most its own job along.
-    let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
-    let mut done: Vec<(usize, D)> = thread::scope(|scope| {
-        let one =
-            || scope.spawn(|| std::iter::from_fn(next).map(|(number, job)| (number, work(job))).collect::<Vec<_>>());
-        let running: Vec<_> = (0..threads).map(|_| one()).collect();
-        running.into_iter().flat_map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
-    });
-    done.sort_unstable_by_key(|(number, _)| *number);
-    done.into_iter().map(|(_, done)| done).collect()
 }
 
 fn by_path<T>(known: &[Filed<T>]) -> Known<'_, T> {

@@ -11,7 +11,8 @@ use std::time::{Duration, SystemTime};
 use rustix::fs::OFlags;
 
 use super::walk::{self, Found, Stamp, reason};
-use super::{FileProblem, Filed, Limits, Make, SourceFile, TreeError, Version, by_path, side_by_side, too_large};
+use super::{FileProblem, Filed, Limits, Make, SourceFile, TreeError, Version, by_path, too_large};
+use crate::parallel::side_by_side;
 
 /// How often the directory is read again because something in it moved, before that is reported.
 const ATTEMPTS: u32 = 6;

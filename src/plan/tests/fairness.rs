@@ -52,7 +52,7 @@ fn a_rotation_that_waits_for_a_later_turn_does_not_hold_up_other_fields() {
 fn a_suspension_of_all_blocks_each_change_and_leaves_what_is_in_sync() {
     let mut story = Story::wants("sessions: [{id: 1, title: New}, {id: 2}]\nhosts: [{session: 3}]");
     story = story.has_session(1, "Old").has_session(2, "Two").has_session(3, "Three");
-    story.ledger.suspended.insert((String::new(), String::new()), "by Amina: exams".into());
+    story.ledger.all_suspended = Some("by Amina: exams".into());
     insta::assert_snapshot!(story.told(), @"
       ! session/1    applying is suspended by Amina: exams; `reconcile resume
                      --reason R`
@@ -66,7 +66,7 @@ fn a_suspension_of_all_blocks_each_change_and_leaves_what_is_in_sync() {
 #[test]
 fn a_host_waits_for_a_session_that_is_held_back_and_for_no_other() {
     let mut story = Story::wants("sessions: [{id: 1}, {id: 2}]\nhosts: [{session: 1}, {session: 2}]");
-    story.ledger.suspended.insert(("session".into(), "1".into()), "by Amina: exams".into());
+    story.ledger.suspended.insert(ResourceId::new(Session::KIND, 1), "by Amina: exams".into());
     insta::assert_snapshot!(story.told(), @r#"
       + session/2    title "Session 2", status active, created_by "reconcile"
       + host/2       rotation 1, by Noor Team

@@ -264,7 +264,7 @@ fn a_place_that_is_not_taken_is_free_for_the_next() {
     let other = format!("{{id: 00000001-0000-4000-8000-000000000001, customer: {CUSTOMER}, name: other}}");
     let mut story =
         wants(one, &format!("{other}, {}", acme(""))).has_server("pool-1", 0, |row| row.profile.max_instances = 1);
-    let suspended = ("instance".to_owned(), "00000001-0000-4000-8000-000000000001".to_owned());
+    let suspended = ResourceId::new(instance::KIND, "00000001-0000-4000-8000-000000000001");
     story.ledger.suspended.insert(suspended, "by Amina: exams".to_owned());
     let plan = story.plan();
     assert_eq!(plan.changes.len(), 1);

@@ -105,20 +105,16 @@ pub struct Step {
 impl Session {
     /// The row as it will stand: what the file says, else what is there, else the documented default.
     fn over(&self, id: SessionId, observed: Option<&Observed>) -> Observed {
-        let base = observed.cloned().unwrap_or_else(|| Observed {
-            title: format!("Session {id}"),
-            status: Status::Active.word().to_owned(),
-            created_by: DEFAULT_CREATOR.to_owned(),
-            starts_at: None,
-            expires_at: None,
-        });
-        let Session { title, status, created_by, starts_at, expires_at } = self.clone();
+        let Session { title, status, created_by, starts_at, expires_at } = self;
+        let title = title.as_ref().or(observed.map(|observed| &observed.title));
+        let status = status.map(Status::word).or(observed.map(|observed| observed.status.as_str()));
+        let created_by = created_by.as_deref().or(observed.map(|observed| observed.created_by.as_str()));
         Observed {
-            title: title.unwrap_or(base.title),
-            status: status.map_or(base.status, |status| status.word().to_owned()),
-            created_by: created_by.unwrap_or(base.created_by),
-            starts_at: starts_at.unwrap_or(base.starts_at),
-            expires_at: expires_at.unwrap_or(base.expires_at),
+            title: title.cloned().unwrap_or_else(|| format!("Session {id}")),
+            status: status.unwrap_or(Status::Active.word()).to_owned(),
+            created_by: created_by.unwrap_or(DEFAULT_CREATOR).to_owned(),
+            starts_at: starts_at.unwrap_or(observed.and_then(|observed| observed.starts_at)),
+            expires_at: expires_at.unwrap_or(observed.and_then(|observed| observed.expires_at)),
         }
     }
 }
@@ -168,10 +164,13 @@ impl Resource for Session {
     }
 
     fn diff(asked: &Asked<'_, Self>, (): &mut ()) -> Verdict<Step> {
+        let changed = asked.observed.map(|observed| changed(asked.desired, observed));
+        if changed.as_ref().is_some_and(Vec::is_empty) {
+            return Verdict::InSync;
+        }
         let after = asked.desired.over(*asked.key, asked.observed);
-        let (action, fields) = match asked.observed {
-            Some(observed) if *observed == after => return Verdict::InSync,
-            Some(observed) => (Action::Update, changed(asked.desired, |field| observed.value(field))),
+        let (action, fields) = match changed {
+            Some(changed) => (Action::Update, changed),
             None => (Action::Create, created(&after)),
         };
         Verdict::Change(Box::new(Change {
@@ -189,9 +188,24 @@ impl Resource for Session {
     }
 }
 
-fn changed(desired: &Session, before: impl Fn(&str) -> Value) -> Vec<FieldDiff> {
-    let fields = desired.managed().into_iter().map(|(field, after)| FieldDiff { field, before: before(field), after });
-    fields.filter(|diff| diff.before != diff.after).collect()
+fn changed(desired: &Session, observed: &Observed) -> Vec<FieldDiff> {
+    let Session { title, status, created_by, starts_at, expires_at } = desired;
+    let text = |field, is: &str, wish: Option<&str>, shown: fn(String) -> Value| {
+        let wish = wish.filter(|wish| *wish != is)?;
+        Some(FieldDiff { field, before: shown(is.to_owned()), after: shown(wish.to_owned()) })
+    };
+    let time = |field, is, wish: &Option<Option<DateTime<Utc>>>| {
+        let wish = wish.filter(|wish| *wish != is)?;
+        Some(FieldDiff { field, before: Value::time(is), after: Value::time(wish) })
+    };
+    let fields = [
+        text("title", &observed.title, title.as_deref(), Value::Text),
+        text("status", &observed.status, status.map(Status::word), Value::Word),
+        text("created_by", &observed.created_by, created_by.as_deref(), Value::Text),
+        time("starts_at", observed.starts_at, starts_at),
+        time("expires_at", observed.expires_at, expires_at),
+    ];
+    fields.into_iter().flatten().collect()
 }
 
 /// A new row shows all that it will hold, defaults included, but for what is empty.

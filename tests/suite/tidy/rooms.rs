@@ -19,6 +19,7 @@ const fn room(name: &'static str, may: &'static [&'static str]) -> Room {
 const ROOMS: &[Room] = &[
     room("change", &[]),
     room("secret", &[]),
+    room("parallel", &[]),
     room("progress", &[]),
     room("testing", &[]),
     room("guard", &["change", "secret"]),
@@ -28,8 +29,8 @@ const ROOMS: &[Room] = &[
     room("port", &["change", "driver", "guard", "secret"]),
     room("resource", &["change", "port", "secret", "store", "yaml"]),
     room("kinds", &["change", "port", "resource", "store", "yaml"]),
-    room("desired", &["change", "kinds", "yaml"]),
-    room("plan", &["change", "kinds", "resource"]),
+    room("desired", &["change", "kinds", "parallel", "yaml"]),
+    room("plan", &["change", "kinds", "parallel", "resource"]),
     room("apply", &["change", "kinds", "plan", "port", "progress", "resource", "store"]),
     room("config", &["change", "guard", "port", "secret"]),
     room(
