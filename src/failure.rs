@@ -32,6 +32,8 @@ pub struct Failure {
     pub class: Class,
     /// What ends it.
     pub trouble: Trouble,
+    /// The database is away, so that not even the failure can be noted in it.
+    pub is_away: bool,
     /// What could not be done.
     pub message: String,
     /// Why, the nearest cause first.
@@ -53,6 +55,7 @@ impl Failure {
         Self {
             class: Class::Error,
             trouble: Trouble::Transient,
+            is_away: false,
             message: message.into(),
             causes: Vec::new(),
             hints: Vec::new(),
@@ -152,7 +155,9 @@ impl From<store::error::Error> for Failure {
     fn from(error: store::error::Error) -> Self {
         match error {
             store::error::Error::Refused(refusal) => refusal.into(),
-            error => Self { trouble: error.trouble(), ..Self::caused(&error).hints(error.hint()) },
+            error => {
+                Self { trouble: error.trouble(), is_away: error.is_away(), ..Self::caused(&error).hints(error.hint()) }
+            }
         }
     }
 }

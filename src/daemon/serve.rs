@@ -20,7 +20,7 @@ use super::{holder, systemd};
 use crate::change::span;
 use crate::failure::{Class, Failure, Result};
 use crate::store::Context;
-use crate::store::error::{Error, Trouble};
+use crate::store::error::Error;
 use crate::store::lease::{self, Lease, Patience};
 use crate::store::listen::Listener;
 use crate::turn::{Request, Turned, World};
@@ -214,11 +214,13 @@ impl Daemon {
     /// Says what the trouble is, and for how long to leave it alone.
     async fn meet(&mut self, failure: &Failure, begun: Instant) -> Next {
         let is_new = self.voice.trouble(failure);
-        if failure.class == Class::Refused {
-            // The database is not the one that it was. Nothing more is written until it is again.
-            self.leading = None;
+        if let (Class::Refused, Some(leading)) = (failure.class, &mut self.leading) {
+            // The database is not the one that it was. Nothing more is written until it is again; the lease there is
+            // still ours then, unless somebody who has found it sooner has taken over, which the first beat tells.
+            leading.heart = None;
+            return Next::Trouble(self.backoff.pause(failure.trouble, fastrand::f64()));
         }
-        if let (true, Some(leading)) = (is_new && failure.trouble != Trouble::Away, &self.leading)
+        if let (true, Some(leading)) = (is_new && !failure.is_away, &self.leading)
             && let Err(error) = self.world.remember_failure(&leading.lease, &self.context, begun, failure).await
         {
             tracing::debug!("the trouble could not be noted for `status`: {}", error.line());

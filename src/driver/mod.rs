@@ -45,8 +45,6 @@ pub enum Trouble {
     Contention,
     /// A server or network that comes back, or is short of something for a time.
     Transient,
-    /// The same, of our own database: nothing else can be asked of it meanwhile, nor noted in it.
-    Away,
     /// Somebody has to do something: about a password, a right, a certificate, a schema.
     Lasting,
 }

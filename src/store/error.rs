@@ -116,6 +116,11 @@ impl Error {
         }
     }
 
+    /// Whether the database cannot be asked for anything else now, either.
+    pub fn is_away(&self) -> bool {
+        matches!(self, Error::Unreachable { .. }) || self.is_of_the_connection()
+    }
+
     /// The message with the reasons behind it, on one line.
     pub fn chain(&self) -> String {
         std::iter::once(self.to_string()).chain(causes(self)).collect::<Vec<_>>().join(": ")
@@ -147,11 +152,8 @@ impl Error {
     pub fn trouble(&self) -> Trouble {
         match self {
             // A name that does not resolve is asked for again: name servers have outages too.
-            Error::Unreachable { cause: Cause::Dns, .. } => Trouble::Away,
-            Error::Unreachable { source, .. } if Trouble::of(source) == Trouble::Transient => Trouble::Away,
-            Error::Query { .. } if self.is_of_the_connection() => Trouble::Away,
+            Error::Unreachable { cause: Cause::Dns, .. } | Error::Probe { .. } => Trouble::Transient,
             Error::Unreachable { source, .. } | Error::Query { source, .. } => Trouble::of(source),
-            Error::Probe { .. } => Trouble::Transient,
             Error::File { source, .. } => Trouble::of_io(source),
             Error::LeaseHeld { .. } | Error::LeaseLost | Error::Conflict { .. } | Error::Unclean { .. } => {
                 Trouble::Contention
