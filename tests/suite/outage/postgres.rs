@@ -9,6 +9,7 @@ use rustix::process::Signal;
 use super::{CAUGHT_UP, Watched, journal, short};
 use crate::daemon::{LATE, SOON, end, found, holder, name, prepare, sessions, settle, start, titled, turns};
 use crate::fixture::cut::{Blow, Cut, Moment, Wire};
+use crate::fixture::process::Running;
 use crate::fixture::{Crowd, Database, Postgres, Sandbox, World};
 
 mod failover;
@@ -149,6 +150,26 @@ fn a_login_that_is_refused_is_tried_again_at_the_timer_alone() {
 }
 
 #[test]
+fn what_somebody_has_to_mend_is_shown_and_tried_again_at_the_timer_alone() {
+    let mut world = World::on(Database::Postgres);
+    prepare(&mut world);
+    world.env("RECONCILE_INTERVAL", "3s");
+    let mut watched = Watched::start(&world);
+    world.sql("ALTER TABLE sessions RENAME COLUMN title TO headline");
+    watched.daemon.wait_for("does not exist", LATE);
+    let before = turns(&watched.daemon);
+    watched.endures(Duration::from_secs(5));
+    assert!(turns(&watched.daemon) <= before + 2, "{}", watched.daemon.stderr());
+    let status = world.run(&["status"]).expect_code(0).stdout;
+    assert!(status.contains("failed: ") && status.contains("title"), "{status}");
+    world.sql("ALTER TABLE sessions RENAME COLUMN headline TO title; UPDATE sessions SET title = 'Drifted'");
+    watched.catches_up(&world, &["One"]);
+    let is_shown = || world.run(&["status"]).expect_code(0).stdout.contains("failed: ");
+    settle(CAUGHT_UP, &false, is_shown);
+    watched.end();
+}
+
+#[test]
 fn a_full_disk_is_said_and_made_good_when_there_is_room() {
     let mut world = World::with(Postgres::start_on_small_disk(0, "48m"));
     short(&mut world);
@@ -239,14 +260,13 @@ fn nobody() -> (Sandbox, TcpListener) {
     (sandbox, listener)
 }
 
-#[test]
-fn it_asks_at_most_once_a_second() {
-    let (sandbox, listener) = nobody();
+/// Who is asked for so long is asked at least thrice, and at most once a second. It gives no answer.
+#[track_caller]
+fn is_asked_seldom(listener: &TcpListener, time: Duration, daemon: &Running) {
     listener.set_nonblocking(true).unwrap();
-    let daemon = sandbox.spawn(&["-v"]);
     let mut asked: Vec<Instant> = Vec::new();
     let begun = Instant::now();
-    while begun.elapsed() < Duration::from_secs(6) {
+    while begun.elapsed() < time {
         match listener.accept() {
             // It asks for encryption first; and gets no answer but the end.
             Ok((mut stream, _)) => {
@@ -257,12 +277,37 @@ fn it_asks_at_most_once_a_second() {
             Err(_) => std::thread::sleep(Duration::from_millis(5)),
         }
     }
-    assert!(asked.len() >= 3, "asked {} times in six seconds:\n{}", asked.len(), daemon.stderr());
+    assert!(asked.len() >= 3, "asked {} times in {time:?}:\n{}", asked.len(), daemon.stderr());
     for pair in asked.windows(2) {
         let pause = pair[1] - pair[0];
         assert!(pause >= Duration::from_millis(950), "asked again after {pause:?}:\n{}", daemon.stderr());
     }
+}
+
+#[test]
+fn it_asks_at_most_once_a_second() {
+    let (sandbox, listener) = nobody();
+    let daemon = sandbox.spawn(&["-v"]);
+    is_asked_seldom(&listener, Duration::from_secs(6), &daemon);
     end(daemon);
+}
+
+#[test]
+fn whoever_takes_the_place_of_its_server_is_asked_at_most_once_a_second() {
+    let mut world = World::on(Database::Postgres);
+    short(&mut world);
+    // The heart beats far more often than that, and somebody listens for what others write.
+    world.env("RECONCILE_LEASE", "1s");
+    let watched = Watched::start(&world);
+    let port = world.server().unwrap().port;
+    world.server().unwrap().stop();
+    let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
+    world.write("desired-state/a.yaml", &sessions(&[(1, "Uno")]));
+    is_asked_seldom(&listener, Duration::from_secs(6), &watched.daemon);
+    drop(listener);
+    world.server().unwrap().start_again();
+    watched.catches_up(&world, &["Uno"]);
+    watched.end();
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::daemon::{LATE, sessions, settle};
+use crate::daemon::{LATE, end, sessions, settle};
 use crate::fixture::cut::{Cut, Wire};
 use crate::fixture::{Database, Postgres, World};
 use crate::outage::{Watched, journal, short};
@@ -71,4 +71,29 @@ fn another_database_of_the_same_name_is_refused_until_the_right_one_is_back() {
     watched.catches_up(&world, &["Uno"]);
     assert_eq!(journal(&world), "create|1\nupdate|1\n");
     watched.end();
+}
+
+#[test]
+fn two_replicas_go_on_as_one_after_an_outage() {
+    let mut world = World::on(Database::Postgres);
+    short(&mut world);
+    world.env("RECONCILE_LEASE", "3s");
+    let mut leader = Watched::start(&world);
+    let mut follower = world.spawn(&["-v"]);
+    follower.wait_for("following", LATE);
+    world.server().unwrap().stop();
+    world.write("desired-state/a.yaml", &sessions(&[(1, "Uno"), (2, "Due")]));
+    leader.daemon.wait_for("cannot connect to", LATE);
+    // As long as a lease lasts, and longer.
+    leader.endures(Duration::from_secs(4));
+    world.server().unwrap().start_again();
+    leader.catches_up(&world, &["Uno", "Due"]);
+    let one = |name: &str| journal(&world).lines().filter(|line| line.ends_with(name)).count();
+    assert_eq!((one("|1"), one("|2")), (2, 1), "{}", journal(&world));
+    assert!(follower.stderr().contains("cannot connect to"), "{}", follower.stderr());
+    // Whichever of them leads now, the other can be without it.
+    end(follower);
+    world.sql("UPDATE sessions SET title = 'Drifted' WHERE session_id = 1");
+    leader.catches_up(&world, &["Uno", "Due"]);
+    leader.end();
 }
