@@ -288,6 +288,6 @@ mod tests {
         // No descriptor is left.
         assert_eq!(Trouble::of_io(&io::Error::from_raw_os_error(24)), Trouble::Transient);
         assert_eq!(io(io::ErrorKind::PermissionDenied), Trouble::Lasting);
-        assert_eq!(Trouble::of(&sqlx::Error::Tls("unknown issuer".into())), Trouble::Lasting);
+        assert_eq!(Trouble::of(&sqlx::Error::Tls("a bad certificate".into())), Trouble::Lasting);
     }
 }
