@@ -9,6 +9,7 @@ use crate::guard::Refusal;
 use crate::port;
 use crate::port::handoff::HandOffError;
 use crate::store;
+use crate::store::error::Trouble;
 use crate::yaml::Problems;
 
 /// A result whose error a person will read.
@@ -29,6 +30,10 @@ pub enum Class {
 #[derive(Debug)]
 pub struct Failure {
     pub class: Class,
+    /// What ends it.
+    pub trouble: Trouble,
+    /// The database is away, so that not even the failure can be noted in it.
+    pub is_away: bool,
     /// What could not be done.
     pub message: String,
     /// Why, the nearest cause first.
@@ -47,12 +52,20 @@ enum Body {
 
 impl Failure {
     pub fn error(message: impl Into<String>) -> Self {
-        Self { class: Class::Error, message: message.into(), causes: Vec::new(), hints: Vec::new(), body: Body::Line }
+        Self {
+            class: Class::Error,
+            trouble: Trouble::Transient,
+            is_away: false,
+            message: message.into(),
+            causes: Vec::new(),
+            hints: Vec::new(),
+            body: Body::Line,
+        }
     }
 
     /// Refused: another environment, another target.
     pub fn refused(message: impl Into<String>) -> Self {
-        Self { class: Class::Refused, ..Self::error(message) }
+        Self { class: Class::Refused, trouble: Trouble::Lasting, ..Self::error(message) }
     }
 
     /// A no that gives no reason.
@@ -134,7 +147,7 @@ impl Failure {
 
 impl From<Refusal> for Failure {
     fn from(refusal: Refusal) -> Self {
-        Self { class: Class::Refused, body: Body::Boxed(refusal.clone()), ..Self::error(refusal.to_string()) }
+        Self { body: Body::Boxed(refusal.clone()), ..Self::refused(refusal.to_string()) }
     }
 }
 
@@ -142,7 +155,9 @@ impl From<store::error::Error> for Failure {
     fn from(error: store::error::Error) -> Self {
         match error {
             store::error::Error::Refused(refusal) => refusal.into(),
-            error => Self::caused(&error).hints(error.hint()),
+            error => {
+                Self { trouble: error.trouble(), is_away: error.is_away(), ..Self::caused(&error).hints(error.hint()) }
+            }
         }
     }
 }

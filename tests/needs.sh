@@ -30,6 +30,8 @@ missing_packages() {
   have setpriv && have setsid || echo util-linux
   have python3 || echo python3
   have sqlite3 || echo sqlite3
+  # A clock that the tests can set, for the program alone.
+  compgen -G '/usr/lib/*/faketime/libfaketimeMT.so.1' >/dev/null || echo libfaketime
   python3 -c 'import ensurepip, venv' 2>/dev/null || echo python3-venv
 }
 

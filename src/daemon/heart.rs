@@ -51,7 +51,7 @@ async fn beat(world: Arc<World>, lease: Arc<Lease>, context: Context) -> Error {
         pulse.tick().await;
         match lease.beat(&world.database, &context).await {
             Ok(()) => {}
-            Err(error) if error.stops_everybody() => return error,
+            Err(error) if error.stops_everybody() || error.is_away() => return error,
             Err(error) => tracing::debug!("a heartbeat failed: {}", error.chain()),
         }
     }

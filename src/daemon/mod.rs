@@ -1,5 +1,6 @@
 //! What wakes the daemon, and what it does then.
 
+mod backoff;
 mod heart;
 pub mod serve;
 mod signals;

@@ -11,6 +11,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::backoff::{self, Backoff};
 use super::heart::Heart;
 use super::signals::{Signals, Told};
 use super::voice::Voice;
@@ -26,8 +27,6 @@ use crate::turn::{Request, Turned, World};
 
 /// How long a turn may go on after `SIGTERM`, and how long giving the lease back may take: ten seconds in all.
 const FAREWELL: (Duration, Duration) = (Duration::from_secs(7), Duration::from_secs(2));
-/// Between two attempts while something is in trouble: at least, and at most.
-const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 /// After a turn that the database asked for, it has to wait this many times as long as that took before it is heard
 /// again: a table that is always busy costs at most a tenth of a processor.
 const REST: u32 = 9;
@@ -65,10 +64,10 @@ pub async fn serve(world: World, tell: &dyn Fn(&Turned) -> Result<()>) -> Result
     let mut daemon = Daemon {
         context: world.by_user(None),
         listener: Listener::new(&world.database),
+        backoff: Backoff::new(world.config.interval),
         world: Arc::new(world),
         watch,
         voice: Voice::default(),
-        backoff: BACKOFF.0,
         leading: None,
         has_read: false,
         has_led: false,
@@ -89,7 +88,7 @@ struct Daemon {
     watch: Watch,
     listener: Listener,
     voice: Voice,
-    backoff: Duration,
+    backoff: Backoff,
     leading: Option<Leading>,
     /// The desired state could be read once, good or bad.
     has_read: bool,
@@ -117,7 +116,7 @@ impl Daemon {
             let Some(ended) = self.attempt(wake, signals, tell).await else { return Ok(()) };
             let next = match ended {
                 Ok(()) => {
-                    self.backoff = BACKOFF.0;
+                    self.backoff.reset();
                     tracing::debug!(took_ms = begun.elapsed().as_millis(), "the turn is over");
                     Next::Anything(if wake == Wake::Database { begun.elapsed() * REST } else { Duration::ZERO })
                 }
@@ -215,12 +214,13 @@ impl Daemon {
     /// Says what the trouble is, and for how long to leave it alone.
     async fn meet(&mut self, failure: &Failure, begun: Instant) -> Next {
         let is_new = self.voice.trouble(failure);
-        if failure.class == Class::Refused {
-            // The database is not the one that it was. Nothing more is written until it is again.
-            self.leading = None;
-            return Next::Trouble(self.world.config.interval);
+        if let (Class::Refused, Some(leading)) = (failure.class, &mut self.leading) {
+            // The database is not the one that it was. Nothing more is written until it is again; the lease there is
+            // still ours then, unless somebody who has found it sooner has taken over, which the first beat tells.
+            leading.heart = None;
+            return Next::Trouble(self.backoff.pause(failure.trouble, fastrand::f64()));
         }
-        if let (true, Some(leading)) = (is_new, &self.leading)
+        if let (true, Some(leading)) = (is_new && !failure.is_away, &self.leading)
             && let Err(error) = self.world.remember_failure(&leading.lease, &self.context, begun, failure).await
         {
             tracing::debug!("the trouble could not be noted for `status`: {}", error.line());
@@ -228,10 +228,7 @@ impl Daemon {
         if failure.problems().is_some() {
             return Next::Anything(begun.elapsed() * REST);
         }
-        let wait = self.backoff.mul_f64(fastrand::f64().mul_add(0.5, 1.0));
-        let most = BACKOFF.1.min(self.world.config.interval);
-        self.backoff = (self.backoff * 2).min(most).max(BACKOFF.0);
-        Next::Trouble(wait)
+        Next::Trouble(self.backoff.pause(failure.trouble, fastrand::f64()))
     }
 
     /// After the first attempt, whatever came of it.
@@ -249,9 +246,8 @@ impl Daemon {
     async fn wait(&mut self, next: Next, signals: &mut Signals) -> Option<Wake> {
         let Self { world, watch, listener, leading, .. } = self;
         let (until, calm) = match next {
-            // A tenth more or less, so that many daemons do not look at the same moment.
-            Next::Anything(_) => (world.config.interval.mul_f64(fastrand::f64().mul_add(0.2, 0.9)), Duration::ZERO),
-            Next::Trouble(wait) => (wait, BACKOFF.0),
+            Next::Anything(_) => (backoff::period(world.config.interval, fastrand::f64()), Duration::ZERO),
+            Next::Trouble(wait) => (wait, backoff::LEAST),
         };
         let files = async {
             tokio::time::sleep(calm).await;
@@ -266,6 +262,8 @@ impl Daemon {
         };
         let stopped = async {
             let Some(Leading { heart, .. }) = leading else { return std::future::pending().await };
+            // What made it stop is the trouble that is being left alone.
+            tokio::time::sleep(calm).await;
             match heart {
                 Some(beating) => beating.stopped().await,
                 None => std::future::pending().await,

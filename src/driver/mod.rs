@@ -33,7 +33,20 @@ pub enum Cause {
     RightsMissing,
     /// No connection slot is left.
     TooMany,
+    /// Its disk is full.
+    Full,
     Other,
+}
+
+/// What ends a trouble, which decides when another try is worth while.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// Somebody else was in the way for a moment: a lock, a deadlock, a row that moved.
+    Contention,
+    /// A server or network that comes back, or is short of something for a time.
+    Transient,
+    /// Somebody has to do something: about a password, a right, a certificate, a schema.
+    Lasting,
 }
 
 impl Cause {
@@ -75,6 +88,8 @@ impl Cause {
                 Ok(3 | 8) => Cause::RightsMissing,
                 // BUSY, LOCKED
                 Ok(5 | 6) => Cause::Timeout,
+                // FULL
+                Ok(13) => Cause::Full,
                 _ => Cause::Other,
             };
         }
@@ -85,6 +100,7 @@ impl Cause {
             // Insufficient privilege, read-only transaction.
             "42501" | "25006" => Cause::RightsMissing,
             "53300" => Cause::TooMany,
+            "53100" => Cause::Full,
             // Cancelled by a timeout of ours, lock not available.
             "57014" | "55P03" => Cause::Timeout,
             _ => Cause::Other,
@@ -106,6 +122,7 @@ impl Cause {
             Cause::SchemaMissing => "run `reconcile migrate`",
             Cause::RightsMissing => "grant the role what it lacks; `reconcile doctor` names it",
             Cause::TooMany => "wait, or raise max_connections on the server",
+            Cause::Full => "make room on the disk where the database lies",
             Cause::Other => return None,
         })
     }
@@ -124,8 +141,58 @@ impl fmt::Display for Cause {
             Cause::SchemaMissing => "the schema does not exist",
             Cause::RightsMissing => "rights are missing",
             Cause::TooMany => "the server has no connection left",
+            Cause::Full => "the disk is full",
             Cause::Other => "it failed",
         })
+    }
+}
+
+impl Trouble {
+    /// Reads the trouble out of a driver's error: the kind of the I/O error, or the SQLSTATE.
+    pub fn of(error: &sqlx::Error) -> Self {
+        match error {
+            sqlx::Error::Io(error) => Self::of_io(error),
+            sqlx::Error::Database(error) => error.code().map_or(Trouble::Transient, |code| Self::of_code(&code)),
+            // A certificate, an option, or a value of another type than we know stays as it is.
+            sqlx::Error::Tls(_)
+            | sqlx::Error::Configuration(_)
+            | sqlx::Error::ColumnDecode { .. }
+            | sqlx::Error::ColumnNotFound(_)
+            | sqlx::Error::Decode(_)
+            | sqlx::Error::Encode(_)
+            | sqlx::Error::TypeNotFound { .. } => Trouble::Lasting,
+            _ => Trouble::Transient,
+        }
+    }
+
+    pub fn of_io(error: &io::Error) -> Self {
+        match error.kind() {
+            // What rustls reports of a handshake that came to nothing.
+            io::ErrorKind::PermissionDenied | io::ErrorKind::InvalidData => Trouble::Lasting,
+            _ => Trouble::Transient,
+        }
+    }
+
+    /// As [`Cause::of_code`]. What nobody has thought of is taken to pass: it is tried again sooner, never too often.
+    fn of_code(code: &str) -> Self {
+        if code.len() < 5 {
+            return match code.parse::<u32>().map(|code| code & 0xff) {
+                // BUSY, LOCKED
+                Ok(5 | 6) => Trouble::Contention,
+                // PERM, READONLY, CORRUPT, AUTH, NOTADB
+                Ok(3 | 8 | 11 | 23 | 26) => Trouble::Lasting,
+                _ => Trouble::Transient,
+            };
+        }
+        match (&code[..2], code) {
+            // Serialisation and deadlock; lock not available, in use.
+            ("40", _) | (_, "55P03" | "55006") => Trouble::Contention,
+            // Login, catalog, schema, and what the statement names or may not touch.
+            ("28" | "3D" | "3F" | "42", _) => Trouble::Lasting,
+            // Everything else: out of resources, shutting down, a disk that fails; and a read-only transaction, since a
+            // standby says so until it is promoted.
+            _ => Trouble::Transient,
+        }
     }
 }
 
@@ -190,5 +257,37 @@ pub async fn resolve(target: &PostgresTarget) -> io::Result<Vec<SocketAddr>> {
     match addresses.is_empty() {
         true => Err(io::Error::other("the name has no address")),
         false => Ok(addresses),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_code_says_what_ends_the_trouble() {
+        let codes: [(Trouble, &[&str]); 3] = [
+            // The last are SQLite's: busy, and busy with a snapshot.
+            (Trouble::Contention, &["40001", "40P01", "55P03", "55006", "5", "6", "517"]),
+            // Too many connections, disk full, shutting down, starting up, a standby; on SQLite full, I/O, no descriptor.
+            (Trouble::Transient, &["53300", "53100", "57P01", "57P03", "25006", "25P03", "XX000", "13", "10", "14"]),
+            (Trouble::Lasting, &["28P01", "28000", "3D000", "3F000", "42501", "42P01", "8", "11", "26"]),
+        ];
+        for (trouble, codes) in codes {
+            for code in codes {
+                assert_eq!(Trouble::of_code(code), trouble, "{code}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_server_that_is_down_passes_and_a_certificate_does_not() {
+        let io = |kind: io::ErrorKind| Trouble::of(&sqlx::Error::Io(kind.into()));
+        assert_eq!(io(io::ErrorKind::ConnectionRefused), Trouble::Transient);
+        assert_eq!(io(io::ErrorKind::TimedOut), Trouble::Transient);
+        // No descriptor is left.
+        assert_eq!(Trouble::of_io(&io::Error::from_raw_os_error(24)), Trouble::Transient);
+        assert_eq!(io(io::ErrorKind::PermissionDenied), Trouble::Lasting);
+        assert_eq!(Trouble::of(&sqlx::Error::Tls("a bad certificate".into())), Trouble::Lasting);
     }
 }

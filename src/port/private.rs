@@ -51,7 +51,12 @@ pub fn data_directory(path: &Path) -> io::Result<()> {
         return Ok(());
     }
     directory(path)?;
-    fs::write(path.join(".gitignore"), "*\n")
+    let ignored = path.join(".gitignore");
+    fs::write(&ignored, "*\n").inspect_err(|_| {
+        // On a full disk; it would be taken for finished the next time, and a key put into it unprotected.
+        let _ = fs::remove_file(&ignored);
+        let _ = fs::remove_dir(path);
+    })
 }
 
 /// The bytes of a file that only its owner may read, at most `limit` of them; `None` if there is no such file.

@@ -2,7 +2,7 @@
 
 use std::io;
 
-pub use crate::driver::{Cause, causes};
+pub use crate::driver::{Cause, Trouble, causes};
 use crate::guard::Refusal;
 
 /// What our database answered, or this error.
@@ -96,7 +96,7 @@ impl Error {
         match self {
             Error::Query { source, .. } => {
                 matches!(source, sqlx::Error::Io(_) | sqlx::Error::Protocol(_))
-                    || matches!(Cause::of(source), Cause::Network | Cause::RightsMissing | Cause::TooMany)
+                    || matches!(Cause::of(source), Cause::Network | Cause::RightsMissing | Cause::TooMany | Cause::Full)
             }
             Error::Conflict { .. } | Error::Probe { .. } => false,
             _ => true,
@@ -114,6 +114,11 @@ impl Error {
             sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::Tls(_) => true,
             _ => false,
         }
+    }
+
+    /// Whether the database cannot be asked for anything else now, either.
+    pub fn is_away(&self) -> bool {
+        matches!(self, Error::Unreachable { .. }) || self.is_of_the_connection()
     }
 
     /// The message with the reasons behind it, on one line.
@@ -140,6 +145,27 @@ impl Error {
             | Error::LeaseLost
             | Error::Unclean { .. }
             | Error::SchemaName { .. } => Cause::Other,
+        }
+    }
+
+    /// What ends it.
+    pub fn trouble(&self) -> Trouble {
+        match self {
+            // A name that does not resolve is asked for again: name servers have outages too.
+            Error::Unreachable { cause: Cause::Dns, .. } | Error::Probe { .. } => Trouble::Transient,
+            Error::Unreachable { source, .. } | Error::Query { source, .. } => Trouble::of(source),
+            Error::File { source, .. } => Trouble::of_io(source),
+            Error::LeaseHeld { .. } | Error::LeaseLost | Error::Conflict { .. } | Error::Unclean { .. } => {
+                Trouble::Contention
+            }
+            Error::Refused(_)
+            | Error::SchemaMissing
+            | Error::Rights { .. }
+            | Error::SchemaNewer { .. }
+            | Error::SchemaOlder { .. }
+            | Error::CannotAdopt { .. }
+            | Error::CannotAdoptType { .. }
+            | Error::SchemaName { .. } => Trouble::Lasting,
         }
     }
 

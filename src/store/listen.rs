@@ -47,10 +47,18 @@ pub struct Source {
     limit: Duration,
     guard: Guard,
     admitted: Admitted,
+    /// When to ask again, if need be.
+    rested: Instant,
 }
 
 impl Source {
-    async fn listen(&self) -> Option<PgListener> {
+    /// `None` also where it was asked a moment ago.
+    async fn listen(&mut self) -> Option<PgListener> {
+        let now = Instant::now();
+        if now < self.rested {
+            return None;
+        }
+        self.rested = now + PATIENCE;
         let why = match tokio::time::timeout(self.limit, self.connect()).await {
             Ok(Ok(listener)) => return Some(listener),
             Ok(Err(error)) => error.to_string(),
@@ -151,6 +159,7 @@ impl Listener {
                     limit: database.options().connect_timeout,
                     guard: database.guard().clone(),
                     admitted: database.admitted().clone(),
+                    rested: Instant::now(),
                 }),
                 listener: None,
             },
@@ -168,7 +177,8 @@ impl Listener {
     }
 
     /// Waits for the next burst of changes to be over. May be cancelled; what happened while nobody waited is told at
-    /// the next call. To have begun listening again counts as a change, because one may have been missed.
+    /// the next call. To be cut off, and to have begun listening again, count as changes, because one may have been
+    /// missed; after a cut it is for the turn that follows to begin again, since the whole server may be away.
     pub async fn changed(&mut self) {
         match self {
             Self::Server { source, listener } => told(source, listener).await,
@@ -177,19 +187,19 @@ impl Listener {
     }
 }
 
-async fn told(source: &Source, listener: &mut Option<PgListener>) {
+async fn told(source: &mut Source, listener: &mut Option<PgListener>) {
     loop {
         let Some(listening) = listener else {
             *listener = source.listen().await;
             if listener.is_some() {
                 return;
             }
-            tokio::time::sleep(PATIENCE).await;
+            tokio::time::sleep(source.rested.saturating_duration_since(Instant::now())).await;
             continue;
         };
         if !heard(listening).await {
             *listener = None;
-            continue;
+            return;
         }
         let begun = Instant::now();
         loop {

@@ -10,23 +10,22 @@ use crate::fixture::{Database, World, both};
 mod files;
 mod head;
 mod lease;
-mod outage;
 mod restraint;
 mod systemd;
 
 /// Far less than the time after which files are looked at without an event, and far more than a turn takes.
-const SOON: Duration = Duration::from_secs(4);
+pub const SOON: Duration = Duration::from_secs(4);
 /// For what waits for a timer, a lease or a server.
-const LATE: Duration = Duration::from_secs(20);
+pub const LATE: Duration = Duration::from_secs(20);
 
 /// Sessions as a state file declares them.
-fn sessions(titles: &[(u32, &str)]) -> String {
+pub fn sessions(titles: &[(u32, &str)]) -> String {
     let one = |(id, title): &(u32, &str)| format!("  - id: {id}\n    title: {title}\n    created_by: Noor Team\n");
     format!("sessions:\n{}", titles.iter().map(one).collect::<String>())
 }
 
 /// A world with one session declared and its schema made, where nothing happens by itself for an hour.
-fn prepare(world: &mut World) {
+pub fn prepare(world: &mut World) {
     world.env("RECONCILE_INTERVAL", "1h");
     world.write("desired-state/a.yaml", &sessions(&[(1, "One")]));
     world.run(&["migrate"]).expect_code(0);
@@ -34,7 +33,7 @@ fn prepare(world: &mut World) {
 
 /// A daemon whose first turn is over. It tells of every turn.
 #[track_caller]
-fn start(world: &World) -> Running {
+pub fn start(world: &World) -> Running {
     let mut daemon = world.spawn(&["-v"]);
     daemon.wait_for("watching desired-state", LATE);
     daemon
@@ -42,14 +41,14 @@ fn start(world: &World) -> Running {
 
 /// Ends a daemon as a service manager does, within the time that it is given.
 #[track_caller]
-fn end(daemon: Running) -> Output {
+pub fn end(daemon: Running) -> Output {
     daemon.signal(Signal::TERM);
     daemon.finish(Duration::from_secs(10)).expect_code(0)
 }
 
 /// Waits until `look` gives `wanted`.
 #[track_caller]
-fn settle<T: PartialEq + std::fmt::Debug>(limit: Duration, wanted: &T, mut look: impl FnMut() -> T) {
+pub fn settle<T: PartialEq + std::fmt::Debug>(limit: Duration, wanted: &T, mut look: impl FnMut() -> T) {
     let deadline = Instant::now() + limit;
     loop {
         let seen = look();
@@ -63,26 +62,26 @@ fn settle<T: PartialEq + std::fmt::Debug>(limit: Duration, wanted: &T, mut look:
 
 /// Waits until the sessions have these titles, in the order of their ids.
 #[track_caller]
-fn titled(world: &World, limit: Duration, titles: &[&str]) {
+pub fn titled(world: &World, limit: Duration, titles: &[&str]) {
     settle(limit, &titles.join(" "), || found(world));
 }
 
-fn found(world: &World) -> String {
+pub fn found(world: &World) -> String {
     world.sql("SELECT title FROM sessions ORDER BY session_id").lines().collect::<Vec<_>>().join(" ")
 }
 
 /// Who holds the lease; nobody is the empty line.
-fn holder(world: &World) -> String {
+pub fn holder(world: &World) -> String {
     world.sql("SELECT holder FROM reconcile_lease").trim().to_owned()
 }
 
 /// How the lease names a daemon, up to its host.
-fn name(daemon: &Running) -> String {
+pub fn name(daemon: &Running) -> String {
     format!("{}@", daemon.pid())
 }
 
 /// How many turns a daemon has begun.
-fn turns(daemon: &Running) -> usize {
+pub fn turns(daemon: &Running) -> usize {
     daemon.stderr().matches("a turn begins").count()
 }
 

@@ -15,6 +15,7 @@ mod keys;
 mod many;
 mod model;
 mod one_reader;
+mod outage;
 mod power_cut;
 mod preview;
 mod races;
