@@ -222,48 +222,55 @@ impl Plan {
 
     /// A digest of what would be done: the same changes, the same digest, whenever it is planned. 32 hexadecimal digits.
     pub fn digest(&self) -> String {
-        let mut hasher = Sha256::new();
-        feed(&mut hasher, &self.header.environment);
+        /// The hash is told of so many bytes at once: in bits and pieces it takes three times as long.
+        const ENOUGH: usize = 64 << 10;
+        let (mut hasher, mut told) = (Sha256::new(), Vec::with_capacity(2 * ENOUGH));
+        feed(&mut told, &self.header.environment);
         for planned in &self.changes {
             let Change { id, action, origin, fields, unknown, actor, reason, .. } = &planned.change;
-            [id.kind.name, &id.name, action.name(), origin.name()].into_iter().for_each(|text| feed(&mut hasher, text));
-            hasher.update([fields.len(), unknown.len()].map(|count| count.min(255) as u8));
+            [id.kind.name, &id.name, action.name(), origin.name()].into_iter().for_each(|text| feed(&mut told, text));
+            told.extend([fields.len(), unknown.len()].map(|count| count.min(255) as u8));
             for FieldDiff { field, before, after } in fields {
-                feed(&mut hasher, field);
-                feed_value(&mut hasher, before);
-                feed_value(&mut hasher, after);
+                feed(&mut told, field);
+                feed_value(&mut told, before);
+                feed_value(&mut told, after);
             }
-            unknown.iter().for_each(|field| feed(&mut hasher, field));
+            unknown.iter().for_each(|field| feed(&mut told, field));
             for text in [actor, reason] {
-                hasher.update([u8::from(text.is_some())]);
-                feed(&mut hasher, text.as_deref().unwrap_or_default());
+                told.push(u8::from(text.is_some()));
+                feed(&mut told, text.as_deref().unwrap_or_default());
+            }
+            if told.len() >= ENOUGH {
+                hasher.update(&told);
+                told.clear();
             }
         }
+        hasher.update(&told);
         hex(&hasher.finalize()[..16])
     }
 }
 
 /// A text with its length before it, so that two texts are not taken for two others.
-fn feed(hasher: &mut Sha256, text: &str) {
-    hasher.update((text.len() as u64).to_le_bytes());
-    hasher.update(text.as_bytes());
+fn feed(told: &mut Vec<u8>, text: &str) {
+    told.extend((text.len() as u64).to_le_bytes());
+    told.extend(text.as_bytes());
 }
 
-fn feed_value(hasher: &mut Sha256, value: &Value) {
+fn feed_value(told: &mut Vec<u8>, value: &Value) {
     match value {
-        Value::None => hasher.update([0]),
-        Value::Flag(flag) => hasher.update([1, u8::from(*flag)]),
+        Value::None => told.push(0),
+        Value::Flag(flag) => told.extend([1, u8::from(*flag)]),
         Value::Int(int) => {
-            hasher.update([2]);
-            hasher.update(int.to_le_bytes());
+            told.push(2);
+            told.extend(int.to_le_bytes());
         }
         Value::Text(text) | Value::Word(text) => {
-            hasher.update([3]);
-            feed(hasher, text);
+            told.push(3);
+            feed(told, text);
         }
         Value::Time(time) => {
-            hasher.update([4]);
-            hasher.update(time.timestamp_micros().to_le_bytes());
+            told.push(4);
+            told.extend(time.timestamp_micros().to_le_bytes());
         }
     }
 }

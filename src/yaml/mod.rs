@@ -14,6 +14,7 @@
 //! text becomes a number, or a number text, without saying so.
 
 mod advice;
+mod class;
 mod complaint;
 mod core;
 mod events;

@@ -6,6 +6,7 @@
 //! and it alone says what is wrong.
 
 use super::Sheet;
+use super::class::{BEYOND_ASCII, CLASS, CONTROL, DOUBTFUL, HALT, STRIDE, TELLING, is_unmarked};
 use super::complaint::leaks;
 use super::core::Core;
 use super::field::{Field, Section, Shape};
@@ -14,38 +15,6 @@ use super::quick;
 use super::source::{Mark, Source, short};
 use super::suspect::{Guids, secret_value};
 use super::value::{Written, is_name};
-
-// Classes of bytes.
-/// No control character but the line break may stand anywhere, and that ends a value.
-const CONTROL: u8 = 1;
-/// Begins or ends something in a text without quotes, or does not: that depends on its neighbours.
-const TURN: u8 = 1 << 1;
-/// Part of a character beyond ASCII.
-const BEYOND_ASCII: u8 = 1 << 2;
-/// Begins a character beyond ASCII that may be a control, a break or a mark.
-const DOUBTFUL: u8 = 1 << 3;
-/// One of those without which no short text looks like a secret, but for the beginning of a private key.
-const TELLING: u8 = 1 << 4;
-/// Where a text without quotes wants a second look.
-const HALT: u8 = CONTROL | TURN | DOUBTFUL;
-
-static CLASS: [u8; 256] = {
-    let mut classes = [0; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        classes[byte] = match byte {
-            ..0x20 | 0x7f => CONTROL,
-            0x23 => TURN,           // #
-            0x3a => TURN | TELLING, // :
-            0x3d => TELLING,        // =
-            0xc2 | 0xe2 | 0xef => BEYOND_ASCII | DOUBTFUL,
-            0x80.. => BEYOND_ASCII,
-            _ => 0,
-        };
-        byte += 1;
-    }
-    classes
-};
 
 /// Something that the fast reader does not know for certain.
 #[derive(Debug)]
@@ -283,6 +252,9 @@ impl<'t, S: Sheet> Reader<'t, S> {
         }
         let mut classes = 0;
         let mut end = start;
+        while self.bytes.get(end..).and_then(|rest| rest.first_chunk()).is_some_and(is_unmarked) {
+            end += STRIDE;
+        }
         while let Some(byte) = self.bytes.get(end) {
             let class = CLASS[usize::from(*byte)];
             classes |= class;

@@ -89,6 +89,21 @@ fn keyed(line: &str) -> Option<Range<usize>> {
 /// Whether nothing in `text` looks like a secret by itself, as far as one look can tell: it holds no `://`, no equals
 /// sign, no row of hyphens such as a key's first line has, and no word as long as random text.
 fn is_harmless(text: &str) -> bool {
+    is_short_and_plain(text) || is_harmless_throughout(text)
+}
+
+/// The same for a text that is too short to be random, and holds too little of what the others begin with: seen without
+/// a look back, so that the compiler looks at many characters at once.
+fn is_short_and_plain(text: &str) -> bool {
+    let (mut marks, mut hyphens) = (0, 0);
+    for byte in text.bytes().take(RANDOM) {
+        marks |= u8::from(byte == b'=') | u8::from(byte == b':');
+        hyphens += u8::from(byte == b'-');
+    }
+    text.len() < RANDOM && marks == 0 && usize::from(hyphens) < HYPHENS
+}
+
+fn is_harmless_throughout(text: &str) -> bool {
     let (mut word, mut hyphens, mut before) = (0, 0, 0);
     for byte in text.bytes() {
         hyphens = if byte == b'-' { hyphens + 1 } else { 0 };
