@@ -1,16 +1,17 @@
 //! Input that means harm: drawn, spoilt, and handed to what reads it, under limits.
 //!
-//! A usual run reads so many inputs of a kept corpus, always the same ones, and takes seconds. `tests/hostile MINUTES`
-//! reads others for so many minutes each, and prints a row per target. An input that makes the reader say what none
+//! A usual run reads so many inputs of a kept corpus, always the same ones, and takes seconds. `tests/harm` has others
+//! read, for so many rounds or minutes, and prints a row per target. An input that makes the reader say what none
 //! before it did is kept for the rest of the run and spoilt further: so it comes to what lies behind the first check,
 //! without a compiler that counts branches.
 
 pub mod spoil;
 
 use std::collections::HashSet;
-use std::fmt::Write;
+use std::fmt::Write as _;
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -25,6 +26,8 @@ const SLOW: Duration = Duration::from_millis(500);
 const HANGING: Duration = Duration::from_secs(20);
 /// So many inputs are read between two looks at memory, and by so many bytes may they let it grow at its highest.
 const BATCH: usize = 64;
+/// Inputs in one round of the long form.
+const ROUND: u64 = 1_000;
 const GROWTH: u64 = 64 * 1024 * 1024;
 /// No input that is spoilt is longer, in bytes.
 const LONGEST: usize = 16 * 1024;
@@ -78,10 +81,18 @@ struct Findings {
     found: Vec<(Harm, Vec<u8>, String)>,
 }
 
-impl Findings {
-    fn count(&self, harm: Harm) -> usize {
-        self.found.iter().filter(|(found, ..)| *found == harm).count()
-    }
+/// A whole number that the long form asks for.
+#[track_caller]
+fn asked(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{name} is no whole number: {text}")))
+}
+
+/// Adds a row to the table of harms, where one is wanted: name, rounds, lost, doubled, unexplained, seconds.
+fn row(row: &str) {
+    let Some(table) = std::env::var_os("RECONCILE_TEST_TABLE") else { return };
+    let written = fs::OpenOptions::new().create(true).append(true).open(table);
+    written.and_then(|mut file| file.write_all(row.as_bytes())).expect("the table of harms can be written");
 }
 
 impl Hunt<'_> {
@@ -89,14 +100,18 @@ impl Hunt<'_> {
     /// finding of each sort, once all inputs are read, and leaves them in files.
     #[track_caller]
     pub fn run(self, judge: &dyn Fn(&[u8]) -> Result<Answer, String>) {
-        let minutes: Option<f64> = std::env::var("HOSTILE_MINUTES").ok().and_then(|minutes| minutes.parse().ok());
+        let (rounds, minutes) = (asked("RECONCILE_TEST_ROUNDS"), asked("RECONCILE_TEST_MINUTES"));
         let begun = Instant::now();
-        let seed = minutes.map_or(215, |_| fastrand::u64(..));
+        let is_long = rounds.is_some() || minutes.is_some();
+        let seed = asked("RECONCILE_TEST_SEED").unwrap_or_else(|| if is_long { fastrand::u64(..) } else { 215 });
         let rng = &mut Rng::with_seed(seed);
-        let over = |inputs: usize| match minutes {
-            None => inputs >= self.usual,
-            Some(minutes) => begun.elapsed().as_secs_f64() >= minutes * 60.0,
+        let most = match (rounds, minutes) {
+            (Some(rounds), _) => rounds.saturating_mul(ROUND),
+            (None, Some(_)) => u64::MAX,
+            (None, None) => self.usual as u64,
         };
+        let limit = minutes.map(|minutes| Duration::from_secs(minutes.saturating_mul(60)));
+        let over = |inputs: usize| inputs as u64 >= most || limit.is_some_and(|limit| begun.elapsed() >= limit);
         let watch = Watch::start(self.name);
         let (mut findings, mut heard, mut pool) = (Findings::default(), HashSet::new(), self.corpus.clone());
         let (mut inputs, mut taken) = (0, 0);
@@ -119,17 +134,9 @@ impl Hunt<'_> {
                 findings.found.extend(batch.iter().filter_map(|input| heavy(judge, input)));
             }
         }
-        let seconds = begun.elapsed().as_secs_f64();
-        println!(
-            "| {:<15} | {inputs:>10} | {:>5.1} % | {:>6} | {seconds:>7.1} | {:>7} | {:>5} | {:>6} | {:>11} |",
-            self.name,
-            taken as f64 * 100.0 / inputs as f64,
-            heard.len(),
-            findings.count(Harm::Crash),
-            findings.count(Harm::Hang),
-            findings.count(Harm::Memory),
-            findings.count(Harm::Unexplained),
-        );
+        let (name, found, share) = (self.name, findings.found.len(), taken as f64 * 100.0 / inputs as f64);
+        println!("{name}: {inputs} inputs, {share:.1} % taken, {} messages, {found} findings", heard.len());
+        row(&format!("hostile: {name}\t{}\t-\t-\t{found}\t{}\n", inputs as u64 / ROUND, begun.elapsed().as_secs()));
         assert!(findings.found.is_empty(), "seed {seed}\n{}", told(self.name, findings));
     }
 

@@ -14,3 +14,6 @@ ALTER TABLE reconcile_flaps
 DROP INDEX reconcile_journal_resource;
 ALTER TABLE reconcile_journal ALTER COLUMN kind TYPE TEXT COLLATE "C", ALTER COLUMN name TYPE TEXT COLLATE "C";
 CREATE INDEX reconcile_journal_resource ON reconcile_journal (name, kind);
+
+-- Sessions may be a million, and all others few: these are found without looking through those.
+CREATE INDEX reconcile_applied_others ON reconcile_applied (kind) WHERE kind <> 'session';

@@ -149,7 +149,7 @@ impl World {
             observed.instances = instance::rows::observe(&mut snapshot).await?;
             neighbours(&mut snapshot, desired, &mut observed.sessions).await?;
         }
-        let known = ledger::read(&mut snapshot, Session::KIND).await?;
+        let known = ledger::read(&mut snapshot).await?;
         let (unnoted, sessions) = self.noted(&mut snapshot, focus, &observed).await?;
         let fencing = lease::seen(&mut snapshot).await?.fencing;
         snapshot.finish().await?;

@@ -102,6 +102,15 @@ impl<'t, S: Sheet> Reader<'t, S> {
         self.bytes[at..].iter().position(|byte| *byte != b' ').map_or(self.bytes.len(), |blanks| at + blanks)
     }
 
+    /// Behind the bytes from `at` on that ask for no second look, as far as they are looked at together.
+    fn after_unmarked(&self, at: usize) -> usize {
+        let mut end = at;
+        while self.bytes.get(end..).and_then(|rest| rest.first_chunk()).is_some_and(is_unmarked) {
+            end += STRIDE;
+        }
+        end
+    }
+
     /// Goes on behind the line break at `end`, or to the end of the text.
     fn next_line(&mut self, end: usize) {
         self.at = (end + 1).min(self.bytes.len());
@@ -110,10 +119,10 @@ impl<'t, S: Sheet> Reader<'t, S> {
 
     /// Reads the rest of a line from a `#` on that stands at the margin or behind a blank.
     fn comment(&mut self, hash: usize) -> Result<(), Unsure> {
-        let mut end = hash;
+        let mut end = self.after_unmarked(hash + 1);
         while let Some(byte) = self.bytes.get(end).filter(|byte| **byte != b'\n') {
             self.allow(end, *byte)?;
-            end += 1;
+            end = self.after_unmarked(end + 1);
         }
         if leaks(&self.text[self.at..end]) {
             return Err(Unsure);
@@ -251,10 +260,7 @@ impl<'t, S: Sheet> Reader<'t, S> {
             return Err(Unsure);
         }
         let mut classes = 0;
-        let mut end = start;
-        while self.bytes.get(end..).and_then(|rest| rest.first_chunk()).is_some_and(is_unmarked) {
-            end += STRIDE;
-        }
+        let mut end = self.after_unmarked(start);
         while let Some(byte) = self.bytes.get(end) {
             let class = CLASS[usize::from(*byte)];
             classes |= class;

@@ -2,13 +2,14 @@
 //! does the work; then the first is woken. The world ends as if one alone had worked, and the woken one wrote nothing.
 //!
 //! Of each story's requests a few are taken, evenly spread, and the first and the last among them; the first is paused
-//! before the server sees the request. So many as `RECONCILE_INTERLEAVED` says are taken instead where it is set, and
-//! each of them a second time, after the server has answered: `9999` takes all of them.
+//! before the server sees the request. In the long form as many are taken as there are rounds, and each of them a second
+//! time, after the server has answered.
 
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::fixture::cut::{Blow, Cut, Moment};
+use crate::fixture::harm::Harm;
 use crate::fixture::process::Running;
 use crate::fixture::{Database, World};
 
@@ -44,15 +45,18 @@ impl Story<'_> {
         self.world.run(TURN).expect_code(0);
         let requests = self.wire.requests();
         (self.look)(0);
-        let asked = std::env::var("RECONCILE_INTERLEAVED").ok().map(|text| text.parse().expect("a number of requests"));
-        let calls = chosen(requests, asked.unwrap_or(self.most));
+        let mut harm = Harm::of("a replica is paused", u32::try_from(self.most).unwrap_or(u32::MAX));
+        let calls = chosen(requests, harm.most() as usize);
         let mut moments: Vec<(usize, Moment)> = calls.iter().map(|call| (*call, Moment::Before)).collect();
-        if asked.is_some() {
+        if harm.is_long() {
             moments.extend(calls.iter().map(|call| (*call, Moment::After)));
         }
         let mut done = 0;
-        for (round, (call, moment)) in (1..).zip(&moments) {
-            done += usize::from(self.round(round, *call, *moment));
+        for (call, moment) in &moments {
+            if !harm.again() {
+                break;
+            }
+            done += usize::from(self.round(harm.rounds, *call, *moment));
         }
         println!("paused at {} of {requests} requests; taken over at {done} of {}", calls.len(), moments.len());
         done

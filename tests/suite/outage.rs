@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::daemon::{LATE, end, found, prepare, settle, turns};
 use crate::fixture::World;
+use crate::fixture::harm::Harm;
 use crate::fixture::process::{Output, Running};
 
 mod clock;
@@ -33,6 +34,8 @@ fn short(world: &mut World) {
 /// A daemon that is watched while it is in trouble.
 struct Watched {
     daemon: Running,
+    /// Its row in the table of harms.
+    _harm: Harm,
 }
 
 impl Watched {
@@ -47,7 +50,7 @@ impl Watched {
     fn of(mut daemon: Running) -> Self {
         daemon.wait_for("watching desired-state", LATE);
         daemon.wait_for("the turn is over", LATE);
-        Self { daemon }
+        Self { daemon, _harm: harm() }
     }
 
     /// Goes through so much time of trouble, of which it has told: it stays, tries now and then, and does not grow.
@@ -74,6 +77,23 @@ impl Watched {
     fn end(self) -> Output {
         end(self.daemon)
     }
+}
+
+/// One round of harm, named after the part that the test stands in.
+fn harm() -> Harm {
+    const PARTS: &[(&str, &str)] = &[
+        ("outage::clock", "outage: the clock steps"),
+        ("outage::descriptors", "outage: file descriptors"),
+        ("outage::disk", "outage: full disk"),
+        ("outage::names", "outage: names"),
+        ("outage::postgres", "outage: PostgreSQL"),
+        ("outage::redis", "outage: Redis"),
+    ];
+    let test = std::thread::current().name().unwrap_or_default().to_owned();
+    let part = PARTS.iter().find(|(part, _)| test.starts_with(part));
+    let mut harm = Harm::of(part.map_or("outage", |(_, name)| name), 1);
+    harm.again();
+    harm
 }
 
 /// KiB that a program holds in memory.
