@@ -15,6 +15,7 @@ pub mod desired;
 pub mod driver;
 pub mod failure;
 pub mod guard;
+pub mod http;
 pub mod kinds;
 pub mod parallel;
 pub mod plan;

@@ -41,11 +41,12 @@ const ROOMS: &[Room] = &[
         ],
     ),
     room("failure", &["change", "config", "desired", "guard", "port", "store", "yaml"]),
+    room("http", &["change", "config", "failure", "kinds", "plan", "store", "turn"]),
     room(
         "daemon",
         &[
-            "change", "config", "desired", "failure", "guard", "kinds", "plan", "port", "resource", "secret", "store",
-            "turn", "yaml",
+            "change", "config", "desired", "failure", "guard", "http", "kinds", "plan", "port", "resource", "secret",
+            "store", "turn", "yaml",
         ],
     ),
     room(
