@@ -26,5 +26,6 @@ pub mod secret;
 pub mod store;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod token;
 pub mod turn;
 pub mod yaml;

@@ -217,6 +217,11 @@ impl Metrics {
         let _whole = self.lock();
         self.lease_held.set(i64::from(fencing.is_some()));
         self.fencing.set(fencing.unwrap_or(0));
+        if fencing.is_none() {
+            // What is blocked is told by whoever applies.
+            self.blocked.clear();
+            self.drift.set(0);
+        }
     }
 
     /// What the database says now, whoever applies.

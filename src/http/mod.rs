@@ -4,7 +4,9 @@
 //! answered from that, and from the database in a snapshot. Everything that waits has a limit: a request's head and
 //! body, its answer, a connection's life, and how many there are of them.
 
+mod api;
 mod board;
+mod gate;
 mod limits;
 mod metrics;
 mod page;
@@ -15,3 +17,6 @@ mod server;
 
 pub use board::Board;
 pub use server::Door;
+
+/// Alert rules for Prometheus, over the metrics.
+pub const ALERTS: &str = include_str!("alerts.yaml");

@@ -13,9 +13,10 @@ use axum::routing::get;
 use tokio::sync::Mutex;
 
 use super::board::Board;
-use super::limits;
+use super::gate::{self, Gate};
 use super::page::Language;
 use super::problem::Problem;
+use super::{api, limits};
 use crate::turn::World;
 use crate::turn::status::Known;
 
@@ -25,27 +26,31 @@ const LOOK: Duration = Duration::from_secs(3);
 const FRESH: Duration = Duration::from_secs(5);
 
 /// What every answer is made from.
-pub struct House {
-    pub world: Arc<World>,
-    pub board: Arc<Board>,
+struct House {
+    world: Arc<World>,
+    board: Arc<Board>,
     /// What the database said of itself, and when it was asked.
     seen: Mutex<Option<(tokio::time::Instant, Option<Known>)>>,
 }
 
-pub fn router(world: Arc<World>, board: Arc<Board>) -> Router {
+pub fn router(world: Arc<World>, board: Arc<Board>, is_loopback: bool) -> Router {
+    let gate = Arc::new(Gate::new(Arc::clone(&world), is_loopback));
+    let api = api::router(Arc::clone(&world));
     let house = Arc::new(House { world, board, seen: Mutex::default() });
     Router::new()
         .route("/healthz", get(health))
         .route("/readyz", get(readiness))
         .route("/metrics", get(metrics))
+        .with_state(house)
+        .merge(api)
         .fallback(missing)
         .method_not_allowed_fallback(wrong_method)
+        .layer(axum::middleware::from_fn_with_state(gate, gate::hold))
         .layer(axum::middleware::from_fn(limits::hold))
-        .with_state(house)
 }
 
 /// An answer of its own type.
-fn answer(status: StatusCode, content_type: &'static str, body: String) -> Response {
+pub fn answer(status: StatusCode, content_type: &'static str, body: String) -> Response {
     let mut answer = Response::new(Body::from(body));
     *answer.status_mut() = status;
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));

@@ -14,6 +14,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::board::Board;
+use super::gate;
 use super::limits::{CONNECTIONS, FAREWELL, GRACE, HEAD_SIZE, HEAD_TIME, HEADERS, LIFE};
 use super::routes;
 use crate::config::Listen;
@@ -22,6 +23,8 @@ use crate::turn::World;
 
 /// After the system gives no connection, for want of descriptors, so long.
 const PAUSE: Duration = Duration::from_secs(1);
+/// How long the database may take at the start to say whether there is a token.
+const LIMIT: Duration = Duration::from_secs(5);
 
 /// An open door. Dropped, it is shut at once.
 pub struct Door {
@@ -37,8 +40,7 @@ impl Door {
     pub async fn open(world: &Arc<World>, board: &Arc<Board>) -> Result<Option<Self>> {
         let Some(Listen { address, is_named }) = world.config.http_listen else { return Ok(None) };
         if !address.ip().is_loopback() {
-            return Err(Failure::error(format!("{address} is not loopback, and there is no token"))
-                .hint("listen on 127.0.0.1, or [::1]"));
+            expect_a_token(world, address).await?;
         }
         let listener = match TcpListener::bind(address).await {
             Ok(listener) => listener,
@@ -53,7 +55,7 @@ impl Door {
         };
         let address = listener.local_addr().unwrap_or(address);
         tracing::info!("listening on http://{address}");
-        let router = routes::router(Arc::clone(world), Arc::clone(board));
+        let router = routes::router(Arc::clone(world), Arc::clone(board), address.ip().is_loopback());
         let (stop, stopped) = watch::channel(false);
         Ok(Some(Self { address, stop, task: tokio::spawn(accept(listener, router, stopped)) }))
     }
@@ -75,6 +77,31 @@ impl Door {
 impl Drop for Door {
     fn drop(&mut self) {
         self.task.abort();
+    }
+}
+
+/// Beyond loopback, a door that nobody has a key for is a mistake. One whose keys are not known yet stays shut to all
+/// that wants one, so that a database that is away does not keep anybody from asking for the daemon's health.
+async fn expect_a_token(world: &World, address: SocketAddr) -> Result<()> {
+    let known = tokio::time::timeout(LIMIT, gate::has_token(world)).await;
+    match known {
+        Ok(Ok(true)) => Ok(()),
+        Ok(Err(failure)) if !failure.is_schema => {
+            tracing::warn!(
+                "whether there is a token is not known yet: {}; until then nobody is let in",
+                failure.line()
+            );
+            Ok(())
+        }
+        Err(_) => {
+            tracing::warn!("whether there is a token is not known yet; until then nobody is let in");
+            Ok(())
+        }
+        Ok(Ok(false) | Err(_)) => {
+            Err(Failure::error(format!("http.listen: {address} is not loopback, and there is no token that is good"))
+                .hint("`reconcile token create --name NAME --scope read` makes one, and prints it once")
+                .hint("or listen on this machine alone: 127.0.0.1, or [::1]"))
+        }
     }
 }
 

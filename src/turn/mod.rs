@@ -4,6 +4,7 @@ pub mod by_hand;
 mod doctor;
 pub mod explain;
 mod files;
+pub mod history;
 pub mod hosts;
 pub mod instances;
 mod look;
@@ -11,6 +12,7 @@ mod memory;
 mod outside;
 pub mod saved;
 pub mod status;
+mod tokens;
 mod trouble;
 
 use std::sync::Arc;

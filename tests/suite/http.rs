@@ -10,8 +10,10 @@ use crate::fixture::http::{Answer, address, get};
 use crate::fixture::process::Running;
 use crate::fixture::{Database, World, both};
 
+mod api;
 mod hostile;
 mod metrics;
+mod tokens;
 
 /// From now on daemons of this world listen on a port of their own.
 pub fn listen(world: &mut World) {

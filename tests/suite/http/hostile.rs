@@ -1,24 +1,12 @@
 //! Requests that mean harm, or are mistaken: each is answered with a problem or cut off, within its limits.
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use super::listen;
 use crate::daemon::{end, start};
-use crate::fixture::http::{address, ask, get, send};
+use crate::fixture::http::{address, ask, get, raw, send};
 use crate::fixture::{Database, World};
-
-/// What comes back when these bytes are sent, until the other side closes.
-fn raw(there: SocketAddr, bytes: &[u8]) -> String {
-    let mut stream = TcpStream::connect(there).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-    // It may be cut off before all is sent.
-    let _ = stream.write_all(bytes);
-    let mut heard = Vec::new();
-    let _ = stream.read_to_end(&mut heard);
-    String::from_utf8_lossy(&heard).into_owned()
-}
 
 #[test]
 fn what_is_not_there_or_not_so_is_told_as_a_problem() {
@@ -41,7 +29,7 @@ fn what_is_not_there_or_not_so_is_told_as_a_problem() {
     let chunk = format!("10000\r\n{}\r\n", &large[1..]);
     let chunked =
         format!("POST /nothing HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{chunk}1\r\nx\r\n0\r\n\r\n");
-    assert!(raw(there, chunked.as_bytes()).starts_with("HTTP/1.1 413 "));
+    assert!(raw(there, &chunked).starts_with("HTTP/1.1 413 "));
     end(daemon);
 }
 
@@ -52,15 +40,15 @@ fn a_head_that_is_large_crooked_or_slow_is_cut_off() {
     let daemon = start(&world);
     let there = address(&daemon);
     let large = format!("GET /healthz HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "x".repeat(20 * 1024));
-    assert!(raw(there, large.as_bytes()).starts_with("HTTP/1.1 431 "));
+    assert!(raw(there, &large).starts_with("HTTP/1.1 431 "));
     let many = format!("GET /healthz HTTP/1.1\r\nHost: a\r\n{}\r\n", "X: y\r\n".repeat(100));
-    assert!(raw(there, many.as_bytes()).starts_with("HTTP/1.1 431 "));
+    assert!(raw(there, &many).starts_with("HTTP/1.1 431 "));
     for crooked in ["\0\0\0\0\r\n\r\n", "GET / HTTP/9.9\r\n\r\n", "GET /healthz HTTP/1.1\nHost : a\r\n\r\n"] {
-        let heard = raw(there, crooked.as_bytes());
+        let heard = raw(there, crooked);
         assert!(heard.starts_with("HTTP/1.1 400 "), "{crooked:?}: {heard:?}");
     }
     let contradicting = "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nxx";
-    assert!(raw(there, contradicting.as_bytes()).starts_with("HTTP/1.1 400 "));
+    assert!(raw(there, contradicting).starts_with("HTTP/1.1 400 "));
 
     // Half a head, silence after an answer, and half a body: side by side, each has its limit of ten seconds.
     let begun = Instant::now();
@@ -70,7 +58,7 @@ fn a_head_that_is_large_crooked_or_slow_is_cut_off() {
             "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n",
             "POST /nothing HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhalf",
         ];
-        let threads = sent.map(|bytes| scope.spawn(move || raw(there, bytes.as_bytes())));
+        let threads = sent.map(|bytes| scope.spawn(move || raw(there, bytes)));
         threads.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
     assert!((8..18).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());

@@ -1,5 +1,6 @@
 //! The metrics page: what a turn has done is on it, and Prometheus' own tool finds nothing to say against it.
 
+use std::collections::BTreeSet;
 use std::process::Command;
 use std::time::Duration;
 
@@ -74,9 +75,30 @@ fn what_is_blocked_and_full_and_waits_is_on_the_page() {
     let page = get(address(&daemon), "/metrics").body;
     assert!(page.contains("reconcile_blocked{kind=\"host\",reason_class=\"resource\"} "), "{page}");
     assert_eq!(promtool(&["check", "metrics"], &page), "");
+    // What no page has, no rule can see.
+    let rules = names(&world.run(&["alerts"]).expect_code(0).stdout);
+    assert!(rules.len() > 4 && rules.is_subset(&names(&page)), "{rules:?}\n{page}");
     let modern = [("accept", "application/openmetrics-text; version=1.0.0")];
     let page = ask(address(&daemon), "GET", "/metrics", &modern, "").expect(200);
     assert!(page.header("content-type").is_some_and(|kind| kind.starts_with("application/openmetrics-text")));
     assert!(page.body.ends_with("# EOF\n") && page.body.contains("# TYPE reconcile_turns counter\n"), "{}", page.body);
     end(daemon);
+}
+
+/// Words that name one of our series.
+fn names(text: &str) -> BTreeSet<String> {
+    let words = text.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_');
+    words.filter(|word| word.starts_with("reconcile_")).map(str::to_owned).collect()
+}
+
+#[test]
+fn the_alert_rules_hold_what_they_promise() {
+    let world = World::on(Database::Sqlite);
+    let printed = world.run(&["alerts"]).expect_code(0).stdout;
+    let rules = concat!(env!("CARGO_MANIFEST_DIR"), "/src/http/alerts.yaml");
+    assert_eq!(printed, std::fs::read_to_string(rules).unwrap());
+    promtool(&["check", "rules", rules], "");
+    let tests = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/alerts.yaml");
+    let told = promtool(&["test", "rules", tests], "");
+    assert!(told.contains("SUCCESS"), "{told}");
 }

@@ -19,13 +19,14 @@ const fn room(name: &'static str, may: &'static [&'static str]) -> Room {
 const ROOMS: &[Room] = &[
     room("change", &[]),
     room("secret", &[]),
+    room("token", &["secret"]),
     room("parallel", &[]),
     room("progress", &[]),
     room("testing", &[]),
     room("guard", &["change", "secret"]),
     room("yaml", &["change"]),
     room("driver", &["guard", "secret"]),
-    room("store", &["change", "driver", "guard", "secret"]),
+    room("store", &["change", "driver", "guard", "secret", "token"]),
     room("port", &["change", "driver", "guard", "secret"]),
     room("resource", &["change", "port", "secret", "store", "yaml"]),
     room("kinds", &["change", "port", "resource", "store", "yaml"]),
@@ -37,11 +38,11 @@ const ROOMS: &[Room] = &[
         "turn",
         &[
             "apply", "change", "config", "desired", "failure", "guard", "kinds", "plan", "port", "progress",
-            "resource", "secret", "store", "yaml",
+            "resource", "secret", "store", "token", "yaml",
         ],
     ),
     room("failure", &["change", "config", "desired", "guard", "port", "store", "yaml"]),
-    room("http", &["change", "config", "failure", "kinds", "plan", "store", "turn"]),
+    room("http", &["change", "config", "failure", "kinds", "plan", "store", "token", "turn"]),
     room(
         "daemon",
         &[
@@ -52,8 +53,8 @@ const ROOMS: &[Room] = &[
     room(
         "cli",
         &[
-            "change", "config", "daemon", "desired", "failure", "guard", "kinds", "plan", "port", "progress",
-            "resource", "secret", "store", "turn", "yaml",
+            "change", "config", "daemon", "desired", "failure", "guard", "http", "kinds", "plan", "port", "progress",
+            "resource", "secret", "store", "token", "turn", "yaml",
         ],
     ),
     room("main", &["cli", "failure"]),
