@@ -10,7 +10,7 @@ use crate::failure::{Class, Failure};
 use crate::turn::Turned;
 
 /// How often the daemon's loop shows that it lives.
-pub const BEAT: Duration = Duration::from_secs(2);
+const BEAT: Duration = Duration::from_secs(2);
 /// After this long without a beat the loop hangs.
 const SILENCE: Duration = Duration::from_secs(15);
 

@@ -28,7 +28,6 @@ const LIMIT: Duration = Duration::from_secs(5);
 
 /// An open door. Dropped, it is shut at once.
 pub struct Door {
-    address: SocketAddr,
     stop: watch::Sender<bool>,
     task: JoinHandle<()>,
 }
@@ -57,12 +56,7 @@ impl Door {
         tracing::info!("listening on http://{address}");
         let router = routes::router(Arc::clone(world), Arc::clone(board), address.ip().is_loopback());
         let (stop, stopped) = watch::channel(false);
-        Ok(Some(Self { address, stop, task: tokio::spawn(accept(listener, router, stopped)) }))
-    }
-
-    /// The address that it has in truth.
-    pub fn address(&self) -> SocketAddr {
-        self.address
+        Ok(Some(Self { stop, task: tokio::spawn(accept(listener, router, stopped)) }))
     }
 
     /// Takes no more requests, and finishes those under way: within a second, or not.

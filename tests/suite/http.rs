@@ -182,3 +182,31 @@ fn the_end_finishes_what_was_asked_and_hears_nothing_more() {
     assert!(TcpStream::connect(there).is_err());
     drop(idle);
 }
+
+#[test]
+fn every_path_and_series_that_the_manual_names_is_there() {
+    let manual = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    let section = manual.split("## Over HTTP").nth(1).and_then(|rest| rest.split("\n## ").next()).unwrap();
+    let mut world = World::on(Database::Sqlite);
+    listen(&mut world);
+    let token = tokens::make(&world, "reader", "read");
+    let daemon = start(&world);
+    let there = address(&daemon);
+    let paths = section.lines().filter_map(|line| line.strip_prefix("| `/")?.split(['`', '?']).next());
+    let paths: Vec<String> = paths.map(|path| format!("/{path}")).collect();
+    assert_eq!(paths.len(), 6, "{paths:?}");
+    for path in &paths {
+        tokens::ask_as(there, &token, path).expect(200);
+    }
+    let series = |text: &str| -> std::collections::BTreeSet<String> {
+        let words = text.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_');
+        words.filter(|word| word.starts_with("reconcile_")).map(str::to_owned).collect()
+    };
+    let named = series(section);
+    let page = get(there, "/metrics").body;
+    let declared = page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
+    for name in declared.filter(|name| name.starts_with("reconcile_")) {
+        assert!(named.contains(name), "the manual does not name {name}");
+    }
+    end(daemon);
+}
