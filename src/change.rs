@@ -260,10 +260,45 @@ impl<S> Change<S> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Blocked {
     pub id: ResourceId,
+    pub obstacle: Obstacle,
     /// What it waits for.
     pub reason: String,
     /// The way out.
     pub hint: String,
+}
+
+/// What sort of thing a difference waits for: few words, for whoever counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Obstacle {
+    /// Somebody has suspended it, or all.
+    Suspended,
+    /// A file protects it.
+    Protected,
+    /// The keys of hosts cannot be used.
+    Keys,
+    /// The hand-off does not answer.
+    HandOff,
+    /// The broker does not answer.
+    Broker,
+    /// Somebody undoes it again and again.
+    Flapping,
+    /// Something about the resource itself, or about another that it needs.
+    Resource,
+}
+
+impl Obstacle {
+    /// As a label has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Obstacle::Suspended => "suspended",
+            Obstacle::Protected => "protected",
+            Obstacle::Keys => "keys",
+            Obstacle::HandOff => "hand_off",
+            Obstacle::Broker => "broker",
+            Obstacle::Flapping => "flapping",
+            Obstacle::Resource => "resource",
+        }
+    }
 }
 
 /// Which picture of the state files counts.

@@ -9,7 +9,7 @@ use crate::guard::Refusal;
 use crate::port;
 use crate::port::handoff::HandOffError;
 use crate::store;
-use crate::store::error::Trouble;
+use crate::store::error::{Cause, Trouble};
 use crate::yaml::Problems;
 
 /// A result whose error a person will read.
@@ -34,6 +34,8 @@ pub struct Failure {
     pub trouble: Trouble,
     /// The database is away, so that not even the failure can be noted in it.
     pub is_away: bool,
+    /// There is no schema of ours, or one of another version than this program's.
+    pub is_schema: bool,
     /// What could not be done.
     pub message: String,
     /// Why, the nearest cause first.
@@ -56,6 +58,7 @@ impl Failure {
             class: Class::Error,
             trouble: Trouble::Transient,
             is_away: false,
+            is_schema: false,
             message: message.into(),
             causes: Vec::new(),
             hints: Vec::new(),
@@ -155,9 +158,12 @@ impl From<store::error::Error> for Failure {
     fn from(error: store::error::Error) -> Self {
         match error {
             store::error::Error::Refused(refusal) => refusal.into(),
-            error => {
-                Self { trouble: error.trouble(), is_away: error.is_away(), ..Self::caused(&error).hints(error.hint()) }
-            }
+            error => Self {
+                trouble: error.trouble(),
+                is_away: error.is_away(),
+                is_schema: error.cause() == Cause::SchemaMissing || error.is_of_another_version(),
+                ..Self::caused(&error).hints(error.hint())
+            },
         }
     }
 }

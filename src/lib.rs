@@ -15,6 +15,7 @@ pub mod desired;
 pub mod driver;
 pub mod failure;
 pub mod guard;
+pub mod http;
 pub mod kinds;
 pub mod parallel;
 pub mod plan;
@@ -25,5 +26,6 @@ pub mod secret;
 pub mod store;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod token;
 pub mod turn;
 pub mod yaml;

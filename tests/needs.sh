@@ -27,6 +27,8 @@ missing_packages() {
   [ -n "$(postgres_programs)" ] || echo postgresql
   have redis-server || echo redis-server
   have openssl || echo openssl
+  # Its tool checks our metrics and alerts.
+  have promtool || echo prometheus
   have setpriv && have setsid || echo util-linux
   have python3 || echo python3
   have sqlite3 || echo sqlite3
@@ -84,7 +86,7 @@ install_packages() {
   for package in $missing; do
     case $package in
       postgresql) install_postgresql ;;
-      redis-server) install_without_service redis-server ;;
+      redis-server | prometheus) install_without_service "$package" ;;
       *) apt install --no-install-recommends "$package" ;;
     esac
   done

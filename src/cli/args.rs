@@ -9,6 +9,7 @@ use crate::change::{ResourceId, span};
 use crate::kinds::parse_id;
 use crate::resource::host::{LONGEST_LIFE, SHORTEST_LIFE};
 use crate::resource::instance::InstanceId;
+use crate::token::Scope;
 
 /// Keeps sessions, host GUIDs and instance databases as the YAML files in Git say.
 ///
@@ -155,6 +156,11 @@ pub enum Verb {
     Suspend(SuspendArgs),
     /// Start applying again
     Resume(SuspendArgs),
+    /// Make, list and revoke tokens for HTTP
+    #[command(subcommand)]
+    Token(TokenVerb),
+    /// Print alert rules for Prometheus
+    Alerts,
     /// Show what is in force and from where; secrets hidden
     Config,
     /// Print the JSON Schema of the state files
@@ -171,11 +177,11 @@ impl Verb {
     pub fn has_formats(&self) -> bool {
         match self {
             Verb::Validate | Verb::Explain { .. } | Verb::Doctor => true,
-            Verb::Status | Verb::History { .. } | Verb::Config => true,
+            Verb::Status | Verb::History { .. } | Verb::Config | Verb::Token(_) => true,
             // Always JSON.
             Verb::Schema => true,
             Verb::Host(_) | Verb::Instance(_) | Verb::Migrate(_) | Verb::Approve { .. } => false,
-            Verb::Suspend(_) | Verb::Resume(_) | Verb::Completions { .. } => false,
+            Verb::Suspend(_) | Verb::Resume(_) | Verb::Alerts | Verb::Completions { .. } => false,
         }
     }
 }
@@ -310,6 +316,33 @@ pub enum InstanceVerb {
         /// The instance's id
         #[arg(value_name = "ID", value_parser = super::instance::parse)]
         id: InstanceId,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum TokenVerb {
+    /// Make a token and print it once
+    Create {
+        /// What it is called, for good
+        #[arg(long, value_name = "NAME", value_parser = super::token::name)]
+        name: String,
+        /// What it allows: read, operate or secrets; each allows what those before it do
+        #[arg(long, value_name = "SCOPE", value_parser = super::token::scope)]
+        scope: Scope,
+        /// How long it is good, such as 90d [default: for ever]
+        #[arg(long, value_name = "DURATION", value_parser = life)]
+        expires: Option<Duration>,
+    },
+    /// Show all tokens that were ever made
+    List,
+    /// End a token
+    Revoke {
+        /// What it is called
+        #[arg(value_name = "NAME")]
+        name: String,
+        /// Why, for the journal
+        #[arg(long, value_name = "R", value_parser = reason)]
+        reason: String,
     },
 }
 

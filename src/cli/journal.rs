@@ -5,8 +5,8 @@ use super::only;
 use super::print::out;
 use crate::change::{NO_COMMIT, ResourceId, hanging, moment, printable, rfc3339};
 use crate::failure::{Failure, Result};
-use crate::store::journal::{self, Filter, Line};
-use crate::turn::World;
+use crate::store::journal::Line;
+use crate::turn::{World, history};
 
 pub async fn approve(world: &World, digest: &str, reason: &str) -> Result<u8> {
     let is_digest = digest.len() == 32 && digest.bytes().all(|byte| byte.is_ascii_hexdigit());
@@ -51,12 +51,9 @@ pub async fn status(world: &World, format: Format) -> Result<u8> {
 
 pub async fn history(world: &World, id: Option<ResourceId>, most: i64, format: Format) -> Result<u8> {
     only(format, &[Format::Text, Format::Json, Format::Csv])?;
-    let lines = match world.database.snapshot().await? {
-        Some(mut snapshot) => journal::read(&mut snapshot, &Filter { resource: id, most }).await?,
-        None => Vec::new(),
-    };
+    let lines = world.history(id, most).await?;
     out(&match format {
-        Format::Json => format!("{:#}\n", serde_json::Value::from_iter(lines.iter().map(json))),
+        Format::Json => format!("{:#}\n", history::json(&lines)),
         Format::Csv => csv(&lines)?,
         Format::Text | Format::Markdown => text(&lines),
     })?;
@@ -87,15 +84,6 @@ fn text(lines: &[Line]) -> String {
         format!("{}\n", hanging(&lead, &about, 22))
     };
     lines.iter().map(line).collect()
-}
-
-fn json(line: &Line) -> serde_json::Value {
-    let Line { journal_id, at, environment, run, actor, revision, kind, name, action, before, after, reason } = line;
-    serde_json::json!({
-        "journal_id": journal_id, "at": rfc3339(*at), "environment": environment, "run": run.to_string(),
-        "actor": actor, "revision": revision, "kind": kind, "name": name, "action": action, "before": before,
-        "after": after, "reason": reason,
-    })
 }
 
 fn csv(lines: &[Line]) -> Result<String> {

@@ -9,6 +9,7 @@ mod journal;
 mod print;
 mod run;
 mod setup;
+mod token;
 
 use std::process::ExitCode;
 
@@ -111,6 +112,8 @@ async fn command(verb: &Verb, config: Config, format: Format, terminal: Terminal
         Verb::History { id, limit } => journal::history(&World::open(config)?, id.clone(), *limit, format).await,
         Verb::Suspend(args) => journal::suspend(&World::open(config)?, args).await,
         Verb::Resume(args) => journal::resume(&World::open(config)?, args).await,
+        Verb::Token(verb) => token::token(&World::open(config)?, verb, format).await,
+        Verb::Alerts => print::out(crate::http::ALERTS).map(|()| 0),
         Verb::Config => check::config(&config, format),
         Verb::Schema => check::schema(),
         Verb::Completions { shell } => check::completions(*shell),

@@ -65,6 +65,7 @@ impl Draft {
             credentials_life: Duration::ZERO,
             pool_catalog: String::new(),
             pools: file.pools,
+            http_listen: None,
             log_format: LogFormat::Text,
             log_level: tracing::Level::INFO,
             file: file.path,

@@ -115,7 +115,7 @@ impl Given {
     }
 
     /// "must be …; it is …". Only for settings that are no secret.
-    fn must_be(&self, allowed: &str) -> String {
+    pub(super) fn must_be(&self, allowed: &str) -> String {
         let value = self.text.expose();
         let is = match self.form {
             Form::Other | Form::Integer | Form::Flag => value.to_owned(),

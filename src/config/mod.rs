@@ -7,6 +7,7 @@
 mod draft;
 mod file;
 mod given;
+mod listen;
 mod pools;
 mod settings;
 #[cfg(test)]
@@ -25,6 +26,7 @@ use crate::secret::Secret;
 use draft::{Draft, read_url};
 use file::File;
 use given::{DEFAULT, Given, Origin};
+pub use listen::Listen;
 pub use settings::{Fallback, Secrecy, Setting, TABLE, markdown};
 
 /// The environment that is meant where none is named: nothing in it is anybody's work.
@@ -96,6 +98,8 @@ pub struct Config {
     pub pool_catalog: String,
     /// Admin URLs of servers, by the names that state files know them by.
     pools: Vec<pools::Pool>,
+    /// Where HTTP is spoken; `None`: nowhere.
+    pub http_listen: Option<Listen>,
     pub log_format: LogFormat,
     pub log_level: tracing::Level,
     /// The configuration file that was read, and whether it was named or found by default.

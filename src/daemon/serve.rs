@@ -19,6 +19,7 @@ use super::watch::Watch;
 use super::{holder, systemd};
 use crate::change::span;
 use crate::failure::{Class, Failure, Result};
+use crate::http::{Board, Door};
 use crate::store::Context;
 use crate::store::error::Error;
 use crate::store::lease::{self, Lease, Patience};
@@ -54,18 +55,22 @@ enum Next {
 
 /// Serves until it is told to end. `tell` is given every turn that did something, or found something else blocked.
 ///
-/// Errors: only what no waiting mends, and only at the start: the guard's refusal, or a desired state that cannot be
-/// read at all. Files with problems are waited for, like a database that is away.
+/// Errors: only what no waiting mends, and only at the start: the guard's refusal, a desired state that cannot be read at
+/// all, or an address for HTTP that cannot be had. Files with problems are waited for, like a database that is away.
 pub async fn serve(world: World, tell: &dyn Fn(&Turned) -> Result<()>) -> Result<()> {
     let mut signals = Signals::catch()?;
     let config = &world.config;
     let watch = Watch::start(config.source, &config.state, config.debounce, config.debounce_max).await;
     let watch = watch.map_err(|error| Failure::caused(&error))?;
+    let world = Arc::new(world);
+    let board = Arc::new(Board::new(&world.guard.environment().to_string(), &world.database.catalog().to_string()));
+    let door = Door::open(&world, &board).await?;
     let mut daemon = Daemon {
         context: world.by_user(None),
         listener: Listener::new(&world.database),
         backoff: Backoff::new(world.config.interval),
-        world: Arc::new(world),
+        world,
+        board: Arc::clone(&board),
         watch,
         voice: Voice::default(),
         leading: None,
@@ -76,14 +81,23 @@ pub async fn serve(world: World, tell: &dyn Fn(&Turned) -> Result<()>) -> Result
     tokio::select! {
         ended = daemon.run(&mut signals, tell) => ended?,
         never = systemd::watchdog() => match never {},
+        never = board.keep_beating() => match never {},
     }
     systemd::stopping();
-    daemon.farewell().await;
+    board.ends();
+    let closing = async {
+        if let Some(door) = door {
+            door.close().await;
+        }
+    };
+    tokio::join!(daemon.farewell(), closing);
     Ok(())
 }
 
 struct Daemon {
     world: Arc<World>,
+    /// Where whoever asks over HTTP reads how it goes.
+    board: Arc<Board>,
     context: Context,
     watch: Watch,
     listener: Listener,
@@ -121,7 +135,10 @@ impl Daemon {
                     Next::Anything(if wake == Wake::Database { begun.elapsed() * REST } else { Duration::ZERO })
                 }
                 Err(failure) if self.is_fatal(&failure) => return Err(failure),
-                Err(failure) => self.meet(&failure, begun).await,
+                Err(failure) => {
+                    self.board.failed(&failure, begun.elapsed());
+                    self.meet(&failure, begun).await
+                }
             };
             self.ready();
             let Some(woken) = self.wait(next, signals).await else { return Ok(()) };
@@ -143,12 +160,14 @@ impl Daemon {
                 () = signals.end() => return None,
             }
         }
+        let board = Arc::clone(&self.board);
         let turn = self.turn(wake, tell);
         tokio::pin!(turn);
         tokio::select! {
             ended = &mut turn => Some(ended),
             () = signals.end() => {
                 tracing::info!("finishing the turn");
+                board.ends();
                 if tokio::time::timeout(FAREWELL.0, turn).await.is_err() {
                     tracing::warn!("the turn is given up; the next one goes on where it was");
                 }
@@ -168,8 +187,9 @@ impl Daemon {
             return Err(failure);
         }
         self.world.prepare().await?;
-        let is_ready = &mut self.is_ready;
+        let (is_ready, board) = (&mut self.is_ready, &self.board);
         let waiting = |other: &str| {
+            board.follows();
             let line = format!("following: {other} holds the lease; taking over if it falls silent");
             tracing::info!("{line}");
             systemd::ready(&line);
@@ -179,6 +199,7 @@ impl Daemon {
         let lease = lease::acquire(database, &self.context, &holder(), life, Patience::Follow, waiting).await?;
         tracing::info!("applying as {}", lease.holder());
         self.has_led = true;
+        self.board.leads(lease.fencing());
         self.leading = Some(Leading { lease: Arc::new(lease), heart: None, is_sure: false });
         Ok(())
     }
@@ -190,6 +211,7 @@ impl Daemon {
             if let Err(error) = lease.beat(&self.world.database, &self.context).await {
                 if matches!(error, Error::LeaseLost) {
                     self.leading = None;
+                    self.board.leads_no_more();
                 }
                 return Err(error.into());
             }
@@ -201,8 +223,10 @@ impl Daemon {
         // Before the database is read, so that no later change is missed.
         self.listener.open().await;
         let request = if wake == Wake::Files { Request::changes() } else { Request::everything() };
+        let begun = Instant::now();
         let turned = self.world.turn(lease, &request).await?;
         *is_sure = true;
+        self.board.turned(&turned, begun.elapsed());
         self.voice.turned(&turned, tell)
     }
 

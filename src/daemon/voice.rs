@@ -52,7 +52,7 @@ impl Voice {
         if self.trouble.take().is_some() {
             tracing::info!("all is well again");
         }
-        let Turned { plan, outcome, warnings } = turned;
+        let Turned { plan, outcome, warnings, work: _ } = turned;
         let warnings = warnings.render(false, WIDTH);
         if warnings != self.warnings && !warnings.is_empty() {
             tracing::warn!("{}", warnings.trim_end());

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use super::{FLAPPING, Flap, Header, Keys, Ledger, Noted, Plan, Planned, Terms, pools};
-use crate::change::{Action, Blocked, Change, Origin, ResourceId};
+use crate::change::{Action, Blocked, Change, Obstacle, Origin, ResourceId};
 use crate::kinds::{Desired, Observed, Step};
 use crate::parallel::side_by_side;
 use crate::resource::host::diff::SessionState;
@@ -209,27 +209,32 @@ impl Draft<'_> {
     /// Why a change that could be made is not: somebody said so, or it does not last.
     fn held<S>(&self, change: &Change<S>, needs: Needs, wish: &Wish, flap: Flap) -> Option<Blocked> {
         let id = &change.id;
-        let blocked = |reason: String, hint: String| Some(Blocked { id: id.clone(), reason, hint });
+        let blocked = |obstacle, reason: String, hint: String| Some(Blocked { id: id.clone(), obstacle, reason, hint });
         if let Some(suspended) = self.ledger.suspension(id) {
             return Some(suspended);
         }
         if let Some(place) = wish.protected.as_ref().filter(|_| change.action != Action::Create) {
-            return blocked(format!("it is protected in {place}"), "take `protect: true` away to change it".to_owned());
+            let hint = "take `protect: true` away to change it".to_owned();
+            return blocked(Obstacle::Protected, format!("it is protected in {place}"), hint);
         }
         let needs_key = needs.key || (needs.handoff && self.terms.is_handoff_sealed);
         if let (true, Keys::Unusable { reason, hint }) = (needs_key, &self.terms.keys) {
-            return blocked(reason.clone(), hint.clone());
+            return blocked(Obstacle::Keys, reason.clone(), hint.clone());
         }
         let waits = || "it goes on by itself when that answers; see `reconcile doctor`".to_owned();
         if let (true, Some(trouble)) = (needs.handoff, &self.observed.handoff_trouble) {
-            return blocked(format!("the hand-off cannot be used now: {trouble}"), waits());
+            return blocked(Obstacle::HandOff, format!("the hand-off cannot be used now: {trouble}"), waits());
         }
         if let (true, Some(trouble)) = (needs.broker, &self.observed.broker_trouble) {
-            return blocked(format!("the broker cannot be used now: {trouble}"), waits());
+            return blocked(Obstacle::Broker, format!("the broker cannot be used now: {trouble}"), waits());
         }
         if matches!(flap, Flap::Turns(turns) if turns > FLAPPING) {
             let reason = format!("it is flapping: somebody undid this change {FLAPPING} turns in a row");
-            return blocked(reason, "find who writes it, then change its lines in the files".to_owned());
+            return blocked(
+                Obstacle::Flapping,
+                reason,
+                "find who writes it, then change its lines in the files".to_owned(),
+            );
         }
         None
     }
@@ -268,7 +273,8 @@ impl Draft<'_> {
             let is_left_out = self.terms.target.as_ref().is_some_and(|target| target != id)
                 || self.plan.blocked.iter().any(|blocked| blocked.id == *id)
                 || desired.place(id).is_none();
-            if let (false, Some(Blocked { id, reason, hint })) = (is_left_out, self.ledger.suspension(id)) {
+            if let (false, Some(Blocked { id, reason, hint, obstacle: _ })) = (is_left_out, self.ledger.suspension(id))
+            {
                 self.plan.notes.push((id, format!("{reason}; {hint}")));
             }
         }
@@ -292,7 +298,7 @@ impl Ledger {
             (None, Some(why)) => (format!("applying is suspended {why}"), "`reconcile resume --reason R`".to_owned()),
             (None, None) => return None,
         };
-        Some(Blocked { id: id.clone(), reason, hint })
+        Some(Blocked { id: id.clone(), obstacle: Obstacle::Suspended, reason, hint })
     }
 }
 

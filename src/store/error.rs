@@ -121,6 +121,11 @@ impl Error {
         matches!(self, Error::Unreachable { .. }) || self.is_of_the_connection()
     }
 
+    /// Whether the schema is another program's: older or newer than this one needs.
+    pub fn is_of_another_version(&self) -> bool {
+        matches!(self, Error::SchemaNewer { .. } | Error::SchemaOlder { .. })
+    }
+
     /// The message with the reasons behind it, on one line.
     pub fn chain(&self) -> String {
         std::iter::once(self.to_string()).chain(causes(self)).collect::<Vec<_>>().join(": ")

@@ -123,6 +123,11 @@ impl Lease {
         &self.holder
     }
 
+    /// The number that every write under this lease is compared by.
+    pub fn fencing(&self) -> i64 {
+        self.fencing
+    }
+
     pub fn authority(&self) -> Authority {
         Authority::Lease { holder: self.holder.clone(), fencing: self.fencing }
     }

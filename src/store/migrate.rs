@@ -35,6 +35,12 @@ const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("../../migrations/sqlite/0003_ledger.sql"),
         postgres: include_str!("../../migrations/postgres/0003_ledger.sql"),
     },
+    Migration {
+        version: 4,
+        name: "tokens",
+        sqlite: include_str!("../../migrations/sqlite/0004_tokens.sql"),
+        postgres: include_str!("../../migrations/postgres/0004_tokens.sql"),
+    },
 ];
 
 impl Migration {

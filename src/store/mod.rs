@@ -19,6 +19,7 @@ mod session;
 mod spare;
 pub mod sql;
 pub mod stamp;
+pub mod tokens;
 pub mod turns;
 mod tx;
 

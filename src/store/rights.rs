@@ -24,6 +24,7 @@ const NEEDS: &[(&str, &str)] = &[
     ("reconcile_servers", "INSERT UPDATE"),
     ("reconcile_stamp", ""),
     ("reconcile_suspensions", "INSERT UPDATE DELETE"),
+    ("reconcile_tokens", "INSERT UPDATE"),
     ("reconcile_turns", "INSERT UPDATE"),
 ];
 

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::World;
+use super::memory::Since;
+use super::{Picture, Work, World};
 use crate::change::Revision;
 use crate::config::Config;
 use crate::desired::load::{Leaf, Loaded, load};
@@ -20,6 +21,16 @@ pub struct Wanted {
     /// Worth saying, but no reason to stop.
     pub warnings: Problems,
     pub(super) leaves: Arc<[Filed<Leaf>]>,
+    /// Files that were not read again.
+    reused: usize,
+}
+
+impl Wanted {
+    /// How much there was to look at, where of the sessions only those of `since` were.
+    pub(super) fn work(&self, since: Option<&Since>, picture: &Picture) -> Work {
+        let rows = since.map_or(picture.observed.sessions.total, |since| since.asked.len() as u64);
+        Work { files: self.leaves.len(), reused: self.reused, rows }
+    }
 }
 
 impl World {
@@ -48,7 +59,7 @@ async fn files(config: &Config, known: Arc<[Filed<Leaf>]>, progress: &Arc<Progre
 }
 
 fn wanted(config: &Config, loaded: Loaded) -> Result<Wanted> {
-    let Loaded { desired, revision, mut problems, leaves, reused: _ } = loaded;
+    let Loaded { desired, revision, mut problems, leaves, reused } = loaded;
     if problems.has_errors() {
         return Err(Failure::files(problems));
     }
@@ -57,5 +68,5 @@ fn wanted(config: &Config, loaded: Loaded) -> Result<Wanted> {
         let empty = Problem::error(place, "no file here declares anything").warning();
         problems.push(empty.hint("nothing is deleted for that; if it is not meant, look at --state and --config"));
     }
-    Ok(Wanted { desired, revision, warnings: problems, leaves })
+    Ok(Wanted { desired, revision, warnings: problems, leaves, reused })
 }

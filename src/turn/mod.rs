@@ -4,6 +4,7 @@ pub mod by_hand;
 mod doctor;
 pub mod explain;
 mod files;
+pub mod history;
 pub mod hosts;
 pub mod instances;
 mod look;
@@ -11,6 +12,7 @@ mod memory;
 mod outside;
 pub mod saved;
 pub mod status;
+mod tokens;
 mod trouble;
 
 use std::sync::Arc;
@@ -26,7 +28,6 @@ use crate::config::Config;
 use crate::failure::{Failure, Result};
 use crate::guard::{Guard, Policy, Target, Transport};
 use crate::plan::budget::{Approved, Budget, Force};
-use crate::plan::render::sentence;
 use crate::plan::{self, Header, Keys, Plan, Terms};
 use crate::port::task::{Dispatcher, Results};
 use crate::port::{Minting, Ports, Secrets, Shelf};
@@ -40,7 +41,6 @@ use crate::store::lease::Lease;
 use crate::store::migrate::{self, Migrated};
 use crate::store::schema::Schema;
 use crate::store::sql::{Id, now};
-use crate::store::turns::{self, Turn};
 use crate::store::{self, Context};
 use crate::yaml::Problems;
 pub use files::{Wanted, read};
@@ -106,6 +106,18 @@ pub struct Turned {
     pub outcome: Outcome,
     /// What the files were read with.
     pub warnings: Problems,
+    pub work: Work,
+}
+
+/// How much a turn had to look at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Work {
+    /// State files.
+    pub files: usize,
+    /// Of them, those that had not changed since they were read last.
+    pub reused: usize,
+    /// Rows of sessions compared with what is declared.
+    pub rows: u64,
 }
 
 /// A turn that meets rows that moved under it is planned again, so many times.
@@ -246,7 +258,7 @@ impl World {
         let context = self.context(wanted.revision.actor(), &wanted.revision);
         let mut request = request.clone();
         let mut total = Report::default();
-        let mut first: Option<(Plan, u64)> = None;
+        let mut first: Option<(Plan, u64, Work)> = None;
         let mut since = match request.extent {
             Extent::Changes => self.memory.since(&wanted),
             Extent::Everything => {
@@ -266,7 +278,8 @@ impl World {
                 Ok(approved) => approved,
                 Err(held) => {
                     let outcome = Outcome::Held { over: held.over, digest: held.digest };
-                    let turned = Turned { plan: *held.plan, outcome, warnings: wanted.warnings };
+                    let work = wanted.work(since.as_ref(), &picture);
+                    let turned = Turned { plan: *held.plan, outcome, warnings: wanted.warnings, work };
                     self.remember(lease, &context, started_at, &turned).await?;
                     return Ok(turned);
                 }
@@ -279,15 +292,16 @@ impl World {
             total.lines.extend(report.lines.into_iter().take(room));
             total.failed = report.failed;
             total.conflicts = report.conflicts;
-            first.get_or_insert_with(|| (approved.into_plan(), picture.observed.sessions.total));
+            let work = wanted.work(since.as_ref(), &picture);
+            first.get_or_insert_with(|| (approved.into_plan(), picture.observed.sessions.total, work));
             if total.conflicts.is_empty() {
                 break;
             }
             (request.now, since) = (now(), None);
         }
-        let (plan, rows) = first.ok_or_else(|| Failure::error("the turn was never planned"))?;
+        let (plan, rows, work) = first.ok_or_else(|| Failure::error("the turn was never planned"))?;
         let warnings = wanted.warnings.clone();
-        let turned = Turned { plan, outcome: Outcome::Applied(total), warnings };
+        let turned = Turned { plan, outcome: Outcome::Applied(total), warnings, work };
         self.sweep().await;
         self.remember(lease, &context, started_at, &turned).await?;
         self.memory.settle(&wanted, &turned, rows);
@@ -340,47 +354,6 @@ impl World {
             Ok(count) => tracing::debug!("{count} expired hand-offs were removed"),
             Err(error) => tracing::warn!("expired hand-offs could not be removed: {error}"),
         }
-    }
-
-    /// Leaves a note of the turn for `status`, and forgets what the journal need not keep.
-    async fn remember(
-        &self,
-        lease: &Lease,
-        context: &Context,
-        started_at: DateTime<Utc>,
-        turned: &Turned,
-    ) -> Result<()> {
-        let (outcome, good) = match &turned.outcome {
-            Outcome::Applied(report) if report.failed.is_empty() && report.conflicts.is_empty() => {
-                ("done".to_owned(), true)
-            }
-            Outcome::Applied(report) => {
-                (format!("{} failed, {} in conflict", report.failed.len(), report.conflicts.len()), false)
-            }
-            Outcome::Held { digest, .. } => (format!("held back: {digest}"), false),
-        };
-        let mut tx = self.database.begin(&lease.authority(), context).await?;
-        let finished_at = now();
-        let turn = Turn {
-            run: context.run,
-            holder: lease.holder().to_owned(),
-            started_at,
-            finished_at,
-            revision: context.revision.clone(),
-            outcome,
-            summary: sentence(&turned.plan.summary()).into(),
-            good_at: good.then_some(finished_at),
-        };
-        turns::write(&mut tx, &turn).await?;
-        if let Some(limit) = self
-            .config
-            .journal_retention
-            .and_then(|kept| finished_at.checked_sub_signed(chrono::TimeDelta::from_std(kept).ok()?))
-        {
-            crate::store::journal::prune(&mut tx, limit).await?;
-        }
-        tx.commit().await?;
-        Ok(())
     }
 }
 

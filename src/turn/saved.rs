@@ -120,15 +120,17 @@ impl World {
             return Err(Failure::error(message).hint("look at what would be done now: `reconcile --plan`"));
         }
         let context = self.context(wanted.revision.actor(), &wanted.revision);
+        let work = wanted.work(None, &picture);
         let approved = plan.approve(self.budget(), request.force, &picture.approvals);
         let turned = match approved {
             Ok(approved) => {
                 let report = self.apply(&approved, lease.authority(), &context, &picture).await?;
-                Turned { plan: approved.into_plan(), outcome: Outcome::Applied(report), warnings: wanted.warnings }
+                let (outcome, warnings) = (Outcome::Applied(report), wanted.warnings);
+                Turned { plan: approved.into_plan(), outcome, warnings, work }
             }
             Err(held) => {
                 let outcome = Outcome::Held { over: held.over, digest: held.digest };
-                Turned { plan: *held.plan, outcome, warnings: wanted.warnings }
+                Turned { plan: *held.plan, outcome, warnings: wanted.warnings, work }
             }
         };
         self.remember(lease, &context, started_at, &turned).await?;

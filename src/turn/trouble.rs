@@ -1,11 +1,12 @@
-//! A turn that came to nothing, as `status` shows it until the next one that did not.
+//! What is left of a turn for `status`: what it did, or the trouble that it came to nothing by.
 
 use std::time::Instant;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 
-use super::World;
+use super::{Outcome, Turned, World};
 use crate::failure::{Failure, Result};
+use crate::plan::render::sentence;
 use crate::store::Context;
 use crate::store::lease::Lease;
 use crate::store::sql::now;
@@ -49,5 +50,46 @@ impl World {
         };
         turns::write(&mut tx, &turn).await?;
         Ok(tx.commit().await?)
+    }
+
+    /// Leaves a note of the turn for `status`, and forgets what the journal need not keep.
+    pub(super) async fn remember(
+        &self,
+        lease: &Lease,
+        context: &Context,
+        started_at: DateTime<Utc>,
+        turned: &Turned,
+    ) -> Result<()> {
+        let (outcome, good) = match &turned.outcome {
+            Outcome::Applied(report) if report.failed.is_empty() && report.conflicts.is_empty() => {
+                ("done".to_owned(), true)
+            }
+            Outcome::Applied(report) => {
+                (format!("{} failed, {} in conflict", report.failed.len(), report.conflicts.len()), false)
+            }
+            Outcome::Held { digest, .. } => (format!("held back: {digest}"), false),
+        };
+        let mut tx = self.database.begin(&lease.authority(), context).await?;
+        let finished_at = now();
+        let turn = Turn {
+            run: context.run,
+            holder: lease.holder().to_owned(),
+            started_at,
+            finished_at,
+            revision: context.revision.clone(),
+            outcome,
+            summary: sentence(&turned.plan.summary()).into(),
+            good_at: good.then_some(finished_at),
+        };
+        turns::write(&mut tx, &turn).await?;
+        if let Some(limit) = self
+            .config
+            .journal_retention
+            .and_then(|kept| finished_at.checked_sub_signed(chrono::TimeDelta::from_std(kept).ok()?))
+        {
+            crate::store::journal::prune(&mut tx, limit).await?;
+        }
+        tx.commit().await?;
+        Ok(())
     }
 }

@@ -8,6 +8,7 @@ mod daemon;
 mod fixture;
 mod harm;
 mod hosts;
+mod http;
 mod in_between;
 mod instances;
 mod interleaved;

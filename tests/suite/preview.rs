@@ -3,7 +3,7 @@
 use crate::fixture::{World, both};
 
 /// Every table of the schema, in the order of their names.
-pub const TABLES: [&str; 16] = [
+pub const TABLES: [&str; 17] = [
     "db_servers",
     "host_sessions",
     "instances",
@@ -18,6 +18,7 @@ pub const TABLES: [&str; 16] = [
     "reconcile_servers",
     "reconcile_stamp",
     "reconcile_suspensions",
+    "reconcile_tokens",
     "reconcile_turns",
     "sessions",
 ];
@@ -88,6 +89,8 @@ const LOOKS: &[&[&str]] = &[
     &["status"],
     &["status", "--format", "json"],
     &["history", "--format", "csv"],
+    &["token", "list"],
+    &["alerts"],
     &["config"],
     &["schema"],
     &["doctor"],

@@ -91,6 +91,7 @@ pages! {
     both saved_plan;
     both session_missing;
     both suspend;
+    both tokens;
     both wrong_catalog;
 }
 

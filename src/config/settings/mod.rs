@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use super::given::{Given, Origin};
-use super::{Draft, LogFormat, Source, url};
+use super::{Draft, Listen, LogFormat, Source, url};
 use crate::secret::Secret;
 
 /// What holds where nobody says anything.
@@ -86,7 +86,7 @@ fn secret_url(draft: &mut Draft, given: &Given, instead: (&str, &str)) -> Result
 }
 
 /// The settings of the daemon itself, its database and its hosts.
-static MAIN: [Setting; 24] = [
+static MAIN: [Setting; 25] = [
     Setting {
         key: "environment",
         variable: "RECONCILE_ENVIRONMENT",
@@ -291,6 +291,14 @@ static MAIN: [Setting; 24] = [
         secrecy: Secrecy::Open,
         about: "Speak to servers beyond this machine without verified TLS.",
         take: |draft, given| given.flag().map(|allow| draft.config.allow_insecure = allow),
+    },
+    Setting {
+        key: "http.listen",
+        variable: "RECONCILE_HTTP_LISTEN",
+        fallback: Fallback::Value("127.0.0.1:7326"),
+        secrecy: Secrecy::Open,
+        about: "Where the daemon speaks HTTP, or `off`; port 0 is any that is free. Beyond loopback only once there is a token.",
+        take: |draft, given| Listen::read(given).map(|listen| draft.config.http_listen = listen),
     },
     Setting {
         key: "log.format",

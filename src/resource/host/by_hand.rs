@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::diff::{SessionState, missing, sticky};
 use super::{Expiry, KIND, Keep, Mint, Observed, Revoke, Step};
-use crate::change::{Action, Blocked, Change, FieldDiff, Origin, ResourceId, Value};
+use crate::change::{Action, Blocked, Change, FieldDiff, Obstacle, Origin, ResourceId, Value};
 use crate::resource::session::SessionId;
 
 /// What somebody asks for on the command line.
@@ -127,6 +127,6 @@ impl Intent {
     }
 
     fn blocked(&self, reason: impl Into<String>, hint: impl Into<String>) -> Blocked {
-        Blocked { id: self.id(), reason: reason.into(), hint: hint.into() }
+        Blocked { id: self.id(), obstacle: Obstacle::Resource, reason: reason.into(), hint: hint.into() }
     }
 }

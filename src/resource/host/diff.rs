@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::{Adjust, Expiry, Host, KIND, Keep, Mint, MissingSession, Observed, SECTION, Step, add};
-use crate::change::{Action, Blocked, Change, FieldDiff, Kind, Origin, Value, moment, span};
+use crate::change::{Action, Blocked, Change, FieldDiff, Kind, Obstacle, Origin, Value, moment, span};
 use crate::resource::session::SessionId;
 use crate::resource::{Asked, Needs, Resource, Verdict};
 use crate::yaml::{Item, Problem, Section};
@@ -145,7 +145,7 @@ pub fn sticky(at: DateTime<Utc>, by: Option<&str>) -> String {
 }
 
 fn blocked(asked: &Asked<'_, Host>, reason: impl Into<String>, hint: impl Into<String>) -> Blocked {
-    Blocked { id: asked.id.clone(), reason: reason.into(), hint: hint.into() }
+    Blocked { id: asked.id.clone(), obstacle: Obstacle::Resource, reason: reason.into(), hint: hint.into() }
 }
 
 fn create(asked: &Asked<'_, Host>, scope: &Scope<'_>, create_session: Option<String>) -> Change<Step> {

@@ -5,7 +5,7 @@ use super::phase::Phase;
 use super::placement::Candidate;
 use super::steps::{Place, Stage, Step};
 use super::{Allocation, InstanceId, KIND, Observed, State};
-use crate::change::{Action, Blocked, Change, FieldDiff, Origin, ResourceId, Value};
+use crate::change::{Action, Blocked, Change, FieldDiff, Obstacle, Origin, ResourceId, Value};
 use crate::port::pool::Standing;
 
 /// What is wanted.
@@ -55,7 +55,7 @@ impl Intent {
     }
 
     fn blocked(&self, reason: impl Into<String>, hint: impl Into<String>) -> Blocked {
-        Blocked { id: self.address(), reason: reason.into(), hint: hint.into() }
+        Blocked { id: self.address(), obstacle: Obstacle::Resource, reason: reason.into(), hint: hint.into() }
     }
 
     fn provision(&self, met: &Met<'_>) -> Result<Option<Change<Step>>, Blocked> {

@@ -8,7 +8,7 @@ use super::phase::Phase;
 use super::placement::{Candidate, Considered, clause, consider};
 use super::steps::{Place, Stage, Step};
 use super::{Allocation, Instance, InstanceId, KIND, Observed, Profile, Provision, SECTION, State, Tier};
-use crate::change::{Action, Blocked, Change, FieldDiff, Kind, Origin, Value};
+use crate::change::{Action, Blocked, Change, FieldDiff, Kind, Obstacle, Origin, Value};
 use crate::port::pool::Standing;
 use crate::resource::server::ServerName;
 use crate::resource::{Asked, Needs, Resource, Verdict};
@@ -103,7 +103,7 @@ impl Resource for Instance {
 pub(super) type Answer = Result<Option<Change<Step>>, Blocked>;
 
 pub(super) fn blocked(asked: &Asked<'_, Instance>, reason: impl Into<String>, hint: impl Into<String>) -> Blocked {
-    Blocked { id: asked.id.clone(), reason: reason.into(), hint: hint.into() }
+    Blocked { id: asked.id.clone(), obstacle: Obstacle::Resource, reason: reason.into(), hint: hint.into() }
 }
 
 /// A new instance: a server, names, and all the way as far as it may go.

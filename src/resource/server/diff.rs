@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{DEFAULT_PORT, DEFAULT_PRIORITY, Observed, Profile, Server, ServerName, ServerType, Status, Step};
-use crate::change::{Action, Blocked, Change, FieldDiff, Origin, Value};
+use crate::change::{Action, Blocked, Change, FieldDiff, Obstacle, Origin, Value};
 use crate::resource::{Asked, Verdict};
 
 /// What servers must know of each other.
@@ -46,7 +46,7 @@ pub(super) fn diff(asked: &Asked<'_, Server>, scope: &Scope<'_>) -> Verdict<Step
 }
 
 fn blocked(asked: &Asked<'_, Server>, reason: String, hint: &str) -> Blocked {
-    Blocked { id: asked.id.clone(), reason, hint: hint.to_owned() }
+    Blocked { id: asked.id.clone(), obstacle: Obstacle::Resource, reason, hint: hint.to_owned() }
 }
 
 /// What it holds must have room in it, and stay where it is.

@@ -1,0 +1,211 @@
+//! Who may come in: `/healthz` and `/readyz` are everybody's, `/api` wants a token, and so does `/metrics`, unless the
+//! door is on loopback and was asked for by a name of it.
+//!
+//! On loopback, only users of the machine can ask, and a scraper there should need no secret. But a web page in a browser
+//! there can ask too, by a name that it makes lead to loopback (DNS rebinding), and so can anybody through a proxy there
+//! that passes names on: such a name is not loopback's, and wants a token.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{Request, State};
+use axum::http::header::{AUTHORIZATION, HOST, WWW_AUTHENTICATE};
+use axum::http::{HeaderMap, Method, StatusCode};
+use axum::middleware::Next;
+use axum::response::Response;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use super::problem::Problem;
+use crate::failure::Result;
+use crate::store::sql::now;
+use crate::store::tokens::Known;
+use crate::token::{Scope, Token};
+use crate::turn::World;
+
+/// A token that was revoked is refused this soon.
+const FRESH: Duration = Duration::from_secs(5);
+/// A token that was just made is known this soon. However many wrong ones come, the database is not asked more often.
+const LEAST: Duration = Duration::from_secs(1);
+/// How long tokens count as the database had them last, while it is away: the metrics are wanted most just then.
+const KEPT: Duration = Duration::from_secs(15 * 60);
+/// How long the database may take to say which there are.
+const LIMIT: Duration = Duration::from_secs(5);
+
+/// Lets in who may.
+pub struct Gate {
+    world: Arc<World>,
+    is_loopback: bool,
+    seen: Mutex<Seen>,
+}
+
+/// What the database had.
+#[derive(Default)]
+struct Seen {
+    tokens: Vec<Known>,
+    /// When it said so.
+    at: Option<Instant>,
+    /// When it was asked last, whether it said anything or not.
+    asked: Option<Instant>,
+}
+
+/// What a request needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Need {
+    Nothing,
+    /// A token, but on loopback, where nothing.
+    Neighbour,
+    Token(Scope),
+}
+
+impl Need {
+    fn of(method: &Method, path: &str) -> Self {
+        match path.split('/').nth(1) {
+            Some("metrics") => Need::Neighbour,
+            Some("api") if matches!(*method, Method::GET | Method::HEAD) => Need::Token(Scope::Read),
+            Some("api") => Need::Token(Scope::Operate),
+            _ => Need::Nothing,
+        }
+    }
+}
+
+impl Gate {
+    pub fn new(world: Arc<World>, is_loopback: bool) -> Self {
+        Self { world, is_loopback, seen: Mutex::default() }
+    }
+
+    async fn admit(&self, method: &Method, path: &str, headers: &HeaderMap) -> std::result::Result<(), Problem> {
+        let scope = match Need::of(method, path) {
+            Need::Nothing => return Ok(()),
+            Need::Neighbour if self.is_loopback && is_called_loopback(headers) => return Ok(()),
+            Need::Neighbour => Scope::Read,
+            Need::Token(scope) => scope,
+        };
+        let Some(shown) = headers.get(AUTHORIZATION) else {
+            return Err(unauthorized(
+                "Bearer realm=\"reconcile\"",
+                "this wants a token: `Authorization: Bearer rct_…`",
+            ));
+        };
+        let wrong = || {
+            let how = "Bearer realm=\"reconcile\", error=\"invalid_token\"";
+            unauthorized(how, "this is no token, or one that is unknown, expired or revoked")
+        };
+        let text = shown.to_str().ok().and_then(|text| text.split_once(' '));
+        let bearer = text.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map(|(_, token)| token.trim());
+        let token = bearer.and_then(Token::read).ok_or_else(wrong)?;
+        let found = self.find(&token).await?.ok_or_else(wrong)?;
+        if found < scope {
+            let what = format!("this wants the scope {}, and the token has {}", scope.word(), found.word());
+            let how = "Bearer realm=\"reconcile\", error=\"insufficient_scope\"";
+            return Err(Problem::new(StatusCode::FORBIDDEN, what).header(WWW_AUTHENTICATE, how));
+        }
+        Ok(())
+    }
+
+    /// What the token allows, if it is good.
+    ///
+    /// Errors: which tokens there are is not known.
+    async fn find(&self, token: &Token) -> std::result::Result<Option<Scope>, Problem> {
+        let mut seen = self.seen.lock().await;
+        let is_old = |limit: Duration, at: Option<Instant>| at.is_none_or(|at| at.elapsed() >= limit);
+        if is_old(FRESH, seen.at) && is_old(LEAST, seen.asked) {
+            self.ask(&mut seen).await;
+        }
+        let mut found = good(&seen.tokens, token);
+        if found.is_none() && is_old(LEAST, seen.asked) {
+            self.ask(&mut seen).await;
+            found = good(&seen.tokens, token);
+        }
+        match is_old(KEPT, seen.at) {
+            true => Err(Problem::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "the database does not say which tokens there are, so nobody is let in",
+            )),
+            false => Ok(found),
+        }
+    }
+
+    async fn ask(&self, seen: &mut Seen) {
+        seen.asked = Some(Instant::now());
+        match tokio::time::timeout(LIMIT, self.world.tokens()).await {
+            Ok(Ok(tokens)) => (seen.tokens, seen.at) = (tokens, seen.asked),
+            Ok(Err(failure)) => tracing::debug!("the tokens cannot be read: {}", failure.line()),
+            Err(_) => tracing::debug!("the tokens cannot be read in time"),
+        }
+    }
+}
+
+/// Compared with each, so that the time tells nothing of which it is nearest to.
+fn good(tokens: &[Known], token: &Token) -> Option<Scope> {
+    let (hash, now) = (token.hash(), now());
+    let alike = tokens.iter().fold(None, |found, known| if known.hash.is(&hash) { Some(known) } else { found });
+    alike.filter(|known| known.is_good(now)).map(|known| known.scope)
+}
+
+fn unauthorized(how: &'static str, what: &str) -> Problem {
+    Problem::new(StatusCode::UNAUTHORIZED, what).header(WWW_AUTHENTICATE, how)
+}
+
+/// Whether the `Host` header names loopback.
+fn is_called_loopback(headers: &HeaderMap) -> bool {
+    let Some(host) = headers.get(HOST).and_then(|host| host.to_str().ok()) else { return false };
+    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+    let is_loopback = |address: IpAddr| address.is_loopback();
+    name.eq_ignore_ascii_case("localhost")
+        || name.parse().is_ok_and(is_loopback)
+        || host.trim_matches(['[', ']']).parse().is_ok_and(is_loopback)
+        || host.parse::<SocketAddr>().is_ok_and(|address| is_loopback(address.ip()))
+}
+
+/// Whether anybody could be let in from beyond loopback.
+///
+/// Errors: the database does not say.
+pub async fn has_token(world: &World) -> Result<bool> {
+    Ok(world.tokens().await?.iter().any(|token| token.is_good(now())))
+}
+
+/// Asks each request for what it needs before it is looked at any further.
+pub async fn hold(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> Response {
+    match gate.admit(request.method(), request.uri().path(), request.headers()).await {
+        Ok(()) => next.run(request).await,
+        Err(problem) => problem.answer(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn only_names_of_loopback_are_called_so() {
+        let called =
+            |host: &'static str| is_called_loopback(&HeaderMap::from_iter([(HOST, HeaderValue::from_static(host))]));
+        for host in ["localhost", "LOCALHOST:7326", "127.0.0.1:7326", "127.0.0.1", "[::1]:7326", "[::1]", "127.9.9.9:1"]
+        {
+            assert!(called(host), "{host}");
+        }
+        for host in
+            ["", "example.org", "localhost.example.org:7326", "127.0.0.1.example.org", "10.0.0.1:7326", "[::2]:1", ":"]
+        {
+            assert!(!called(host), "{host}");
+        }
+        assert!(!is_called_loopback(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn the_api_always_wants_a_token_and_more_for_more() {
+        let need = |method: Method, path| Need::of(&method, path);
+        for path in ["/healthz", "/readyz", "/", "/nothing", "/apiary"] {
+            assert_eq!(need(Method::GET, path), Need::Nothing, "{path}");
+        }
+        for path in ["/api", "/api/", "/api/v1/status", "/api/v2"] {
+            assert_eq!(need(Method::GET, path), Need::Token(Scope::Read), "{path}");
+            assert_eq!(need(Method::POST, path), Need::Token(Scope::Operate), "{path}");
+        }
+        assert_eq!(need(Method::GET, "/metrics"), Need::Neighbour);
+    }
+}

@@ -1,0 +1,22 @@
+//! The door: health, readiness, metrics and a read-only API over HTTP.
+//!
+//! Nothing here changes the desired state or the database. What the daemon does it tells to a [`Board`]; requests are
+//! answered from that, and from the database in a snapshot. Everything that waits has a limit: a request's head and
+//! body, its answer, a connection's life, and how many there are of them.
+
+mod api;
+mod board;
+mod gate;
+mod limits;
+mod metrics;
+mod page;
+mod problem;
+mod process;
+mod routes;
+mod server;
+
+pub use board::Board;
+pub use server::Door;
+
+/// Alert rules for Prometheus, over the metrics.
+pub const ALERTS: &str = include_str!("alerts.yaml");
