@@ -83,18 +83,20 @@ impl<R: Compact> Page<R> {
     }
 }
 
-/// Where a resource stands: the number of its page, and its number there.
+/// Where a resource stands: the number of its page, and its number there. Its key stands there alone: a million of them
+/// once more would be 8 MB.
 #[derive(Clone, Copy)]
-struct Spot<K> {
-    key: K,
+struct Spot {
     page: u32,
     line: u32,
 }
 
+type Pages<R> = Vec<(Arc<str>, Arc<Page<R>>)>;
+
 /// All pages together, by key.
 pub struct Roll<R: Compact> {
-    pages: Vec<(Arc<str>, Arc<Page<R>>)>,
-    index: Vec<Spot<R::Key>>,
+    pages: Pages<R>,
+    index: Vec<Spot>,
 }
 
 impl<R: Compact> Default for Roll<R> {
@@ -105,21 +107,29 @@ impl<R: Compact> Default for Roll<R> {
 
 impl<R: Compact> Roll<R> {
     /// Puts the pages in order, each with the name of its file.
-    pub fn gather(pages: Vec<(Arc<str>, Arc<Page<R>>)>) -> Self {
+    pub fn gather(pages: Pages<R>) -> Self {
         let count = pages.iter().map(|(_, page)| page.lines.len()).sum();
         let mut index = Vec::with_capacity(count);
         for (number, (_, page)) in (0..).zip(&pages) {
-            index.extend((0..).zip(&page.lines).map(|(line, one)| Spot { key: one.key, page: number, line }));
+            index.extend((0..).zip(&page.lines).map(|(line, _)| Spot { page: number, line }));
         }
         // Files are mostly in order already, which this sort makes use of; it keeps the order of equal keys.
-        index.sort_by_key(|spot| spot.key);
+        index.sort_by_key(|spot| line(&pages, *spot).map(|line| line.key));
         Self { pages, index }
+    }
+
+    fn key_at(&self, spot: Spot) -> Option<R::Key> {
+        line(&self.pages, spot).map(|line| line.key)
+    }
+
+    fn search(&self, key: &R::Key) -> Result<usize, usize> {
+        self.index.binary_search_by(|spot| self.key_at(*spot).as_ref().cmp(&Some(key)))
     }
 
     /// The keys that stand more than once, each once.
     pub fn clashes(&self) -> impl Iterator<Item = R::Key> {
-        let same = self.index.chunk_by(|one, next| one.key == next.key).filter(|same| same.len() > 1);
-        same.filter_map(|same| same.first().map(|spot| spot.key))
+        let same = self.index.chunk_by(|one, next| self.key_at(*one) == self.key_at(*next));
+        same.filter(|same| same.len() > 1).filter_map(|same| self.key_at(*same.first()?))
     }
 
     pub fn len(&self) -> usize {
@@ -136,17 +146,17 @@ impl<R: Compact> Roll<R> {
 
     /// The number of a key, counted in the order of the keys.
     pub fn number(&self, key: &R::Key) -> Option<usize> {
-        self.index.binary_search_by(|spot| spot.key.cmp(key)).ok()
+        self.search(key).ok()
     }
 
     /// As [`Roll::number`]; quick where keys are asked for in their order. `hint` is to be kept from one call to the
     /// next, and is 0 at the first.
     pub fn number_after(&self, key: &R::Key, hint: &mut usize) -> Option<usize> {
-        if self.index.get(*hint).is_some_and(|spot| spot.key == *key) {
+        if self.key(*hint).is_some_and(|next| next == *key) {
             *hint += 1;
             return Some(*hint - 1);
         }
-        match self.index.binary_search_by(|spot| spot.key.cmp(key)) {
+        match self.search(key) {
             Ok(number) => {
                 *hint = number + 1;
                 Some(number)
@@ -160,7 +170,7 @@ impl<R: Compact> Roll<R> {
 
     /// The key with that number.
     pub fn key(&self, number: usize) -> Option<R::Key> {
-        self.index.get(number).map(|spot| spot.key)
+        self.key_at(*self.index.get(number)?)
     }
 
     /// What is wanted of the resource with that number, packed.
@@ -176,15 +186,19 @@ impl<R: Compact> Roll<R> {
     pub fn declared(&self, number: usize) -> Option<(R::Key, Declared<R>)> {
         let spot = self.index.get(number)?;
         let (file, page) = self.pages.get(spot.page as usize)?;
-        let line = page.lines.get(spot.line as usize)?;
+        let line = line(&self.pages, *spot)?;
         let place = Place { file: Arc::clone(file), line: line.line, column: line.column };
         let value = R::unpack(page.packed(spot.line as usize));
-        Some((spot.key, Declared { value, place, protect: line.protect }))
+        Some((line.key, Declared { value, place, protect: line.protect }))
     }
 
     pub fn get(&self, key: &R::Key) -> Option<Declared<R>> {
         self.declared(self.number(key)?).map(|(_, declared)| declared)
     }
+}
+
+fn line<R: Compact>(pages: &Pages<R>, spot: Spot) -> Option<&Line<R::Key>> {
+    pages.get(spot.page as usize)?.1.lines.get(spot.line as usize)
 }
 
 impl<R: Compact> Clone for Roll<R> {

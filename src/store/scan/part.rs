@@ -8,7 +8,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use super::cells::{Cells, tuples};
 
 /// Bytes that may wait to be taken: what PostgreSQL sends of a million sessions while their files are being read.
-const WAITING: u32 = 34 << 20;
+const WAITING: u32 = 42 << 20;
 
 /// What a row of the driver takes, about: each of its values is an allocation of SQLite's.
 const ROW: usize = 1 << 10;
