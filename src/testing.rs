@@ -297,12 +297,13 @@ pub fn is_printable(text: &str) -> Result<(), String> {
 /// The password of every URL in a corpus.
 pub const PASSWORD: &str = "hunter2canary";
 
-/// Whether `text` holds [`PASSWORD`], and only as one: before an `@`, or as a parameter of that name. One that stands
-/// elsewhere too may well be shown.
+/// Whether `text` holds [`PASSWORD`], and only as one: behind the colon after a user's name and before an `@`, or as a
+/// parameter of that name. One that stands elsewhere too may well be shown.
 pub fn holds_a_password(text: &str) -> bool {
     let mut all = text.match_indices(PASSWORD).map(|(at, _)| {
         let (before, after) = (&text[..at], &text[at + PASSWORD.len()..]);
-        before.to_ascii_lowercase().ends_with("password=") || (before.contains(':') && after.contains('@'))
+        let behind_scheme = before.split_once("//").map_or(before, |(_, behind)| behind);
+        before.to_ascii_lowercase().ends_with("password=") || (behind_scheme.contains(':') && after.contains('@'))
     });
     text.contains(PASSWORD) && all.all(|is_password| is_password)
 }

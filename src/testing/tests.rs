@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
 use std::time::Duration;
 
-use super::{Answer, BATCH, Hunt};
+use super::{Answer, BATCH, Hunt, holds_a_password};
 
 /// What a hunt says of a reader that stumbles over inputs that begin so.
 fn found(begin: &'static [u8], stumble: impl Fn() -> Result<Answer, String>) -> String {
@@ -29,4 +29,14 @@ fn each_sort_of_harm_is_found_and_its_input_shown() {
     assert!(heavy.contains("Memory") && heavy.contains("heavy and more"), "{heavy}");
     let wrong = found(b"wrong", || Err("this means something else".to_owned()));
     assert!(wrong.contains("Unexplained") && wrong.contains("this means something else"), "{wrong}");
+}
+
+#[test]
+fn a_password_stands_behind_a_user_and_not_in_its_name() {
+    for url in ["postgres://noor:hunter2canary@db/K", "noor:hunter2canary@db", "redis://r/0?password=hunter2canary"] {
+        assert!(holds_a_password(url), "{url}");
+    }
+    for url in ["postgres://nohunter2canary@db/K", "postgres://noor@db/hunter2canary", "noor"] {
+        assert!(!holds_a_password(url), "{url}");
+    }
 }
