@@ -222,7 +222,7 @@ impl Plan {
 
     /// A digest of what would be done: the same changes, the same digest, whenever it is planned. 32 hexadecimal digits.
     pub fn digest(&self) -> String {
-        /// The hash is told of so many bytes at once: in bits and pieces it takes three times as long.
+        /// The hash is told of so many bytes at once, and not of each text by itself.
         const ENOUGH: usize = 64 << 10;
         let (mut hasher, mut told) = (Sha256::new(), Vec::with_capacity(2 * ENOUGH));
         feed(&mut told, &self.header.environment);
