@@ -40,8 +40,8 @@ impl From<Error> for Trouble {
 }
 
 /// Goes the way to the database, up to the first step that fails. Writes nothing. Each step is bounded by the time to
-/// connect.
-pub async fn examine(database: &Database) -> Vec<Step> {
+/// connect. `prunes` is whether turns shorten the journal, which wants one right more.
+pub async fn examine(database: &Database, prunes: bool) -> Vec<Step> {
     let mut steps = Steps { done: Vec::new(), limit: database.options().connect_timeout };
     match database.target() {
         Target::Sqlite(target) => {
@@ -49,7 +49,7 @@ pub async fn examine(database: &Database) -> Vec<Step> {
         }
         Target::Postgres(target) => {
             steps.limit = database.patience(target);
-            postgres(database, target, &mut steps).await;
+            postgres(database, target, &mut steps, prunes).await;
         }
     }
     steps.done
@@ -88,7 +88,7 @@ fn silence(limit: Duration) -> Trouble {
     }
 }
 
-async fn postgres(database: &Database, target: &PostgresTarget, steps: &mut Steps) -> Option<()> {
+async fn postgres(database: &Database, target: &PostgresTarget, steps: &mut Steps, prunes: bool) -> Option<()> {
     let addresses = steps
         .take("resolve name", async {
             let addresses = session::resolve(target).await?;
@@ -122,7 +122,7 @@ async fn postgres(database: &Database, target: &PostgresTarget, steps: &mut Step
         .await?;
     stamp(database, &mut conn, steps).await?;
     steps.take("schema", schema(database, &mut conn)).await?;
-    steps.take("rights", rights::examine(database, target, &mut conn)).await?;
+    steps.take("rights", rights::examine(database, target, &mut conn, prunes)).await?;
     conn.close().await;
     Some(())
 }

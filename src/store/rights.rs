@@ -6,8 +6,7 @@ use super::error::Error;
 use super::sql::{Conn, fetch};
 use crate::guard::PostgresTarget;
 
-/// `SELECT` goes without saying. The stamp and the register of migrations are written by whoever owns the tables, and
-/// so is the journal where `journal.retention` shortens it.
+/// `SELECT` goes without saying. The stamp and the register of migrations are written by whoever owns the tables.
 const NEEDS: &[(&str, &str)] = &[
     ("sessions", "INSERT UPDATE"),
     ("host_sessions", "INSERT UPDATE"),
@@ -28,7 +27,10 @@ const NEEDS: &[(&str, &str)] = &[
     ("reconcile_turns", "INSERT UPDATE"),
 ];
 
-/// What the role may do here, as a sentence.
+/// What the role needs besides, where `journal.retention` shortens the journal.
+const TO_PRUNE: (&str, &str) = ("reconcile_journal", "DELETE");
+
+/// What the role may do here, as a sentence. `prunes` is whether turns shorten the journal.
 ///
 /// Errors: [`Error::Rights`] with the first right that is missing; that a role may write nothing at all is none,
 /// because it can plan.
@@ -36,6 +38,7 @@ pub(super) async fn examine(
     database: &Database,
     target: &PostgresTarget,
     conn: &mut Conn,
+    prunes: bool,
 ) -> Result<(String, ()), Error> {
     let failed = || Error::query("ask for the role's rights");
     let schema = &database.options().schema;
@@ -53,7 +56,7 @@ pub(super) async fn examine(
         return Err(lacks(format!("use the schema {schema}"), format!("GRANT USAGE ON SCHEMA {schema} TO {role};")));
     }
     let is_standby: bool = row.get("standby").map_err(failed())?;
-    let held = held(conn, schema.as_str()).await.map_err(failed())?;
+    let held = held(conn, schema.as_str(), prunes).await.map_err(failed())?;
     let missing = |right: &Right| {
         let Right { table, right, .. } = right;
         lacks(format!("{right} {schema}.{table}"), format!("GRANT {right} ON {schema}.{table} TO {role};"))
@@ -82,11 +85,13 @@ struct Right {
 }
 
 /// Each right that is needed on a table that is there, in the order of the tables' names.
-async fn held(conn: &mut Conn, schema: &str) -> Result<Vec<Right>, sqlx::Error> {
-    let needed = |(table, rights): &(&str, &str)| {
-        std::iter::once("SELECT").chain(rights.split_whitespace()).map(|right| format!("{table}:{right}")).collect()
-    };
-    let needed: Vec<Vec<String>> = NEEDS.iter().map(needed).collect();
+async fn held(conn: &mut Conn, schema: &str, prunes: bool) -> Result<Vec<Right>, sqlx::Error> {
+    let mut needed = Vec::new();
+    for (table, rights) in NEEDS {
+        let rights = std::iter::once("SELECT").chain(rights.split_whitespace());
+        let besides = Some(TO_PRUNE.1).filter(|_| prunes && *table == TO_PRUNE.0);
+        needed.extend(rights.chain(besides).map(|right| format!("{table}:{right}")));
+    }
     let rows = fetch!(
         conn,
         "SELECT c.relname::text AS name, pg_catalog.split_part(n.need, ':', 2) AS needed,
@@ -97,7 +102,7 @@ async fn held(conn: &mut Conn, schema: &str) -> Result<Vec<Right>, sqlx::Error> 
          WHERE s.nspname = $1 AND c.relkind IN ('r', 'p')
          ORDER BY n.place",
         schema,
-        needed.concat().join(" ")
+        needed.join(" ")
     )?;
     let right = |row: &super::sql::Row| {
         Ok(Right { table: row.get("name")?, right: row.get("needed")?, is_held: row.get("is_held")? })

@@ -14,7 +14,7 @@ use crate::store::sql::now;
 impl World {
     /// Goes the whole way. Writes nothing, and each step has its limit.
     pub async fn examine(&self) -> Vec<Step> {
-        let mut steps = doctor::examine(&self.database).await;
+        let mut steps = doctor::examine(&self.database, self.config.journal_retention.is_some()).await;
         if let Shelf::Redis(redis) = &self.shelf {
             steps.push(asked("hand-off", redis).await);
         }

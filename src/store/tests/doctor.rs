@@ -33,7 +33,7 @@ fn failed(steps: &[Step]) -> (String, Cause, String) {
 async fn diagnosis(url: &str) -> (String, Cause, String) {
     let options = Options { connect_timeout: Duration::from_secs(2), ..Options::default() };
     let started = Instant::now();
-    let steps = examine(&open_with("development", url, options)).await;
+    let steps = examine(&open_with("development", url, options), false).await;
     assert!(started.elapsed() < Duration::from_secs(6));
     failed(&steps)
 }
@@ -47,7 +47,7 @@ async fn a_healthy_database_passes_every_step() {
     ];
     for (url, expected) in urls.iter().zip(expected) {
         make(&open("development", url)).await;
-        let steps = examine(&open("development", url)).await;
+        let steps = examine(&open("development", url), false).await;
         assert!(steps.iter().all(|step| step.outcome.is_ok()), "{steps:?}");
         assert_eq!(steps.iter().map(|step| step.name.as_str()).collect::<Vec<_>>(), expected);
     }
@@ -56,7 +56,7 @@ async fn a_healthy_database_passes_every_step() {
 #[tokio::test]
 async fn a_missing_file_is_no_illness() {
     let (_cluster, directory, urls) = worlds();
-    let steps = examine(&open("development", &urls[0])).await;
+    let steps = examine(&open("development", &urls[0]), false).await;
     assert!(steps.iter().all(|step| step.outcome.is_ok()), "{steps:?}");
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
 }
@@ -114,7 +114,7 @@ async fn a_role_that_may_read_but_not_write_is_named() {
         assert_eq!((name.as_str(), cause), ("stamp", Cause::RightsMissing), "{said}");
         cluster.sql("KSESSIONS_DEV", &format!("GRANT {grant} TO reader"));
     }
-    let plans = examine(&open("development", &url)).await;
+    let plans = examine(&open("development", &url), false).await;
     let said = plans.last().unwrap().outcome.as_ref().unwrap();
     assert!(said.ends_with("tables and write none: enough to plan, and not to apply"), "{said}");
     cluster.sql("KSESSIONS_DEV", "GRANT INSERT ON canvas.sessions TO reader");
@@ -122,7 +122,7 @@ async fn a_role_that_may_read_but_not_write_is_named() {
     assert_eq!((name.as_str(), cause), ("rights", Cause::RightsMissing), "{said}");
     assert_eq!(said, "the role reader may not UPDATE canvas.sessions");
     cluster.sql("KSESSIONS_DEV", "GRANT INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA canvas TO reader");
-    let steps = examine(&open("development", &url)).await;
+    let steps = examine(&open("development", &url), false).await;
     assert!(steps.iter().all(|step| step.outcome.is_ok()), "{steps:?}");
 }
 
@@ -135,7 +135,7 @@ async fn a_refusal_ends_the_examination_with_its_way_out() {
         let mut conn = database.write().await.unwrap();
         execute!(&mut conn, "UPDATE reconcile_stamp SET environment = 'production'").unwrap();
         conn.close().await;
-        let steps = examine(&database).await;
+        let steps = examine(&database, false).await;
         assert_eq!(failed(&steps).0, "stamp");
         let trouble = steps.last().unwrap().outcome.as_ref().unwrap_err();
         assert!(trouble.what.contains("stamped `production`"), "{trouble:?}");

@@ -82,7 +82,7 @@ async fn a_preview_works_in_a_directory_that_cannot_be_written() {
         assert!(fs::File::create(Path::new(url.trim_start_matches("sqlite:")).with_extension("new")).is_err());
         let mut conn = database.read().await.unwrap().unwrap();
         assert_eq!(fencing(&mut conn).await, 0);
-        let steps = examine(&database).await;
+        let steps = examine(&database, false).await;
         let rights = steps.last().unwrap();
         assert_eq!(rights.name, "rights");
         assert_eq!(rights.outcome.as_ref().unwrap_err().cause, Cause::RightsMissing);

@@ -117,8 +117,9 @@ both! {
         world.run(ONCE).expect_code(0);
         let address = format!("instance/{}", id(1));
         world.run(&["suspend", &address, "--reason", "Dispute"]).expect_code(0);
-        for verb in ["provision", "retry"] {
-            let refused = world.run(&["instance", verb, &id(1)]).expect_code(1);
+        let named = ["--name", "customer 1"];
+        for (verb, more) in [("provision", &[][..]), ("retry", &[]), ("forget", &named)] {
+            let refused = world.run(&[&["instance", verb, &id(1)], more].concat()).expect_code(1);
             assert!(flat(&refused.stderr).contains(&format!("{address}: it is suspended by ")), "{}", refused.text());
             assert!(flat(&refused.stderr).contains(&format!("reconcile resume {address}")), "{}", refused.text());
         }
