@@ -49,6 +49,8 @@ pub struct Observed {
     pub instances: BTreeMap<InstanceId, instance::Observed>,
     /// What each server has, by the name that it has in the files or else in the database; or why it cannot be asked.
     pub sights: BTreeMap<ServerName, Result<Sight, String>>,
+    /// The subscriptions that billing has released, each with the type of the event that did it.
+    pub releases: BTreeMap<Uuid, String>,
     /// Why the hand-off, or the broker, cannot be asked.
     pub handoff_trouble: Option<String>,
     pub broker_trouble: Option<String>,

@@ -28,4 +28,5 @@ pub mod store;
 pub(crate) mod testing;
 pub mod token;
 pub mod turn;
+pub mod webhook;
 pub mod yaml;

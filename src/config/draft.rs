@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use super::file::File;
 use super::given::{Given, Origin};
-use super::{Config, DEVELOPMENT, LARGEST_URL_FILE, LogFormat, Problem, Source, TABLE, url};
+use super::{Certificate, Config, DEVELOPMENT, LARGEST_URL_FILE, LogFormat, Problem, Source, TABLE, url};
 use crate::port::keys::KeySource;
 use crate::port::private;
 use crate::port::task::{Arguments, Credentials, Style};
 use crate::secret::Secret;
+use crate::webhook::Keys;
 
 /// The settings while they are gathered: those that decide about each other wait here side by side.
 pub(super) struct Draft {
@@ -21,6 +22,9 @@ pub(super) struct Draft {
     pub redis_file: Option<PathBuf>,
     pub broker_file: Option<PathBuf>,
     pub result_file: Option<PathBuf>,
+    pub billing_file: Option<PathBuf>,
+    pub certificate: Option<PathBuf>,
+    pub certificate_key: Option<PathBuf>,
     pub by_reference: bool,
     pub reference_life: Duration,
 }
@@ -65,7 +69,9 @@ impl Draft {
             credentials_life: Duration::ZERO,
             pool_catalog: String::new(),
             pools: file.pools,
+            billing_keys: None,
             http_listen: None,
+            http_certificate: None,
             log_format: LogFormat::Text,
             log_level: tracing::Level::INFO,
             file: file.path,
@@ -82,6 +88,9 @@ impl Draft {
             redis_file: None,
             broker_file: None,
             result_file: None,
+            billing_file: None,
+            certificate: None,
+            certificate_key: None,
             by_reference: false,
             reference_life: Duration::ZERO,
         }
@@ -89,7 +98,9 @@ impl Draft {
 
     /// Decides what depends on more than one setting.
     pub fn finish(self, given: &[Given], cwd: &Path, problems: &mut Vec<Problem>) -> Config {
-        let Draft { mut config, source, url_file, keys, keys_file, redis_file, broker_file, result_file, .. } = self;
+        let Draft { mut config, source, url_file, keys, keys_file, .. } = self;
+        let Draft { redis_file, broker_file, result_file, billing_file, by_reference, reference_life, .. } = self;
+        let Draft { certificate, certificate_key, .. } = self;
         let origin = |key: &str| {
             let found = TABLE.iter().zip(given).find(|(setting, _)| setting.key == key);
             found.map_or(&Origin::Default, |(_, given)| &given.origin)
@@ -101,24 +112,45 @@ impl Draft {
             let strongest = std::cmp::max_by_key(origin("debounce"), origin("debounce_max"), |origin| origin.rank());
             problems.push(Problem::new(strongest, "debounce must not be longer than debounce_max"));
         }
-        let from_file = |key: &str, path: Option<PathBuf>, url: &mut Option<Secret>, problems: &mut Vec<Problem>| {
-            let Some(path) = path else { return };
-            match read_url(&cwd.join(&path)) {
-                Ok(read) => *url = Some(read),
-                Err(what) => {
-                    // Masked, for it may be the URL itself that was put here by mistake.
-                    let path = url::masked(&path.display().to_string());
-                    problems.push(Problem::new(origin(key), format!("{key} names {path}, which {what}")));
-                }
+        let mut from_file = |key: &str, path: Option<PathBuf>, holds: &str| {
+            let path = path?;
+            let read = read_secret(&cwd.join(&path), holds);
+            let unusable = |what: String| {
+                // Masked, for it may be the URL itself that was put here by mistake.
+                let path = url::masked(&path.display().to_string());
+                problems.push(Problem::new(origin(key), format!("{key} names {path}, which {what}")));
+            };
+            read.map_err(unusable).ok()
+        };
+        let url = |read: Option<Secret>, given: &mut Option<Secret>| *given = read.or(given.take());
+        url(from_file("database.url_file", url_file, "the database URL"), &mut config.database_url);
+        url(from_file("redis.url_file", redis_file, "the URL of Redis"), &mut config.redis_url);
+        url(from_file("celery.broker_url_file", broker_file, "the broker's URL"), &mut config.broker_url);
+        url(from_file("celery.result_url_file", result_file, "the URL of Redis"), &mut config.result_url);
+        if let Some(text) = from_file("billing.keys_file", billing_file, "keys") {
+            let unfit =
+                |what| problems.push(Problem::new(origin("billing.keys_file"), format!("billing.keys_file: {what}")));
+            config.billing_keys = Keys::read(&text).map_err(unfit).ok();
+        }
+        config.http_certificate = match (certificate, certificate_key) {
+            (Some(chain), Some(key)) => Some(Certificate { chain: cwd.join(chain), key: cwd.join(key) }),
+            (None, None) => None,
+            (Some(_), None) => {
+                problems.push(Problem::new(
+                    origin("http.certificate_file"),
+                    "http.certificate_file wants http.key_file beside it",
+                ));
+                None
+            }
+            (None, Some(_)) => {
+                problems
+                    .push(Problem::new(origin("http.key_file"), "http.key_file wants http.certificate_file beside it"));
+                None
             }
         };
-        from_file("database.url_file", url_file, &mut config.database_url, problems);
-        from_file("redis.url_file", redis_file, &mut config.redis_url, problems);
-        from_file("celery.broker_url_file", broker_file, &mut config.broker_url, problems);
-        from_file("celery.result_url_file", result_file, &mut config.result_url, problems);
         config.broker_url = config.broker_url.or_else(|| config.redis_url.clone());
-        if self.by_reference {
-            config.celery.credentials = Credentials::Reference { life: self.reference_life };
+        if by_reference {
+            config.celery.credentials = Credentials::Reference { life: reference_life };
         }
         config.host_keys = match (keys, keys_file) {
             (Some((keys, origin)), _) => KeySource::Given { keys, origin },
@@ -131,17 +163,17 @@ impl Draft {
     }
 }
 
-/// The URL in a file that only its owner may read.
-pub(super) fn read_url(path: &Path) -> Result<Secret, String> {
+/// The secret in a file that only its owner may read. `holds` is what should stand there, for messages.
+pub(super) fn read_secret(path: &Path, holds: &str) -> Result<Secret, String> {
     let unusable = |error: private::ReadError| {
         let cause = std::error::Error::source(&error).map(|cause| format!(" ({cause})")).unwrap_or_default();
         let path = url::masked(&path.display().to_string());
         format!("cannot be used: {error}{cause}; {}", error.hint(Path::new(&path)))
     };
     let text = private::read_text(path, LARGEST_URL_FILE).map_err(unusable)?;
-    let text = text.ok_or("does not exist; it should hold the database URL")?;
+    let text = text.ok_or_else(|| format!("does not exist; it should hold {holds}"))?;
     match text.trim() {
-        "" => Err("is empty; it should hold the database URL".to_owned()),
-        url => Ok(Secret::new(url.to_owned())),
+        "" => Err(format!("is empty; it should hold {holds}")),
+        secret => Ok(Secret::new(secret.to_owned())),
     }
 }

@@ -1,6 +1,7 @@
-//! Where HTTP is spoken.
+//! Where HTTP is spoken, and with which certificate.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use super::given::{Given, Origin};
 
@@ -11,6 +12,15 @@ pub struct Listen {
     pub address: SocketAddr,
     /// It is not the default, so that it is an error when it cannot be had.
     pub is_named: bool,
+}
+
+/// The files of a certificate, as PEM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Certificate {
+    /// The server's own, then those between it and its authority.
+    pub chain: PathBuf,
+    /// Its private key, readable by its owner alone.
+    pub key: PathBuf,
 }
 
 impl Listen {

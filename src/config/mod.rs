@@ -22,11 +22,12 @@ use crate::change::{Source, quoted};
 use crate::port::keys::KeySource;
 use crate::port::task::Style;
 use crate::secret::Secret;
+use crate::webhook::Keys;
 
-use draft::{Draft, read_url};
+use draft::{Draft, read_secret};
 use file::File;
 use given::{DEFAULT, Given, Origin};
-pub use listen::Listen;
+pub use listen::{Certificate, Listen};
 pub use settings::{Fallback, Secrecy, Setting, TABLE, markdown};
 
 /// The environment that is meant where none is named: nothing in it is anybody's work.
@@ -98,8 +99,12 @@ pub struct Config {
     pub pool_catalog: String,
     /// Admin URLs of servers, by the names that state files know them by.
     pools: Vec<pools::Pool>,
+    /// What billing signs its events with; `None`: it shows a token.
+    pub billing_keys: Option<Keys>,
     /// Where HTTP is spoken; `None`: nowhere.
     pub http_listen: Option<Listen>,
+    /// `None`: HTTP without TLS.
+    pub http_certificate: Option<Certificate>,
     pub log_format: LogFormat,
     pub log_level: tracing::Level,
     /// The configuration file that was read, and whether it was named or found by default.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::given::Origin;
-use super::{Config, Entry, HIDDEN, read_url};
+use super::{Config, Entry, HIDDEN, read_secret};
 use crate::secret::Secret;
 
 /// The section of the configuration file whose children the operator names.
@@ -51,7 +51,7 @@ impl Config {
             return Ok(Secret::new(url.trim().to_owned()));
         }
         match self.pools.iter().find(|pool| pool.name == name) {
-            Some(pool) => read_url(Path::new(&pool.file))
+            Some(pool) => read_secret(Path::new(&pool.file), "the admin URL")
                 .map_err(|what| format!("its admin secret {name} is in {}, which {what}", pool.file.display())),
             None => Err(format!(
                 "nobody has configured its admin secret {name}: set {variable}, or [{POOLS}.{name}] with url_file"

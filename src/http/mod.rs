@@ -5,6 +5,7 @@
 //! body, its answer, a connection's life, and how many there are of them.
 
 mod api;
+mod billing;
 mod board;
 mod gate;
 mod limits;
@@ -14,6 +15,7 @@ mod problem;
 mod process;
 mod routes;
 mod server;
+mod tls;
 
 pub use board::Board;
 pub use server::Door;

@@ -3,7 +3,7 @@
 use axum::body::Body;
 use axum::http::header::{CONNECTION, CONTENT_TYPE};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use crate::failure::Failure;
@@ -66,5 +66,11 @@ impl Problem {
         answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         answer.headers_mut().extend(headers);
         answer
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        self.answer()
     }
 }

@@ -9,14 +9,14 @@ use axum::extract::{Request, State};
 use axum::http::header::{ACCEPT, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::Response;
-use axum::routing::get;
+use axum::routing::{get, post};
 use tokio::sync::Mutex;
 
 use super::board::Board;
 use super::gate::{self, Gate};
 use super::page::Language;
 use super::problem::Problem;
-use super::{api, limits};
+use super::{api, billing, limits};
 use crate::turn::World;
 use crate::turn::status::Known;
 
@@ -36,6 +36,7 @@ struct House {
 pub fn router(world: Arc<World>, board: Arc<Board>, is_loopback: bool) -> Router {
     let gate = Arc::new(Gate::new(Arc::clone(&world), is_loopback));
     let api = api::router(Arc::clone(&world));
+    let webhooks = Router::new().route("/webhooks/billing", post(billing::hear)).with_state(Arc::clone(&world));
     let house = Arc::new(House { world, board, seen: Mutex::default() });
     Router::new()
         .route("/healthz", get(health))
@@ -43,6 +44,7 @@ pub fn router(world: Arc<World>, board: Arc<Board>, is_loopback: bool) -> Router
         .route("/metrics", get(metrics))
         .with_state(house)
         .merge(api)
+        .merge(webhooks)
         .fallback(missing)
         .method_not_allowed_fallback(wrong_method)
         .layer(axum::middleware::from_fn_with_state(gate, gate::hold))

@@ -9,7 +9,8 @@ use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
@@ -17,6 +18,7 @@ use super::board::Board;
 use super::gate;
 use super::limits::{CONNECTIONS, FAREWELL, GRACE, HEAD_SIZE, HEAD_TIME, HEADERS, LIFE};
 use super::routes;
+use super::tls::Tls;
 use crate::config::Listen;
 use crate::failure::{Failure, Result};
 use crate::turn::World;
@@ -38,6 +40,7 @@ impl Door {
     /// Errors: an address that was asked for cannot be had; or it is not loopback, and there is no token.
     pub async fn open(world: &Arc<World>, board: &Arc<Board>) -> Result<Option<Self>> {
         let Some(Listen { address, is_named }) = world.config.http_listen else { return Ok(None) };
+        let tls = world.config.http_certificate.as_ref().map(Tls::read).transpose()?.map(Arc::new);
         if !address.ip().is_loopback() {
             expect_a_token(world, address).await?;
         }
@@ -53,10 +56,10 @@ impl Door {
             }
         };
         let address = listener.local_addr().unwrap_or(address);
-        tracing::info!("listening on http://{address}");
+        tracing::info!("listening on {}://{address}", if tls.is_some() { "https" } else { "http" });
         let router = routes::router(Arc::clone(world), Arc::clone(board), address.ip().is_loopback());
         let (stop, stopped) = watch::channel(false);
-        Ok(Some(Self { stop, task: tokio::spawn(accept(listener, router, stopped)) }))
+        Ok(Some(Self { stop, task: tokio::spawn(accept(listener, tls, router, stopped)) }))
     }
 
     /// Takes no more requests, and finishes those under way: within a second, or not.
@@ -99,7 +102,7 @@ async fn expect_a_token(world: &World, address: SocketAddr) -> Result<()> {
     }
 }
 
-async fn accept(listener: TcpListener, router: Router, mut stopped: watch::Receiver<bool>) {
+async fn accept(listener: TcpListener, tls: Option<Arc<Tls>>, router: Router, mut stopped: watch::Receiver<bool>) {
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     let mut connections = JoinSet::new();
     loop {
@@ -114,9 +117,15 @@ async fn accept(listener: TcpListener, router: Router, mut stopped: watch::Recei
         let Some((place, accepted)) = next else { break };
         match accepted {
             Ok((stream, _)) => {
-                let connection = connection(stream, router.clone(), stopped.clone());
+                let (tls, router, stopped) = (tls.clone(), router.clone(), stopped.clone());
                 connections.spawn(async move {
-                    connection.await;
+                    match tls {
+                        None => connection(stream, router, stopped).await,
+                        Some(tls) => match tls.accept(stream).await {
+                            Ok(stream) => connection(stream, router, stopped).await,
+                            Err(error) => tracing::debug!("a connection did not come to TLS: {error}"),
+                        },
+                    }
                     drop(place);
                 });
             }
@@ -131,7 +140,10 @@ async fn accept(listener: TcpListener, router: Router, mut stopped: watch::Recei
     while connections.join_next().await.is_some() {}
 }
 
-async fn connection(stream: TcpStream, router: Router, mut stopped: watch::Receiver<bool>) {
+async fn connection<S>(stream: S, router: Router, mut stopped: watch::Receiver<bool>)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     let mut server = http1::Builder::new();
     server.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME).max_buf_size(HEAD_SIZE).max_headers(HEADERS);
     let service = TowerToHyperService::new(router);

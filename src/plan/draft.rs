@@ -121,6 +121,7 @@ impl Draft<'_> {
             servers: pools::candidates(&self.plan, desired, self.observed),
             taken: pools::taken(self.observed),
             has_broker: self.terms.has_broker,
+            releases: &self.observed.releases,
             considered: BTreeMap::new(),
         };
         self.kind(&desired.instances, &self.observed.instances, &mut scope, |step| Step::Instance(Box::new(step)));

@@ -2,6 +2,7 @@
 
 mod adopt;
 pub mod ahead;
+pub mod billing;
 pub mod bulk;
 pub mod connect;
 pub mod doctor;

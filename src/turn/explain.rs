@@ -92,11 +92,18 @@ fn whereabouts(id: &ResourceId, desired: &Desired, observed: &Observed) -> Vec<S
                 Provision::AtOnce => None,
                 Provision::Hold => Some("it is on hold: its file says `provision: hold`".to_owned()),
                 Provision::OnBilling => {
-                    let subscription = instance.profile.subscription.map_or_else(
-                        || "it names no subscription".to_owned(),
-                        |subscription| format!("it waits for a billing event of subscription {subscription}"),
-                    );
-                    Some(format!("{subscription}; `reconcile instance provision {key}` releases it"))
+                    let subscription = instance.profile.subscription;
+                    let event = subscription.and_then(|subscription| observed.releases.get(&subscription));
+                    let by_hand = format!("`reconcile instance provision {key}` releases it");
+                    Some(match (subscription, event) {
+                        (None, _) => format!("it names no subscription; {by_hand}"),
+                        (Some(subscription), None) => {
+                            format!("it waits for a billing event of subscription {subscription}; {by_hand}")
+                        }
+                        (Some(subscription), Some(event)) => {
+                            format!("billing has released subscription {subscription}: {event}")
+                        }
+                    })
                 }
             }));
         }

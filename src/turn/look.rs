@@ -20,7 +20,7 @@ use crate::store::ahead::Ahead;
 use crate::store::error::Error;
 use crate::store::scan::{Cells, scan};
 use crate::store::sql::{Id, now};
-use crate::store::{self, Snapshot, lease, ledger};
+use crate::store::{self, Snapshot, billing, lease, ledger};
 
 /// What the world has, at one moment.
 #[derive(Default)]
@@ -147,6 +147,7 @@ impl World {
         if let Some(desired) = focus.desired() {
             observed.servers = server::rows::observe(&mut snapshot).await?;
             observed.instances = instance::rows::observe(&mut snapshot).await?;
+            observed.releases = billing::releases(&mut snapshot).await?;
             neighbours(&mut snapshot, desired, &mut observed.sessions).await?;
         }
         let known = ledger::read(&mut snapshot).await?;

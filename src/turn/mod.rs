@@ -1,5 +1,6 @@
 //! One turn: read, observe, plan, approve, apply, report.
 
+pub mod billing;
 pub mod by_hand;
 mod doctor;
 pub mod explain;

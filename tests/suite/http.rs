@@ -11,8 +11,10 @@ use crate::fixture::process::Running;
 use crate::fixture::{Database, World, both};
 
 mod api;
+mod billing;
 mod hostile;
 mod metrics;
+mod tls;
 mod tokens;
 
 /// From now on daemons of this world listen on a port of their own.

@@ -167,7 +167,7 @@ pub fn one(world: &World, query: &str) -> String {
     world.sql(query).trim().to_owned()
 }
 
-fn phase(world: &World, number: u32) -> String {
+pub fn phase(world: &World, number: u32) -> String {
     one(world, &format!("SELECT provisioning_status FROM instances WHERE id = '{}'", id(number)))
 }
 
@@ -180,7 +180,7 @@ fn counters_are_right(world: &World) {
 }
 
 /// What was printed, on one line: no word is parted from the next by the width of the page.
-fn flat(text: &str) -> String {
+pub fn flat(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 

@@ -42,12 +42,13 @@ pub struct Setting {
 }
 
 /// Settings that say the same thing in two ways.
-pub(super) const RIVALS: [(&str, &str); 5] = [
+pub(super) const RIVALS: [(&str, &str); 6] = [
     ("database.url", "database.url_file"),
     ("host.keys", "host.keys_file"),
     ("redis.url", "redis.url_file"),
     ("celery.broker_url", "celery.broker_url_file"),
     ("celery.result_url", "celery.result_url_file"),
+    ("billing.keys", "billing.keys_file"),
 ];
 
 const MS_100: Duration = Duration::from_millis(100);
@@ -86,7 +87,7 @@ fn secret_url(draft: &mut Draft, given: &Given, instead: (&str, &str)) -> Result
 }
 
 /// The settings of the daemon itself, its database and its hosts.
-static MAIN: [Setting; 25] = [
+static MAIN: [Setting; 27] = [
     Setting {
         key: "environment",
         variable: "RECONCILE_ENVIRONMENT",
@@ -299,6 +300,22 @@ static MAIN: [Setting; 25] = [
         secrecy: Secrecy::Open,
         about: "Where the daemon speaks HTTP, or `off`; port 0 is any that is free. Beyond loopback only once there is a token.",
         take: |draft, given| Listen::read(given).map(|listen| draft.config.http_listen = listen),
+    },
+    Setting {
+        key: "http.certificate_file",
+        variable: "RECONCILE_HTTP_CERTIFICATE_FILE",
+        fallback: Fallback::Rule("none: HTTP without TLS"),
+        secrecy: Secrecy::Open,
+        about: "The certificate for TLS, and those between it and its authority, as PEM; read again when it changes.",
+        take: |draft, given| given.path().map(|path| draft.certificate = Some(path)),
+    },
+    Setting {
+        key: "http.key_file",
+        variable: "RECONCILE_HTTP_KEY_FILE",
+        fallback: Fallback::Rule("none"),
+        secrecy: Secrecy::Open,
+        about: "Its private key, as PEM, readable by its owner alone (mode 0600).",
+        take: |draft, given| given.path().map(|path| draft.certificate_key = Some(path)),
     },
     Setting {
         key: "log.format",

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{DAY, Fallback, HOUR, MINUTE, MS_100, Secrecy, Setting, secret_url};
 use crate::port::task::Arguments;
+use crate::webhook::Keys;
 
 /// A word that a queue or a task may be called by.
 fn plain(text: String) -> Result<String, String> {
@@ -14,7 +15,7 @@ fn plain(text: String) -> Result<String, String> {
     Ok(text)
 }
 
-pub(super) static OUTSIDE: [Setting; 15] = [
+pub(super) static OUTSIDE: [Setting; 17] = [
     Setting {
         key: "redis.url",
         variable: "RECONCILE_REDIS_URL",
@@ -167,5 +168,24 @@ pub(super) static OUTSIDE: [Setting; 15] = [
             draft.config.pool_catalog = plain(given.string()?)?;
             Ok(())
         },
+    },
+    Setting {
+        key: "billing.keys",
+        variable: "RECONCILE_BILLING_KEYS",
+        fallback: Fallback::Rule("none: billing shows a token"),
+        secrecy: Secrecy::Hidden { instead: "billing.keys_file" },
+        about: "The keys that billing signs its events with, each `whsec_` and the Base64 of 24 to 64 bytes, separated by commas or newlines.",
+        take: |draft, given| {
+            draft.config.billing_keys = Some(Keys::read(&given.secret()?)?);
+            Ok(())
+        },
+    },
+    Setting {
+        key: "billing.keys_file",
+        variable: "RECONCILE_BILLING_KEYS_FILE",
+        fallback: Fallback::Rule("none"),
+        secrecy: Secrecy::Open,
+        about: "A file with the same, readable by its owner alone (mode 0600).",
+        take: |draft, given| given.path().map(|path| draft.billing_file = Some(path)),
     },
 ];

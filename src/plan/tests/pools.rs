@@ -10,6 +10,7 @@ use super::*;
 use crate::port::pool::{Mark, Rights, SeenDatabase, SeenRole, Sight};
 use crate::port::task::Outcome;
 use crate::resource::instance::phase::Phase;
+use crate::resource::instance::steps::Stage;
 use crate::resource::instance::{self, Allocation, InstanceId, State, Tier};
 use crate::resource::server::health::Condition;
 use crate::resource::server::{self, Health, ServerName, ServerType, Status};

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use uuid::Uuid;
+
 use super::names::{self, Names};
 use super::onward;
 use super::phase::Phase;
@@ -23,6 +25,8 @@ pub struct Scope<'a> {
     pub taken: HashSet<String>,
     /// Whether tasks can be dispatched at all.
     pub has_broker: bool,
+    /// The subscriptions that billing has released, each with the type of the event that did it.
+    pub releases: &'a BTreeMap<Uuid, String>,
     /// How the servers were judged for each instance that looked for one.
     pub considered: BTreeMap<InstanceId, Vec<Considered>>,
 }
@@ -136,8 +140,14 @@ fn place(asked: &Asked<'_, Instance>, scope: &mut Scope<'_>) -> Answer {
         Stage::Create,
         Stage::HandOver { passwords: 0, rotation, from: Phase::DatabaseCreated, to: Phase::Allocated, why: None },
     ];
-    if wanted.provision == Some(Provision::AtOnce) && scope.has_broker {
-        stages.push(Stage::Dispatch { number: 1 });
+    match wanted.provision.unwrap_or_default() {
+        Provision::AtOnce if scope.has_broker => stages.push(Stage::Dispatch { number: 1 }),
+        Provision::OnBilling if scope.has_broker => {
+            if let Some(by) = released_by(profile.subscription, scope.releases) {
+                stages.extend([Stage::Release { by }, Stage::Dispatch { number: 1 }]);
+            }
+        }
+        Provision::AtOnce | Provision::OnBilling | Provision::Hold => {}
     }
     let mut fields = vec![
         diff("name", Value::None, Value::text(&profile.name)),
@@ -151,6 +161,11 @@ fn place(asked: &Asked<'_, Instance>, scope: &mut Scope<'_>) -> Answer {
     let place = Place::at(server, names, None);
     let step = Step { id: *asked.key, before: None, profile, place: Some(place), stages };
     Ok(Some(Change { unknown: vec!["db_password"], ..changed(asked, Action::Create, fields, step) }))
+}
+
+/// What has released the subscription.
+pub(super) fn released_by(subscription: Option<Uuid>, releases: &BTreeMap<Uuid, String>) -> Option<String> {
+    releases.get(&subscription?).map(|event| format!("billing: {event}"))
 }
 
 fn no_server(asked: &Asked<'_, Instance>, tier: Tier, considered: &[Considered]) -> Blocked {

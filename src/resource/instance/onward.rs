@@ -1,6 +1,6 @@
 //! An instance that is there: what may not change, what has to be done outside, and the next phases as far as they go.
 
-use super::diff::{Answer, Scope, blocked, changed, diff, fields_of, over};
+use super::diff::{Answer, Scope, blocked, changed, diff, fields_of, over, released_by};
 use super::phase::Phase;
 use super::placement::Candidate;
 use super::steps::{Place, Stage, Step};
@@ -186,10 +186,14 @@ fn onward(
     let phase = observed.phase;
     let mut stages = passwords(asked, observed, allocation, draft);
     let has_new_password = !stages.is_empty();
-    let provision = asked.desired.provision.unwrap_or_default();
-    let due = match provision {
+    let mut released = None;
+    let due = match asked.desired.provision.unwrap_or_default() {
         Provision::AtOnce => true,
-        Provision::OnBilling => allocation.released_at.is_some(),
+        Provision::OnBilling if allocation.released_at.is_some() => true,
+        Provision::OnBilling => {
+            released = released_by(over(asked.desired, Some(&observed.profile)).subscription, scope.releases);
+            released.is_some()
+        }
         Provision::Hold => false,
     };
     if phase <= Phase::Allocated && (due || observed.sent) {
@@ -199,6 +203,7 @@ fn onward(
                 let (from, to) = (Phase::DatabaseCreated, Phase::Allocated);
                 stages.push(hand_over(allocation, allocation.rotation, from, to, Some(LOST)));
             }
+            stages.extend(released.map(|by| Stage::Release { by }));
             stages.push(Stage::Dispatch { number: allocation.dispatches + 1 });
         } else if stages.is_empty() && draft.stages.is_empty() {
             let hint = "set celery.broker_url (or redis.url)";
@@ -265,6 +270,10 @@ fn resume(phase: Phase, stages: &[Stage], server: &Candidate, draft: &mut Draft)
         (_, [Stage::Lose, ..]) => format!("resume at {phase} on {}: {LOST}", server.name),
         _ => format!("resume at {phase} on {}", server.name),
     });
+    let by = stages.iter().find_map(|stage| if let Stage::Release { by } = stage { Some(by) } else { None });
+    if let (Some(by), Some(reason)) = (by, &mut draft.reason) {
+        reason.push_str(&format!("; released by {by}"));
+    }
 }
 
 /// Why a password is made that no file asked for.

@@ -20,6 +20,7 @@ const ROOMS: &[Room] = &[
     room("change", &[]),
     room("secret", &[]),
     room("token", &["secret"]),
+    room("webhook", &["secret"]),
     room("parallel", &[]),
     room("progress", &[]),
     room("testing", &[]),
@@ -33,7 +34,7 @@ const ROOMS: &[Room] = &[
     room("desired", &["change", "kinds", "parallel", "yaml"]),
     room("plan", &["change", "kinds", "parallel", "resource"]),
     room("apply", &["change", "kinds", "plan", "port", "progress", "resource", "store"]),
-    room("config", &["change", "guard", "port", "secret"]),
+    room("config", &["change", "guard", "port", "secret", "webhook"]),
     room(
         "turn",
         &[
@@ -42,7 +43,7 @@ const ROOMS: &[Room] = &[
         ],
     ),
     room("failure", &["change", "config", "desired", "guard", "port", "store", "yaml"]),
-    room("http", &["change", "config", "failure", "kinds", "plan", "store", "token", "turn"]),
+    room("http", &["change", "config", "failure", "kinds", "plan", "port", "store", "token", "turn", "webhook"]),
     room(
         "daemon",
         &[

@@ -50,6 +50,51 @@ fn an_allocated_instance_waits_until_it_is_released() {
 }
 
 #[test]
+fn billing_releases_what_waits_for_it_whichever_comes_first() {
+    const SUBSCRIPTION: &str = "7c9e6679-7425-40de-944b-e07fc1f90ae7";
+    let paid = |more: &str| {
+        let mut story =
+            wants(POOL, &acme(&format!("subscription: {SUBSCRIPTION}, {more}"))).has_server("pool-1", 0, |_| ());
+        story.observed.releases.insert(SUBSCRIPTION.parse().unwrap(), "INVOICE_PAYMENT_SUCCESS".to_owned());
+        story
+    };
+    let stages = |story: Story| {
+        let plan = story.plan();
+        let Some(Step::Instance(step)) = plan.changes.first().map(|planned| planned.change.step.clone()) else {
+            return Vec::new();
+        };
+        step.stages
+            .iter()
+            .skip_while(|stage| stage.is_on_server() || matches!(stage, Stage::Reserve))
+            .cloned()
+            .collect()
+    };
+    let by = "billing: INVOICE_PAYMENT_SUCCESS".to_owned();
+    let onward = vec![Stage::Release { by }, Stage::Dispatch { number: 1 }];
+    assert_eq!(stages(paid("")), onward, "the event came first");
+    assert_eq!(stages(paid("provision: hold")), []);
+    assert_eq!(stages(paid("provision: at_once")), [Stage::Dispatch { number: 1 }]);
+    let subscribes = |row: &mut instance::Observed| row.profile.subscription = SUBSCRIPTION.parse().ok();
+    assert_eq!(stages(paid("").has_acme(Phase::Allocated, subscribes)), onward);
+    assert_eq!(stages(paid("provision: hold").has_acme(Phase::Allocated, subscribes)), []);
+    assert_eq!(stages(paid("").has_acme(Phase::Reserved, subscribes)), onward);
+    assert_eq!(stages(paid("").has_acme(Phase::Provisioning, subscribes)), []);
+    insta::assert_snapshot!(paid("").has_acme(Phase::Allocated, subscribes).told(), @"
+      > instance/fbaa8c92-0000-4000-8000-000000000001
+                                  resume at allocated on pool-1; released by
+                                  billing: INVOICE_PAYMENT_SUCCESS
+
+    Plan: 1 to resume. 1 unchanged, 0 unmanaged.
+    ");
+    let other = |story: &mut Story| {
+        story.observed.releases = [(id(9).0, "INVOICE_PAYMENT_SUCCESS".to_owned())].into();
+    };
+    let mut story = paid("").has_acme(Phase::Allocated, subscribes);
+    other(&mut story);
+    assert_eq!(stages(story), [], "of another subscription");
+}
+
+#[test]
 fn the_worker_s_word_ends_the_provisioning() {
     let story = |phase, outcome| {
         let differs = |row: &mut instance::Observed| row.outcome = outcome;
