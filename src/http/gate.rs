@@ -1,5 +1,6 @@
-//! Who may come in: `/healthz` and `/readyz` are everybody's, `/api` wants a token, and so does `/metrics`, unless the
-//! door is on loopback and was asked for by a name of it.
+//! Who may come in: `/healthz`, `/readyz` and the API's description are everybody's, `/api` wants a token, and so does
+//! `/metrics`, unless the door is on loopback and was asked for by a name of it. To read wants `read`, to act `operate`,
+//! and to take a secret `secrets`.
 //!
 //! On loopback, only users of the machine can ask, and a scraper there should need no secret. But a web page in a browser
 //! there can ask too, by a name that it makes lead to loopback (DNS rebinding), and so can anybody through a proxy there
@@ -9,8 +10,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{Request, State};
+use axum::extract::{FromRequestParts, Request, State};
 use axum::http::header::{AUTHORIZATION, HOST, WWW_AUTHENTICATE};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
@@ -33,6 +35,11 @@ const KEPT: Duration = Duration::from_secs(15 * 60);
 /// How long the database may take to say which there are.
 const LIMIT: Duration = Duration::from_secs(5);
 
+/// What describes the API is everybody's.
+pub const OPENAPI: &str = "/api/v1/openapi.json";
+/// Where callers of the older shape get a GUID.
+pub const LEGACY: &str = "/api/hostprovisioner/generate";
+
 /// Lets in who may.
 pub struct Gate {
     world: Arc<World>,
@@ -50,6 +57,36 @@ struct Seen {
     asked: Option<Instant>,
 }
 
+/// Who asks, by the token that was shown. Each request that needed one carries it from here on.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    pub name: String,
+    pub scope: Scope,
+}
+
+impl Caller {
+    /// As the journal has it.
+    pub fn actor(&self) -> String {
+        format!("token {}", self.name)
+    }
+
+    /// The same, where the request says for whom it is.
+    pub fn acting_for(&self, person: Option<&str>) -> String {
+        match person {
+            Some(person) => format!("{} for {person}", self.actor()),
+            None => self.actor(),
+        }
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> std::result::Result<Self, Problem> {
+        parts.extensions.get().cloned().ok_or_else(no_token)
+    }
+}
+
 /// What a request needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Need {
@@ -63,7 +100,9 @@ impl Need {
     fn of(method: &Method, path: &str) -> Self {
         match path.split('/').nth(1) {
             Some("metrics") => Need::Neighbour,
+            Some("api") if path == OPENAPI => Need::Nothing,
             Some("api") if matches!(*method, Method::GET | Method::HEAD) => Need::Token(Scope::Read),
+            Some("api") if path.ends_with("/claim") || path == LEGACY => Need::Token(Scope::Secrets),
             Some("api") => Need::Token(Scope::Operate),
             _ => Need::Nothing,
         }
@@ -75,19 +114,20 @@ impl Gate {
         Self { world, is_loopback, seen: Mutex::default() }
     }
 
-    async fn admit(&self, method: &Method, path: &str, headers: &HeaderMap) -> std::result::Result<(), Problem> {
+    /// Who asks; `None`: nobody in particular, where that is enough.
+    async fn admit(
+        &self,
+        method: &Method,
+        path: &str,
+        headers: &HeaderMap,
+    ) -> std::result::Result<Option<Caller>, Problem> {
         let scope = match Need::of(method, path) {
-            Need::Nothing => return Ok(()),
-            Need::Neighbour if self.is_loopback && is_called_loopback(headers) => return Ok(()),
+            Need::Nothing => return Ok(None),
+            Need::Neighbour if self.is_loopback && is_called_loopback(headers) => return Ok(None),
             Need::Neighbour => Scope::Read,
             Need::Token(scope) => scope,
         };
-        let Some(shown) = headers.get(AUTHORIZATION) else {
-            return Err(unauthorized(
-                "Bearer realm=\"reconcile\"",
-                "this wants a token: `Authorization: Bearer rct_…`",
-            ));
-        };
+        let Some(shown) = headers.get(AUTHORIZATION) else { return Err(no_token()) };
         let wrong = || {
             let how = "Bearer realm=\"reconcile\", error=\"invalid_token\"";
             unauthorized(how, "this is no token, or one that is unknown, expired or revoked")
@@ -96,18 +136,18 @@ impl Gate {
         let bearer = text.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map(|(_, token)| token.trim());
         let token = bearer.and_then(Token::read).ok_or_else(wrong)?;
         let found = self.find(&token).await?.ok_or_else(wrong)?;
-        if found < scope {
-            let what = format!("this wants the scope {}, and the token has {}", scope.word(), found.word());
+        if found.scope < scope {
+            let what = format!("this wants the scope {}, and the token has {}", scope.word(), found.scope.word());
             let how = "Bearer realm=\"reconcile\", error=\"insufficient_scope\"";
             return Err(Problem::new(StatusCode::FORBIDDEN, what).header(WWW_AUTHENTICATE, how));
         }
-        Ok(())
+        Ok(Some(found))
     }
 
-    /// What the token allows, if it is good.
+    /// Whose token it is, if it is good.
     ///
     /// Errors: which tokens there are is not known.
-    async fn find(&self, token: &Token) -> std::result::Result<Option<Scope>, Problem> {
+    async fn find(&self, token: &Token) -> std::result::Result<Option<Caller>, Problem> {
         let mut seen = self.seen.lock().await;
         let is_old = |limit: Duration, at: Option<Instant>| at.is_none_or(|at| at.elapsed() >= limit);
         if is_old(FRESH, seen.at) && is_old(LEAST, seen.asked) {
@@ -138,10 +178,15 @@ impl Gate {
 }
 
 /// Compared with each, so that the time tells nothing of which it is nearest to.
-fn good(tokens: &[Known], token: &Token) -> Option<Scope> {
+fn good(tokens: &[Known], token: &Token) -> Option<Caller> {
     let (hash, now) = (token.hash(), now());
     let alike = tokens.iter().fold(None, |found, known| if known.hash.is(&hash) { Some(known) } else { found });
-    alike.filter(|known| known.is_good(now)).map(|known| known.scope)
+    let known = alike.filter(|known| known.is_good(now))?;
+    Some(Caller { name: known.name.clone(), scope: known.scope })
+}
+
+fn no_token() -> Problem {
+    unauthorized("Bearer realm=\"reconcile\"", "this wants a token: `Authorization: Bearer rct_…`")
 }
 
 fn unauthorized(how: &'static str, what: &str) -> Problem {
@@ -167,9 +212,14 @@ pub async fn has_token(world: &World) -> Result<bool> {
 }
 
 /// Asks each request for what it needs before it is looked at any further.
-pub async fn hold(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> Response {
+pub async fn hold(State(gate): State<Arc<Gate>>, mut request: Request, next: Next) -> Response {
     match gate.admit(request.method(), request.uri().path(), request.headers()).await {
-        Ok(()) => next.run(request).await,
+        Ok(caller) => {
+            if let Some(caller) = caller {
+                request.extensions_mut().insert(caller);
+            }
+            next.run(request).await
+        }
         Err(problem) => problem.answer(),
     }
 }
@@ -199,12 +249,15 @@ mod tests {
     #[test]
     fn the_api_always_wants_a_token_and_more_for_more() {
         let need = |method: Method, path| Need::of(&method, path);
-        for path in ["/healthz", "/readyz", "/", "/nothing", "/apiary"] {
+        for path in ["/healthz", "/readyz", "/", "/nothing", "/apiary", OPENAPI] {
             assert_eq!(need(Method::GET, path), Need::Nothing, "{path}");
         }
         for path in ["/api", "/api/", "/api/v1/status", "/api/v2"] {
             assert_eq!(need(Method::GET, path), Need::Token(Scope::Read), "{path}");
             assert_eq!(need(Method::POST, path), Need::Token(Scope::Operate), "{path}");
+        }
+        for path in ["/api/v1/hosts/215/claim", "/api/v1/instances/x/claim", LEGACY] {
+            assert_eq!(need(Method::POST, path), Need::Token(Scope::Secrets), "{path}");
         }
         assert_eq!(need(Method::GET, "/metrics"), Need::Neighbour);
     }

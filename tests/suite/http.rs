@@ -10,8 +10,10 @@ use crate::fixture::http::{Answer, address, get};
 use crate::fixture::process::Running;
 use crate::fixture::{Database, World, both};
 
+mod act;
 mod api;
 mod hostile;
+mod instances;
 mod metrics;
 mod tokens;
 

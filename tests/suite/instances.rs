@@ -158,7 +158,7 @@ pub fn instance(number: u32, more: &str) -> String {
 }
 
 /// Writes these instances into the state files, each with `more` fields.
-fn declare(world: &World, numbers: impl IntoIterator<Item = u32>, more: &str) {
+pub fn declare(world: &World, numbers: impl IntoIterator<Item = u32>, more: &str) {
     let lines: String = numbers.into_iter().map(|number| instance(number, more)).collect();
     world.write("desired-state/instances.yaml", &format!("instances:\n{lines}"));
 }
@@ -167,7 +167,7 @@ pub fn one(world: &World, query: &str) -> String {
     world.sql(query).trim().to_owned()
 }
 
-fn phase(world: &World, number: u32) -> String {
+pub fn phase(world: &World, number: u32) -> String {
     one(world, &format!("SELECT provisioning_status FROM instances WHERE id = '{}'", id(number)))
 }
 
