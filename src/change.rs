@@ -282,7 +282,9 @@ pub enum Obstacle {
     Broker,
     /// Somebody undoes it again and again.
     Flapping,
-    /// Something about the resource itself, or about another that it needs.
+    /// It does not exist, or what it belongs to does not.
+    Missing,
+    /// Something else about the resource itself, or about another that it needs.
     Resource,
 }
 
@@ -296,6 +298,7 @@ impl Obstacle {
             Obstacle::HandOff => "hand_off",
             Obstacle::Broker => "broker",
             Obstacle::Flapping => "flapping",
+            Obstacle::Missing => "missing",
             Obstacle::Resource => "resource",
         }
     }

@@ -2,7 +2,7 @@
 
 use std::error::Error as StdError;
 
-use crate::change::printable;
+use crate::change::{Blocked, Obstacle, printable};
 use crate::config::ConfigError;
 use crate::desired::tree::TreeError;
 use crate::guard::Refusal;
@@ -20,6 +20,14 @@ pub type Result<T> = std::result::Result<T, Failure>;
 pub enum Class {
     /// Exit code 1.
     Error,
+    /// What was asked for does not exist: exit code 1.
+    Missing,
+    /// As things stand it may not be done; once they stand otherwise, it may: exit code 1.
+    Conflict,
+    /// What was asked for cannot be, however things stand: exit code 1.
+    Invalid,
+    /// Something that is needed for it does not answer, or cannot be used: exit code 1.
+    Unavailable,
     /// Refused by the guard: exit code 3.
     Refused,
     /// A question that was answered with no, of which nothing more is said: exit code 1.
@@ -66,6 +74,26 @@ impl Failure {
         }
     }
 
+    /// What was asked for does not exist.
+    pub fn missing(message: impl Into<String>) -> Self {
+        Self { class: Class::Missing, ..Self::error(message) }
+    }
+
+    /// As things stand it may not be done.
+    pub fn conflict(message: impl Into<String>) -> Self {
+        Self { class: Class::Conflict, ..Self::error(message) }
+    }
+
+    /// What was asked for cannot be.
+    pub fn invalid(message: impl Into<String>) -> Self {
+        Self { class: Class::Invalid, ..Self::error(message) }
+    }
+
+    /// Something that is needed for it cannot be used now.
+    pub fn unavailable(message: impl Into<String>) -> Self {
+        Self { class: Class::Unavailable, ..Self::error(message) }
+    }
+
     /// Refused: another environment, another target.
     pub fn refused(message: impl Into<String>) -> Self {
         Self { class: Class::Refused, trouble: Trouble::Lasting, ..Self::error(message) }
@@ -105,7 +133,7 @@ impl Failure {
 
     pub fn exit_code(&self) -> u8 {
         match self.class {
-            Class::Error | Class::Silent => 1,
+            Class::Error | Class::Missing | Class::Conflict | Class::Invalid | Class::Unavailable | Class::Silent => 1,
             Class::Refused => 3,
         }
     }
@@ -182,12 +210,25 @@ impl From<TreeError> for Failure {
 
 impl From<HandOffError> for Failure {
     fn from(error: HandOffError) -> Self {
-        Self::caused(&error).hints(error.hint())
+        Self { class: Class::Unavailable, ..Self::caused(&error).hints(error.hint()) }
     }
 }
 
 impl From<port::Error> for Failure {
     fn from(error: port::Error) -> Self {
-        Self::caused(&error).hints(error.hint())
+        Self { class: Class::Unavailable, ..Self::caused(&error).hints(error.hint()) }
+    }
+}
+
+/// For whoever asked for just this: a plan lists it, and goes on.
+impl From<Blocked> for Failure {
+    fn from(blocked: Blocked) -> Self {
+        let Blocked { id: _, obstacle, reason, hint } = blocked;
+        let class = match obstacle {
+            Obstacle::Missing => Class::Missing,
+            Obstacle::Keys | Obstacle::HandOff | Obstacle::Broker => Class::Unavailable,
+            Obstacle::Suspended | Obstacle::Protected | Obstacle::Flapping | Obstacle::Resource => Class::Conflict,
+        };
+        Self { class, ..Self::error(reason).hint(hint) }
     }
 }

@@ -6,7 +6,7 @@
 pub mod effects;
 
 use std::collections::VecDeque;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use serde_json::Value as Json;
@@ -61,6 +61,9 @@ impl Report {
     }
 }
 
+/// A batch on its way.
+type Going<'b> = Pin<Box<dyn Future<Output = Result<Report>> + Send + 'b>>;
+
 /// Who applies, and by what right.
 pub struct Applier<'a> {
     pub database: &'a Database,
@@ -82,14 +85,19 @@ impl Applier<'_> {
         for run in runs(&approved.plan().changes) {
             // One batch is put together while another is written, but none is begun before those of an earlier run end.
             let width = if is_inside(run) { self.database.writers() } else { 1 };
-            let batches = stream::iter(batches(run)).map(|batch| self.batch(batch, approved));
-            let mut batches = pin!(batches.buffered(width));
+            // Each behind a pointer: whoever spawns this could not be told otherwise that it may change threads.
+            let batches: Vec<Going<'_>> = batches(run).map(|batch| self.going(batch, approved)).collect();
+            let mut batches = pin!(stream::iter(batches).buffered(width));
             while let Some(part) = batches.try_next().await? {
                 report.add(part);
             }
         }
         self.close(approved).await?;
         Ok(report)
+    }
+
+    fn going<'b>(&'b self, batch: &'b [Planned], approved: &'b Approved) -> Going<'b> {
+        Box::pin(self.batch(batch, approved))
     }
 
     /// One batch, round by round; what fails in one round does not come to the next.

@@ -26,13 +26,14 @@ pub async fn host(world: &World, verb: &HostVerb, terminal: Terminal) -> Result<
         }
         HostVerb::Rotate { session_id, rotated_by, rotation_reason, expires_in } => {
             let wish = Wish::Rotate { expires_in: *expires_in };
-            let done = carry_out(world, &intent(*session_id, rotated_by, rotation_reason, wish)).await?;
-            out(&format!("{}The new GUID waits to be claimed: reconcile host claim {session_id}\n", done.told))?;
+            let intent = intent(*session_id, rotated_by, rotation_reason, wish);
+            let told = told(&intent, carry_out(world, &intent).await?);
+            out(&format!("{told}The new GUID waits to be claimed: reconcile host claim {session_id}\n"))?;
             Ok(0)
         }
         HostVerb::Revoke { session_id, revoked_by, reason } => {
-            let done = carry_out(world, &intent(*session_id, revoked_by, reason, Wish::Revoke)).await?;
-            out(&done.told)?;
+            let intent = intent(*session_id, revoked_by, reason, Wish::Revoke);
+            out(&told(&intent, carry_out(world, &intent).await?))?;
             Ok(0)
         }
         HostVerb::Claim { session_id } => {
@@ -45,7 +46,7 @@ pub async fn host(world: &World, verb: &HostVerb, terminal: Terminal) -> Result<
 }
 
 fn intent(session: i64, by: &str, reason: &Option<String>, wish: Wish) -> Intent {
-    Intent { session: SessionId(session), by: by.to_owned(), reason: reason.clone(), wish }
+    Intent { session: SessionId(session), by: by.to_owned(), actor: by.to_owned(), reason: reason.clone(), wish }
 }
 
 fn where_to(world: &World) -> String {
@@ -63,20 +64,24 @@ async fn preview(world: &World, intent: &Intent) -> Result<u8> {
     Ok(0)
 }
 
-async fn carry_out(world: &World, intent: &Intent) -> Result<Done> {
+async fn carry_out(world: &World, intent: &Intent) -> Result<Option<Done>> {
     if let Some(migrated) = world.prepare().await? {
         super::setup::told(&migrated);
     }
-    let done = working("writing", &world.progress, world.by_hand(intent)).await?;
-    Ok(done.unwrap_or_else(|| Done { told: format!("  {} is so already\n", intent.id()), attempt: None }))
+    working("writing", &world.progress, world.by_hand(intent)).await
+}
+
+fn told(intent: &Intent, done: Option<Done>) -> String {
+    done.map_or_else(|| format!("  {} is so already\n", intent.id()), |done| done.told)
 }
 
 async fn create(world: &World, intent: &Intent, terminal: Terminal) -> Result<u8> {
     let done = carry_out(world, intent).await?;
-    terminal.note(&format!("{}\n{}", where_to(world), done.told));
+    let attempt = done.as_ref().and_then(|done| done.attempt);
+    terminal.note(&format!("{}\n{}", where_to(world), told(intent, done)));
     let minted = || Failure::error(format!("no GUID was made for session {}", intent.session));
     // Through the same hand-off as every other GUID: if we die here, it can still be claimed.
-    let (guid, is_current) = world.claim_own(intent.session, done.attempt.ok_or_else(minted)?, &intent.by).await?;
+    let (guid, is_current) = world.claim_own(intent.session, attempt.ok_or_else(minted)?, &intent.actor).await?;
     terminal.note(match is_current {
         true => "This GUID is shown once, and is nowhere else:\n",
         false => "Another command has replaced this GUID already; it opens nothing any more:\n",

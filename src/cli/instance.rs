@@ -24,7 +24,7 @@ pub async fn instance(world: &World, verb: &InstanceVerb, terminal: Terminal) ->
             Ok(told)
         }
         InstanceVerb::Claim { id } => {
-            let credentials = working("claiming", &world.progress, world.claim_credentials(*id)).await?;
+            let credentials = working("claiming", &world.progress, world.claim_credentials(*id, None)).await?;
             out_once(&credentials).map(|()| 0)
         }
     }
@@ -52,11 +52,7 @@ fn confirm(left: &Left, name: Option<&str>, terminal: Terminal) -> Result<()> {
             line.trim().to_owned()
         }
     };
-    match typed == left.name {
-        true => Ok(()),
-        false => Err(Failure::error(format!("that is not the name of {}, and nothing was done", left.id))
-            .hint("it is in its file, and `reconcile explain` shows it; or give it as --name NAME")),
-    }
+    left.confirm(&typed)
 }
 
 /// An instance's id, bare or as an address.

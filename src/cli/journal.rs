@@ -9,18 +9,13 @@ use crate::store::journal::Line;
 use crate::turn::{World, history};
 
 pub async fn approve(world: &World, digest: &str, reason: &str) -> Result<u8> {
-    let is_digest = digest.len() == 32 && digest.bytes().all(|byte| byte.is_ascii_hexdigit());
-    if !is_digest {
-        return Err(Failure::error(format!("{} is not a plan's digest", crate::change::quoted(digest)))
-            .hint("`reconcile status` shows the digest of the plan that is held back: 32 hexadecimal digits"));
-    }
-    world.approve(&digest.to_ascii_lowercase(), reason).await?;
+    world.approve(digest, reason, None).await?;
     out(&format!("Approved: the next turn whose plan has the digest {digest} is applied.\n"))?;
     Ok(0)
 }
 
 pub async fn suspend(world: &World, args: &SuspendArgs) -> Result<u8> {
-    world.suspend(args.id.as_ref(), &args.reason).await?;
+    world.suspend(args.id.as_ref(), &args.reason, None).await?;
     let again = args.id.as_ref().map(|id| format!(" {id}")).unwrap_or_default();
     let what = what(args.id.as_ref());
     out(&format!("Suspended: {what}. `reconcile resume{again} --reason R` starts it again.\n"))?;
@@ -28,7 +23,7 @@ pub async fn suspend(world: &World, args: &SuspendArgs) -> Result<u8> {
 }
 
 pub async fn resume(world: &World, args: &SuspendArgs) -> Result<u8> {
-    match world.resume(args.id.as_ref(), &args.reason).await? {
+    match world.resume(args.id.as_ref(), &args.reason, None).await? {
         true => out(&format!("Resumed: {}.\n", what(args.id.as_ref())))?,
         false => out(&format!("Nothing to resume: {} was not suspended.\n", what(args.id.as_ref())))?,
     }

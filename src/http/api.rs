@@ -1,21 +1,24 @@
-//! `/api/v1`: what commands print as JSON, to be read over HTTP.
+//! `/api/v1`: what commands print as JSON, to be read over HTTP; and, in [`act`], what they do.
 
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{RawQuery, State};
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, RawQuery, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::get;
 use serde_json::Value as Json;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
+use super::act;
 use super::problem::Problem;
 use super::routes::answer;
 use crate::change::{ResourceId, quoted};
 use crate::failure::Result;
 use crate::kinds::parse_id;
 use crate::plan::render;
+use crate::turn::status::server_json;
 use crate::turn::{Request, World, history};
 
 /// Plans at once: one takes as much memory as a turn.
@@ -24,8 +27,8 @@ const PLANS: usize = 1;
 const LINES: (i64, i64) = (50, 10_000);
 
 /// What the answers are made from.
-struct Office {
-    world: Arc<World>,
+pub struct Office {
+    pub world: Arc<World>,
     plans: Semaphore,
 }
 
@@ -33,9 +36,23 @@ pub fn router(world: Arc<World>) -> Router {
     let office = Office { world, plans: Semaphore::new(PLANS) };
     Router::new()
         .route("/api/v1/status", get(status))
+        .route("/api/v1/servers", get(servers))
         .route("/api/v1/plan", get(plan))
+        .route("/api/v1/explain/{kind}/{name}", get(explain))
         .route("/api/v1/history", get(lines))
+        .merge(act::router())
         .with_state(Arc::new(office))
+}
+
+impl Office {
+    /// One of the few places for plans. `None`: there will be none any more.
+    async fn plan(&self) -> Option<SemaphorePermit<'_>> {
+        self.plans.acquire().await.ok()
+    }
+}
+
+fn ending() -> Response {
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the daemon is about to end").answer()
 }
 
 /// As the command would print it.
@@ -50,10 +67,27 @@ async fn status(State(office): State<Arc<Office>>) -> Response {
     printed(office.world.status().await.map(|status| status.json()))
 }
 
+async fn servers(State(office): State<Arc<Office>>) -> Response {
+    let status = office.world.status().await;
+    printed(status.map(|status| server_json(status.known.as_ref().map_or(&[], |known| &known.servers))))
+}
+
+async fn explain(
+    State(office): State<Arc<Office>>,
+    address: std::result::Result<Path<(String, String)>, PathRejection>,
+) -> Response {
+    let address = address.map(|Path((kind, name))| format!("{kind}/{name}"));
+    match parse_id(address.as_deref().unwrap_or_default()) {
+        Ok(id) => {
+            let Some(_one) = office.plan().await else { return ending() };
+            printed(office.world.explain(&id).await.map(|explanation| explanation.json()))
+        }
+        Err(what) => Problem::new(StatusCode::NOT_FOUND, what).answer(),
+    }
+}
+
 async fn plan(State(office): State<Arc<Office>>) -> Response {
-    let Ok(_one) = office.plans.acquire().await else {
-        return Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the daemon is about to end").answer();
-    };
+    let Some(_one) = office.plan().await else { return ending() };
     let planned = office.world.preview(&Request::everything()).await;
     printed(planned.map(|(plan, _)| render::json(&plan)))
 }

@@ -70,6 +70,14 @@ impl Caller {
     pub fn actor(&self) -> String {
         format!("token {}", self.name)
     }
+
+    /// The same, where the request says for whom it is.
+    pub fn acting_for(&self, person: Option<&str>) -> String {
+        match person {
+            Some(person) => format!("{} for {person}", self.actor()),
+            None => self.actor(),
+        }
+    }
 }
 
 impl<S: Sync> FromRequestParts<S> for Caller {

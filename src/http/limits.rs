@@ -23,7 +23,7 @@ pub const HEADERS: usize = 64;
 /// what sends nothing are ended alike.
 pub const HEAD_TIME: Duration = Duration::from_secs(10);
 /// A request's body, bytes.
-const BODY_SIZE: usize = 64 * 1024;
+pub const BODY_SIZE: usize = 64 * 1024;
 /// How long it may take to arrive.
 const BODY_TIME: Duration = Duration::from_secs(10);
 /// How long an answer may take to be made.

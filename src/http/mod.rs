@@ -1,12 +1,16 @@
-//! The door: health, readiness, metrics and a read-only API over HTTP.
+//! The door: health, readiness, metrics and the API over HTTP.
 //!
-//! Nothing here changes the desired state or the database. What the daemon does it tells to a [`Board`]; requests are
-//! answered from that, and from the database in a snapshot. Everything that waits has a limit: a request's head and
-//! body, its answer, a connection's life, and how many there are of them.
+//! Nothing here changes the desired state, and nothing here changes the database but by the functions that commands use.
+//! What the daemon does it tells to a [`Board`]; requests are answered from that, and from the database in a snapshot.
+//! Everything that waits has a limit: a request's head and body, its answer, a connection's life, and how many there are
+//! of them.
 
+mod act;
+mod answer;
 mod api;
 mod billing;
 mod board;
+mod body;
 mod gate;
 mod limits;
 mod metrics;

@@ -1,12 +1,13 @@
 //! Errors as `application/problem+json` (RFC 9457): what could not be done, and the way out.
 
 use axum::body::Body;
-use axum::http::header::{CONNECTION, CONTENT_TYPE};
+use axum::http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
-use crate::failure::Failure;
+use crate::failure::{Class, Failure};
+use crate::store::error::Trouble;
 
 /// Problems of files that an answer lists, at most.
 const LINES: usize = 50;
@@ -27,10 +28,15 @@ impl Problem {
 
     /// What a command would have said, for whoever may read it.
     pub fn of(failure: &Failure) -> Self {
-        let status = match () {
-            () if failure.problems().is_some() => StatusCode::CONFLICT,
-            () if failure.is_away || failure.is_schema => StatusCode::SERVICE_UNAVAILABLE,
-            () => StatusCode::INTERNAL_SERVER_ERROR,
+        let status = match failure.class {
+            Class::Missing => StatusCode::NOT_FOUND,
+            Class::Conflict => StatusCode::CONFLICT,
+            Class::Invalid => StatusCode::UNPROCESSABLE_ENTITY,
+            Class::Unavailable | Class::Refused => StatusCode::SERVICE_UNAVAILABLE,
+            Class::Error | Class::Silent if failure.problems().is_some() => StatusCode::CONFLICT,
+            Class::Error | Class::Silent if failure.is_away || failure.is_schema => StatusCode::SERVICE_UNAVAILABLE,
+            Class::Error | Class::Silent if failure.trouble == Trouble::Contention => StatusCode::SERVICE_UNAVAILABLE,
+            Class::Error | Class::Silent => StatusCode::INTERNAL_SERVER_ERROR,
         };
         let problems = failure.problems().into_iter().flat_map(|problems| problems.iter());
         let lines = problems.map(|problem| format!("{}: {}", problem.place, problem.message)).take(LINES);
@@ -41,6 +47,20 @@ impl Problem {
     #[must_use]
     pub fn header(mut self, name: HeaderName, value: &'static str) -> Self {
         self.headers.push((name, HeaderValue::from_static(value)));
+        self
+    }
+
+    /// The way out.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
+    }
+
+    /// It may be asked again after so many seconds.
+    #[must_use]
+    pub fn retry_after(mut self, seconds: u64) -> Self {
+        self.headers.push((RETRY_AFTER, HeaderValue::from(seconds)));
         self
     }
 
@@ -72,5 +92,11 @@ impl Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         self.answer()
+    }
+}
+
+impl From<Failure> for Problem {
+    fn from(failure: Failure) -> Self {
+        Self::of(&failure)
     }
 }

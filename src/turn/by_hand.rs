@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{Focus, Picture, World};
 use crate::apply::Report;
-use crate::change::{Change, Revision};
+use crate::change::{Action, Change, Revision};
 use crate::failure::{Failure, Result};
 use crate::kinds::Step;
 use crate::plan::Plan;
@@ -24,6 +24,7 @@ const ATTEMPTS: u64 = 12;
 /// What a command did.
 #[derive(Debug)]
 pub struct Done {
+    pub action: Action,
     /// As a plan shows it.
     pub told: String,
     /// The hand-off attempt of the GUID that it minted.
@@ -58,7 +59,7 @@ impl World {
         }
         let change = intent.plan(observed, state, self.config.claim_life).map_err(|blocked| {
             tracing::error!("PROVISIONER-ERROR: {}", blocked.reason);
-            Failure::error(blocked.reason).hint(blocked.hint)
+            Failure::from(blocked)
         })?;
         if change.as_ref().is_some_and(|change| matches!(change.step, host::Step::Mint(_))) {
             // A dry run must not promise what no key can keep.
@@ -90,22 +91,23 @@ impl World {
 
     /// Carries the intent out; `None`: it was fulfilled already.
     pub async fn by_hand(&self, intent: &Intent) -> Result<Option<Done>> {
-        let context = self.by_user(Some(intent.by.clone()));
+        let context = self.by_user(Some(intent.actor.clone()));
         for attempt in 0..ATTEMPTS {
             let (Some(change), picture) = self.intended_by_hand(intent).await? else { return Ok(None) };
+            let action = change.action;
             let change = change.map_step(|step| Step::Host(Box::new(step)));
             let mut report = self.apply_by_hand(change, &context, &picture).await?;
             if let Some((id, why)) = report.failed.pop() {
                 tracing::error!("PROVISIONER-ERROR: {id}: {why}");
-                return Err(Failure::error(format!("{id} could not be written: {why}")));
+                return Err(Failure::unavailable(format!("{id} could not be written: {why}")));
             }
             if report.conflicts.is_empty() {
-                return Ok(report.lines.pop().map(|told| Done { told, attempt: report.minted.pop() }));
+                return Ok(report.lines.pop().map(|told| Done { action, told, attempt: report.minted.pop() }));
             }
             // Somebody else writes the same row: come back at another moment than they do.
             tokio::time::sleep(Duration::from_millis(fastrand::u64(5..40) * (attempt + 1))).await;
         }
-        Err(Failure::error(format!("{} kept changing while it was to be written", intent.id())).hint("try again"))
+        Err(Failure::conflict(format!("{} kept changing while it was to be written", intent.id())).hint("try again"))
     }
 
     /// Applies one change on the word of whoever has typed the command.

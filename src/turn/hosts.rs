@@ -36,7 +36,7 @@ impl World {
     pub async fn claim(&self, session: SessionId, actor: Option<String>) -> Result<Secret> {
         let claimed = self.claim_where(session, actor, |_| true).await?;
         claimed.ok_or_else(|| {
-            Failure::error(format!("session {session} has no host")).hint(format!(
+            Failure::missing(format!("session {session} has no host")).hint(format!(
                 "declare it under hosts:, or `reconcile host create --session-id {session} --created-by NAME`"
             ))
         })
@@ -54,7 +54,7 @@ impl World {
         }
         let Some(taken) = self.secrets()?.handoff.take(&handoff_key(session, attempt)).await? else {
             let message = format!("another command has replaced the new GUID of session {session}, and taken it away");
-            return Err(Failure::error(message));
+            return Err(Failure::conflict(message));
         };
         Ok((kept(taken).await, false))
     }
@@ -80,7 +80,7 @@ impl World {
                 return hand_over(session, row, attempt, &secrets, tx).await.map(Some);
             }
         }
-        Err(Failure::error(format!("the host of session {session} kept changing while it was claimed"))
+        Err(Failure::conflict(format!("the host of session {session} kept changing while it was claimed"))
             .hint("try again"))
     }
 
@@ -120,16 +120,16 @@ impl World {
 /// The attempt under which the GUID of `row` lies in the hand-off.
 fn claimable(session: SessionId, row: &Standing, now: DateTime<Utc>) -> Result<Id> {
     if row.revoked_at.is_some() || !row.is_active {
-        return Err(Failure::error(format!("the host of session {session} is revoked or inactive"))
+        return Err(Failure::conflict(format!("the host of session {session} is revoked or inactive"))
             .hint(way_to_another(session)));
     }
     if let Some(at) = row.expires_at.filter(|at| *at <= now) {
-        return Err(Failure::error(format!("the GUID of session {session} expired at {}", moment(at)))
+        return Err(Failure::conflict(format!("the GUID of session {session} expired at {}", moment(at)))
             .hint(way_to_another(session)));
     }
     row.attempt.ok_or_else(|| {
         let message = format!("the GUID of session {session} was not made here, so there is nothing to claim");
-        Failure::error(message).hint(way_to_another(session))
+        Failure::conflict(message).hint(way_to_another(session))
     })
 }
 
@@ -143,7 +143,7 @@ async fn claimed_before(session: SessionId, row: &Standing, at: DateTime<Utc>, m
     let at = moment(at);
     incident(session, &format!("claimed again after {by} claimed it at {at}"), &mut tx).await?;
     tx.commit().await?;
-    Ok(Failure::error(format!("the GUID of session {session} was already claimed by {by} at {at}"))
+    Ok(Failure::conflict(format!("the GUID of session {session} was already claimed by {by} at {at}"))
         .hint("if that was not you, it is in the wrong hands: raise rotation, or `reconcile host rotate`")
         .hint("this attempt stands in the journal as an incident"))
 }
@@ -154,13 +154,13 @@ async fn hand_over(session: SessionId, row: &Standing, attempt: Id, secrets: &Se
         let message = format!(
             "the GUID of session {session} is no longer in the hand-off: it expired unclaimed, or a claim was cut short"
         );
-        return Err(Failure::error(message).hint(way_to_another(session)));
+        return Err(Failure::conflict(message).hint(way_to_another(session)));
     };
     let fits = HostGuid::parse(taken.secret().expose()).is_some_and(|guid| row.holds(&guid, &secrets.keys));
     if !fits {
         taken.restore().await?;
         let message = format!("the hand-off holds another GUID for session {session} than the database knows");
-        return Err(Failure::error(message).hint(way_to_another(session)));
+        return Err(Failure::conflict(message).hint(way_to_another(session)));
     }
     if let Err(error) = tx.commit().await {
         taken.restore().await?;

@@ -23,12 +23,23 @@ const ATTEMPTS: u64 = 6;
 #[derive(Debug)]
 pub struct Left {
     pub id: ResourceId,
-    pub name: String,
+    name: String,
     /// Database, owner, server, and its address.
     database: Option<(String, String, String, String)>,
 }
 
 impl Left {
+    /// What cannot be undone wants the instance's name typed again.
+    ///
+    /// Errors: it is another name.
+    pub fn confirm(&self, typed: &str) -> Result<()> {
+        match typed == self.name {
+            true => Ok(()),
+            false => Err(Failure::conflict(format!("that is not the name of {}, and nothing was done", self.id))
+                .hint("it is in its file, and `reconcile explain` shows it; or give it as --name NAME")),
+        }
+    }
+
     /// Where the database still is.
     pub fn text(&self) -> String {
         match &self.database {
@@ -54,7 +65,9 @@ impl World {
         let address = ResourceId::new(KIND, id);
         let picture = self.glimpse_of_pools().await?;
         let Some(instance) = picture.observed.instances.get(&id) else {
-            return Err(Failure::error(format!("there is no {address}")).hint("`reconcile status` shows what there is"));
+            return Err(
+                Failure::missing(format!("there is no {address}")).hint("`reconcile status` shows what there is")
+            );
         };
         let server = instance.server_id();
         let server = picture.observed.servers.values().find(|row| Some(row.id) == server);
@@ -75,23 +88,26 @@ impl World {
             let wanted = self.read().await?;
             let picture = self.look(Focus::Pools(&wanted.desired), now()).await?;
             let Some(change) = self.intended(intent, &wanted, &picture)? else { return Ok(None) };
+            let action = change.action;
             let change = change.map_step(|step| Step::Instance(Box::new(step)));
             let mut report = self.apply_by_hand(change, &context, &picture).await?;
             if let Some((id, why)) = report.failed.pop() {
-                return Err(Failure::error(format!("{id}: {why}")));
+                return Err(Failure::unavailable(format!("{id}: {why}")));
             }
             if report.conflicts.is_empty() {
-                return Ok(report.lines.pop().map(|told| Done { told, attempt: None }));
+                return Ok(report.lines.pop().map(|told| Done { action, told, attempt: None }));
             }
             tokio::time::sleep(Duration::from_millis(fastrand::u64(5..40) * (attempt + 1))).await;
         }
-        Err(Failure::error(format!("{} kept changing while it was to be written", intent.address())).hint("try again"))
+        Err(Failure::conflict(format!("{} kept changing while it was to be written", intent.address()))
+            .hint("try again"))
     }
 
     fn intended(&self, intent: &Intent, wanted: &Wanted, picture: &Picture) -> Result<Option<Change<steps::Step>>> {
         // What a command begins, turns would have to go on with, which they may not.
-        if let Some(Blocked { reason, hint, .. }) = picture.ledger.suspension(&intent.address()) {
-            return Err(Failure::error(format!("{}: {reason}", intent.address())).hint(hint));
+        if let Some(Blocked { id, obstacle, reason, hint }) = picture.ledger.suspension(&intent.address()) {
+            let reason = format!("{id}: {reason}");
+            return Err(Blocked { id, obstacle, reason, hint }.into());
         }
         let observed = picture.observed.instances.get(&intent.id);
         let empty = Plan::of_nothing(self.header(Revision::default(), picture.is_new), now());
@@ -106,12 +122,12 @@ impl World {
             is_held: declared.is_some_and(|instance| instance.provision == Some(Provision::Hold)),
         };
         let trouble = [("hand-off", &picture.observed.handoff_trouble), ("broker", &picture.observed.broker_trouble)];
-        let change = intent.plan(&met).map_err(|blocked| Failure::error(blocked.reason).hint(blocked.hint))?;
+        let change = intent.plan(&met)?;
         let needs = change.as_ref().map(|change| Instance::needs(&change.step));
         let needs = needs.unwrap_or_default();
         for ((what, trouble), needed) in trouble.into_iter().zip([needs.handoff, needs.broker]) {
             if let (true, Some(trouble)) = (needed, trouble) {
-                return Err(Failure::error(format!("the {what} cannot be used now: {trouble}"))
+                return Err(Failure::unavailable(format!("the {what} cannot be used now: {trouble}"))
                     .hint("try again when it answers; see `reconcile doctor`"));
             }
         }
@@ -120,15 +136,16 @@ impl World {
 
     /// Takes an instance's credentials out of the hand-off, exactly once, as the JSON that was put there.
     ///
-    /// Errors: there are none: they were taken, or have expired.
-    pub async fn claim_credentials(&self, id: InstanceId) -> Result<Secret> {
+    /// Errors: there are none: they were taken, or have expired; or there is no such instance.
+    pub async fn claim_credentials(&self, id: InstanceId, actor: Option<String>) -> Result<Secret> {
         let handoff = self.handoff()?;
         let Some(taken) = handoff.take(&handoff_key(id)).await? else {
-            return Err(Failure::error(format!("no credentials of instance {id} wait in the hand-off"))
+            self.left_behind(id).await?;
+            return Err(Failure::conflict(format!("no credentials of instance {id} wait in the hand-off"))
                 .hint("raise credentials_rotation for new ones"));
         };
         let noted = async {
-            let mut tx = self.database.begin(&Authority::ByHand, &self.by_user(None)).await?;
+            let mut tx = self.database.begin(&Authority::ByHand, &self.by_user(actor)).await?;
             let id = ResourceId::new(KIND, id);
             let entry = Entry { id, actor: None, action: "claim", before: None, after: None, reason: None };
             journal::write(&mut tx, &entry).await?;

@@ -3,8 +3,8 @@
 use serde_json::json;
 
 use super::World;
-use crate::change::{ResourceId, hanging, moment, printable, rfc3339};
-use crate::failure::Result;
+use crate::change::{ResourceId, hanging, moment, printable, quoted, rfc3339};
+use crate::failure::{Failure, Result};
 use crate::kinds::ALL;
 use crate::resource::{host, instance, server};
 use crate::store::lease::{self, Seen};
@@ -72,29 +72,36 @@ impl World {
     }
 
     /// Lets the daemon apply the plan with this digest.
-    pub async fn approve(&self, digest: &str, reason: &str) -> Result<()> {
+    ///
+    /// Errors: no plan can have this digest.
+    pub async fn approve(&self, digest: &str, reason: &str, actor: Option<String>) -> Result<()> {
+        if digest.len() != 32 || !digest.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Err(Failure::invalid(format!("{} is not a plan's digest", quoted(digest)))
+                .hint("`reconcile status` shows the digest of the plan that is held back: 32 hexadecimal digits"));
+        }
+        let digest = digest.to_ascii_lowercase();
         self.prepare().await?;
-        let mut tx = self.database.begin(&Authority::ByHand, &self.by_user(None)).await?;
-        ledger::approve(&mut tx, digest, reason).await?;
+        let mut tx = self.database.begin(&Authority::ByHand, &self.by_user(actor)).await?;
+        ledger::approve(&mut tx, &digest, reason).await?;
         journal::write(&mut tx, &entry(None, "approve", Some(json!({ "digest": digest })), reason)).await?;
         Ok(self.database.commit_aloud(tx).await?)
     }
 
     /// Stops applying, for one resource or for all.
-    pub async fn suspend(&self, id: Option<&ResourceId>, reason: &str) -> Result<()> {
+    pub async fn suspend(&self, id: Option<&ResourceId>, reason: &str, actor: Option<String>) -> Result<()> {
         let (kind, name) = names(id);
         self.prepare().await?;
-        let mut tx = self.database.begin(&Authority::ByHand, &self.by_user(None)).await?;
+        let mut tx = self.database.begin(&Authority::ByHand, &self.by_user(actor)).await?;
         ledger::suspend(&mut tx, kind, name, reason).await?;
         journal::write(&mut tx, &entry(id, "suspend", None, reason)).await?;
         Ok(self.database.commit_aloud(tx).await?)
     }
 
     /// Starts applying again. Gives whether anything was suspended.
-    pub async fn resume(&self, id: Option<&ResourceId>, reason: &str) -> Result<bool> {
+    pub async fn resume(&self, id: Option<&ResourceId>, reason: &str, actor: Option<String>) -> Result<bool> {
         let (kind, name) = names(id);
         self.prepare().await?;
-        let mut tx = self.database.begin(&Authority::ByHand, &self.by_user(None)).await?;
+        let mut tx = self.database.begin(&Authority::ByHand, &self.by_user(actor)).await?;
         let was = ledger::resume(&mut tx, kind, name).await?;
         if was {
             journal::write(&mut tx, &entry(id, "resume", None, reason)).await?;
@@ -190,14 +197,6 @@ impl Status {
                     "suspended_at": rfc3339(row.suspended_at) })
         };
         let handoff = |(address, until): &(String, _)| json!({ "address": address, "until": rfc3339(*until) });
-        let server = |server: &server::Observed| {
-            json!({
-                "name": server.profile.name.to_string(), "allocated": server.allocated,
-                "max_instances": server.profile.max_instances, "state": server.profile.status.word(),
-                "health": server.health.condition.word(), "health_since": server.health.since.map(rfc3339),
-                "last_error": server.health.last_error,
-            })
-        };
         let phases: serde_json::Map<_, _> =
             phases.iter().map(|(phase, count)| (phase.clone(), serde_json::Value::from(*count))).collect();
         json!({
@@ -207,10 +206,23 @@ impl Status {
             "suspended": suspensions.iter().map(suspension).collect::<Vec<_>>(),
             "hand_offs": waiting.iter().map(handoff).collect::<Vec<_>>(),
             "hand_off_trouble": handoff_trouble,
-            "servers": servers.iter().map(server).collect::<Vec<_>>(),
+            "servers": server_json(servers),
             "instances": phases,
         })
     }
+}
+
+/// The part of it that tells of the servers.
+pub fn server_json(servers: &[server::Observed]) -> serde_json::Value {
+    let one = |server: &server::Observed| {
+        json!({
+            "name": server.profile.name.to_string(), "allocated": server.allocated,
+            "max_instances": server.profile.max_instances, "state": server.profile.status.word(),
+            "health": server.health.condition.word(), "health_since": server.health.since.map(rfc3339),
+            "last_error": server.health.last_error,
+        })
+    };
+    servers.iter().map(one).collect()
 }
 
 /// `postgres-pool-1  ██████████░░░░░░░░░░  25/50  healthy`

@@ -10,9 +10,11 @@ use crate::fixture::http::{Answer, address, get};
 use crate::fixture::process::Running;
 use crate::fixture::{Database, World, both};
 
+mod act;
 mod api;
 mod billing;
 mod hostile;
+mod instances;
 mod metrics;
 mod tls;
 mod tokens;

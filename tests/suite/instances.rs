@@ -158,7 +158,7 @@ pub fn instance(number: u32, more: &str) -> String {
 }
 
 /// Writes these instances into the state files, each with `more` fields.
-fn declare(world: &World, numbers: impl IntoIterator<Item = u32>, more: &str) {
+pub fn declare(world: &World, numbers: impl IntoIterator<Item = u32>, more: &str) {
     let lines: String = numbers.into_iter().map(|number| instance(number, more)).collect();
     world.write("desired-state/instances.yaml", &format!("instances:\n{lines}"));
 }

@@ -7,11 +7,14 @@ use super::{Expiry, KIND, Keep, Mint, Observed, Revoke, Step};
 use crate::change::{Action, Blocked, Change, FieldDiff, Obstacle, Origin, ResourceId, Value};
 use crate::resource::session::SessionId;
 
-/// What somebody asks for on the command line.
+/// What somebody asks for by a command, or over HTTP.
 #[derive(Clone, Debug)]
 pub struct Intent {
     pub session: SessionId,
+    /// Whom the row names.
     pub by: String,
+    /// Whom the journal names.
+    pub actor: String,
     pub reason: Option<String>,
     pub wish: Wish,
 }
@@ -39,7 +42,7 @@ impl Intent {
         claim_life: Duration,
     ) -> Result<Option<Change<Step>>, Blocked> {
         if let SessionState::Missing { near } = &session {
-            return Err(self.blocked(
+            return Err(self.missing(
                 missing(self.session, near),
                 "declare it under sessions: in a state file, or use an id that exists",
             ));
@@ -66,7 +69,7 @@ impl Intent {
             }
             (Wish::Revoke, Some(observed)) if observed.revoked_at.is_some() => Ok(None),
             (Wish::Revoke, Some(observed)) => Ok(Some(self.revoke(observed))),
-            (Wish::Rotate { .. } | Wish::Revoke, None) => Err(self.blocked(
+            (Wish::Rotate { .. } | Wish::Revoke, None) => Err(self.missing(
                 format!("session {} has no host", self.session),
                 format!("`reconcile host create --session-id {} --created-by NAME` makes one", self.session),
             )),
@@ -118,12 +121,16 @@ impl Intent {
             origin: Origin::Intended,
             fields,
             unknown,
-            actor: Some(self.by.clone()),
+            actor: Some(self.actor.clone()),
             reason: self.reason.clone(),
             notes: Vec::new(),
             is_scheduled: false,
             step,
         }
+    }
+
+    fn missing(&self, reason: impl Into<String>, hint: impl Into<String>) -> Blocked {
+        Blocked { obstacle: Obstacle::Missing, ..self.blocked(reason, hint) }
     }
 
     fn blocked(&self, reason: impl Into<String>, hint: impl Into<String>) -> Blocked {

@@ -117,11 +117,14 @@ fn session_for(asked: &Asked<'_, Host>, scope: &Scope<'_>) -> Result<Option<Stri
         SessionState::Missing { .. } if asked.desired.missing_session == Some(MissingSession::Create) => {
             Ok(Some(auto_title(key)))
         }
-        SessionState::Missing { near } => Err(blocked(
-            asked,
-            missing(key, &near),
-            "declare it under sessions: or set missing_session: create".to_owned(),
-        )),
+        SessionState::Missing { near } => Err(Blocked {
+            obstacle: Obstacle::Missing,
+            ..blocked(
+                asked,
+                missing(key, &near),
+                "declare it under sessions: or set missing_session: create".to_owned(),
+            )
+        }),
     }
 }
 

@@ -41,7 +41,13 @@ fn host(differs: impl FnOnce(&mut Observed)) -> Observed {
 }
 
 fn intent(wish: Wish) -> Intent {
-    Intent { session: SessionId(215), by: "Amina".to_owned(), reason: Some("New term".to_owned()), wish }
+    Intent {
+        session: SessionId(215),
+        by: "Amina".to_owned(),
+        actor: "Amina".to_owned(),
+        reason: Some("New term".to_owned()),
+        wish,
+    }
 }
 
 /// What the command would do, as its user reads it.

@@ -58,12 +58,17 @@ impl Intent {
         Blocked { id: self.address(), obstacle: Obstacle::Resource, reason: reason.into(), hint: hint.into() }
     }
 
+    fn missing(&self) -> Blocked {
+        let blocked = self.blocked("there is no such instance", "`reconcile status` shows what there is");
+        Blocked { obstacle: Obstacle::Missing, ..blocked }
+    }
+
     fn provision(&self, met: &Met<'_>) -> Result<Option<Change<Step>>, Blocked> {
         let not_allocated = || {
             let hint = format!("`reconcile explain instance/{}` says what it waits for", self.id);
             self.blocked("Database not allocated. Cannot provision instance.", hint)
         };
-        let observed = met.observed.ok_or_else(not_allocated)?;
+        let observed = met.observed.ok_or_else(|| Blocked { obstacle: Obstacle::Missing, ..not_allocated() })?;
         match observed.phase {
             Phase::Reserved | Phase::DatabaseCreated | Phase::Forgotten => return Err(not_allocated()),
             Phase::Provisioning | Phase::Ready => return Ok(None),
@@ -99,9 +104,7 @@ impl Intent {
 
     fn retry(&self, met: &Met<'_>) -> Result<Option<Change<Step>>, Blocked> {
         let found = met.observed.and_then(|observed| Some((observed, observed.allocation.as_ref()?)));
-        let Some((observed, allocation)) = found else {
-            return Err(self.blocked("there is no such instance", "`reconcile status` shows what there is"));
-        };
+        let Some((observed, allocation)) = found else { return Err(self.missing()) };
         if observed.phase != Phase::Failed {
             let reason = format!("it is {}, and only what has failed is tried again", observed.phase);
             return Err(self.blocked(reason, format!("`reconcile explain instance/{}` says where it is", self.id)));
@@ -157,9 +160,7 @@ impl Intent {
     }
 
     fn forget(&self, met: &Met<'_>) -> Result<Option<Change<Step>>, Blocked> {
-        let Some(observed) = met.observed else {
-            return Err(self.blocked("there is no such instance", "`reconcile status` shows what there is"));
-        };
+        let Some(observed) = met.observed else { return Err(self.missing()) };
         match observed.profile.state {
             State::Forgotten => return Ok(None),
             State::Active if observed.phase.has_database() && !self.is_gone(met, observed) => {

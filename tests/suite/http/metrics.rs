@@ -84,7 +84,7 @@ fn what_is_blocked_and_full_and_waits_is_on_the_page() {
         assert!(has(&daemon, line), "{line}\n{}", get(address(&daemon), "/metrics").body);
     }
     let page = get(address(&daemon), "/metrics").body;
-    assert!(page.contains("reconcile_blocked{kind=\"host\",reason_class=\"resource\"} "), "{page}");
+    assert!(page.contains("reconcile_blocked{kind=\"host\",reason_class=\"missing\"} "), "{page}");
     assert_eq!(promtool(&["check", "metrics"], &page), "");
     // What no page has, no rule can see.
     let rules = names(&world.run(&["alerts"]).expect_code(0).stdout);

@@ -43,7 +43,13 @@ const ROOMS: &[Room] = &[
         ],
     ),
     room("failure", &["change", "config", "desired", "guard", "port", "store", "yaml"]),
-    room("http", &["change", "config", "failure", "kinds", "plan", "port", "store", "token", "turn", "webhook"]),
+    room(
+        "http",
+        &[
+            "change", "config", "failure", "kinds", "plan", "port", "resource", "secret", "store", "token", "turn",
+            "webhook",
+        ],
+    ),
     room(
         "daemon",
         &[

@@ -1,0 +1,177 @@
+//! Hosts: made, rotated, revoked and verified, without a GUID being shown; and claimed, which shows it, once.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use chrono::TimeDelta;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::OfSession;
+use crate::change::rfc3339;
+use crate::failure::Result;
+use crate::http::answer::{Answer, Outcome};
+use crate::http::api::Office;
+use crate::http::body::{CreatedBy, ExpiresIn, Field, ForceNew, Guid, Nothing, Reason, RotatedBy, Session, Told};
+use crate::http::gate::Caller;
+use crate::resource::host::by_hand::{Intent, Wish};
+use crate::store::sql::now;
+use crate::turn::by_hand::Done;
+
+/// A host for a session. Where there is one, it gets a new GUID in place.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Create {
+    session: Field<Session>,
+    created_by: Option<Field<CreatedBy>>,
+    reason: Option<Field<Reason>>,
+    expires_in: Option<Field<ExpiresIn>>,
+    force_new: Option<Field<ForceNew>>,
+}
+
+/// A new GUID for the host that is there.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rotate {
+    reason: Field<Reason>,
+    rotated_by: Option<Field<RotatedBy>>,
+    expires_in: Option<Field<ExpiresIn>>,
+}
+
+/// An end to the GUID that is there.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Revoke {
+    reason: Field<Reason>,
+}
+
+/// The GUID that somebody has shown.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Verify {
+    guid: Field<Guid>,
+}
+
+/// A GUID that waits for whoever claims it.
+#[derive(Serialize)]
+struct Waiting {
+    session: i64,
+    /// `create` or `rotate`.
+    done: &'static str,
+    /// Which GUID of this session it is.
+    attempt: String,
+    /// Until when it can be claimed.
+    claim_until: String,
+}
+
+/// What was done with a host.
+#[derive(Serialize)]
+struct Revoked {
+    session: i64,
+    revoked: bool,
+    /// Whether this has changed anything.
+    changed: bool,
+}
+
+/// Whether a GUID opens a session at this moment.
+#[derive(Serialize)]
+struct Verdict {
+    valid: bool,
+}
+
+/// Carries out an intent that mints, and tells of the GUID all but the GUID.
+async fn mint(office: &Office, intent: &Intent, status: StatusCode) -> Outcome {
+    // The hand-off begins to count later than this, so that it is there until then at the least.
+    let until =
+        TimeDelta::from_std(office.world.config.claim_life).ok().and_then(|life| now().checked_add_signed(life));
+    let done = mine(office, intent).await?;
+    let minted = done.as_ref().and_then(|done| Some((done.action.name(), done.attempt?)));
+    let (done, attempt) = minted
+        .ok_or_else(|| crate::failure::Failure::conflict(format!("no GUID was made for session {}", intent.session)))?;
+    let claim_until = until.map(rfc3339).unwrap_or_default();
+    Answer::new(status, &Waiting { session: intent.session.0, done, attempt: attempt.to_string(), claim_until })
+}
+
+async fn mine(office: &Office, intent: &Intent) -> Result<Option<Done>> {
+    office.world.prepare().await?;
+    office.world.by_hand(intent).await
+}
+
+/// Makes a host, or rotates the one that is there. Its GUID waits to be claimed.
+pub async fn create(State(office): State<Arc<Office>>, caller: Caller, Told(asked): Told<Create>) -> Outcome {
+    let Create { session, created_by, reason, expires_in, force_new } = asked;
+    let person = created_by.map(|person| person.0);
+    let wish = Wish::Create {
+        expires_in: expires_in.map(|life| life.0),
+        force_new: force_new.is_some_and(|force_new| force_new.0),
+    };
+    let intent = Intent {
+        session: session.0,
+        actor: caller.acting_for(person.as_deref()),
+        by: person.unwrap_or_else(|| caller.actor()),
+        reason: reason.map(|reason| reason.0),
+        wish,
+    };
+    mint(&office, &intent, StatusCode::CREATED).await
+}
+
+/// Replaces the GUID of the host that is there. The new one waits to be claimed.
+pub async fn rotate(
+    State(office): State<Arc<Office>>,
+    caller: Caller,
+    OfSession(session): OfSession,
+    Told(asked): Told<Rotate>,
+) -> Outcome {
+    let Rotate { reason, rotated_by, expires_in } = asked;
+    let person = rotated_by.map(|person| person.0);
+    let intent = Intent {
+        session,
+        actor: caller.acting_for(person.as_deref()),
+        by: person.unwrap_or_else(|| caller.actor()),
+        reason: Some(reason.0),
+        wish: Wish::Rotate { expires_in: expires_in.map(|life| life.0) },
+    };
+    mint(&office, &intent, StatusCode::OK).await
+}
+
+/// Ends the GUID that is there, until the host is rotated.
+pub async fn revoke(
+    State(office): State<Arc<Office>>,
+    caller: Caller,
+    OfSession(session): OfSession,
+    Told(asked): Told<Revoke>,
+) -> Outcome {
+    let Revoke { reason } = asked;
+    let (by, actor) = (caller.actor(), caller.actor());
+    let intent = Intent { session, by, actor, reason: Some(reason.0), wish: Wish::Revoke };
+    let changed = mine(&office, &intent).await?.is_some();
+    Answer::new(StatusCode::OK, &Revoked { session: session.0, revoked: true, changed })
+}
+
+/// Whether a GUID opens the session at this moment. A no has no reason.
+pub async fn verify(
+    State(office): State<Arc<Office>>,
+    OfSession(session): OfSession,
+    Told(asked): Told<Verify>,
+) -> Outcome {
+    let Verify { guid } = asked;
+    let valid = match &guid.0 {
+        Some(guid) => office.world.verify(session, guid).await?,
+        None => false,
+    };
+    Answer::new(StatusCode::OK, &Verdict { valid })
+}
+
+/// The GUID that waits for its reader: exactly once.
+pub async fn claim(
+    State(office): State<Arc<Office>>,
+    caller: Caller,
+    OfSession(session): OfSession,
+    Told(Nothing {}): Told<Nothing>,
+) -> Outcome {
+    let guid = office.world.claim(session, Some(caller.actor())).await?;
+    let before = format!("{{\n  \"session\": {session},\n  \"guid\": \"");
+    let kept = json!({ "session": session.0, "claimed_by": caller.actor(), "claimed_at": rfc3339(now()) });
+    Ok(Answer::once(&before, &guid, "\"\n}\n", kept))
+}
