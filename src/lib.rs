@@ -17,6 +17,7 @@ pub mod failure;
 pub mod guard;
 pub mod http;
 pub mod kinds;
+pub mod notice;
 pub mod parallel;
 pub mod plan;
 pub mod port;

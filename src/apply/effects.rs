@@ -4,6 +4,7 @@
 
 use crate::change::{Action, Change};
 use crate::kinds::Step;
+use crate::notice::Event;
 use crate::port::{Error, Ports};
 use crate::resource::host::{self, mint};
 use crate::resource::instance::{self, steps::Told};
@@ -110,6 +111,18 @@ pub async fn record(done: &[(&Step, &Receipt)], round: usize, tx: &mut Tx) -> Re
 /// What the journal says of a round, where the change as a whole does not say it.
 pub fn told(step: &Step, round: usize) -> Option<Told> {
     instance_step(step)?.told(round)
+}
+
+/// What others are told of a round that is done.
+pub fn notice(step: &Step, round: usize) -> Option<(Event, String)> {
+    match step {
+        Step::Session(_) | Step::Server(_) => None,
+        Step::Host(step) => match &**step {
+            host::Step::Mint(_) => Some((Event::Rotation, "a new GUID waits to be claimed".to_owned())),
+            host::Step::Adjust(_) | host::Step::Revoke(_) => None,
+        },
+        Step::Instance(step) => step.notice(round),
+    }
 }
 
 /// Clears away what recorded rounds have left outside.

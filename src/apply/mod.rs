@@ -12,6 +12,7 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 use serde_json::Value as Json;
 
 use crate::change::ResourceId;
+use crate::notice::Notice;
 use crate::plan::budget::Approved;
 use crate::plan::render::{Side, change_line};
 use crate::plan::{Flap, Noted, Planned};
@@ -23,7 +24,7 @@ use crate::store::connect::Database;
 use crate::store::error::{Error, Result};
 use crate::store::ledger::{self, Applied};
 use crate::store::sql::Id;
-use crate::store::{Authority, Context, Entry, Tx, journal};
+use crate::store::{Authority, Context, Entry, Tx, journal, outbox};
 use effects::Receipt;
 
 /// Changes in one transaction, at most: a long one would keep others waiting.
@@ -210,6 +211,8 @@ async fn record(part: &[(&Planned, Receipt)], round: usize, approved: &Approved,
     let mut done: Vec<&Planned> = done.map(|((planned, _), _)| *planned).collect();
     let entries: Vec<Entry> = done.iter().map(|planned| entry(planned, round, approved)).collect();
     journal::write_all(&mut tx, &entries).await?;
+    let told = done.iter().zip(&entries).filter_map(|(planned, entry)| notice(planned, round, entry));
+    outbox::post(&mut tx, &told.collect::<Vec<_>>()).await?;
     done.retain(|planned| is_last(planned, round));
     note(&done, &mut tx).await?;
     tx.commit().await?;
@@ -261,6 +264,13 @@ fn entry(planned: &Planned, round: usize, approved: &Approved) -> Entry {
         (reason, None) => reason,
     };
     Entry { id: change.id.clone(), actor: change.actor.clone(), action, before, after, reason }
+}
+
+/// What others are told of one round of a change.
+fn notice(planned: &Planned, round: usize, entry: &Entry) -> Option<Notice> {
+    let (event, text) = effects::notice(&planned.change.step, round)?;
+    let (about, actor) = (entry.id.to_string(), entry.actor.clone());
+    Some(Notice { event, about, actor, reason: planned.change.reason.clone(), text })
 }
 
 /// Notes how a part ended, and gives what was recorded.

@@ -20,6 +20,7 @@ use tracing_subscriber::EnvFilter;
 use crate::change::span;
 use crate::config::{self, Config, LogFormat, Overrides};
 use crate::failure::{Failure, Result};
+use crate::store::held;
 use crate::turn::World;
 use args::{Cli, Format, Global, Verb};
 use print::{Terminal, err};
@@ -62,7 +63,11 @@ pub fn main() -> ExitCode {
             return ExitCode::from(1);
         }
     };
-    let ended = runtime.block_on(within(&cli, config, terminal));
+    let ended = runtime.block_on(async {
+        let ended = within(&cli, config, terminal).await;
+        held::all_closed().await;
+        ended
+    });
     // Whatever still runs in the background must not hold up the end.
     runtime.shutdown_background();
     match ended {

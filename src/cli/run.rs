@@ -1,6 +1,7 @@
 //! The main job: the daemon, `--plan`, `--once`, `--apply`.
 
 use std::path::Path;
+use std::time::Duration;
 
 use super::args::{Format, Mode};
 use super::only;
@@ -11,6 +12,7 @@ use crate::failure::{Failure, Result};
 use crate::plan::Summary;
 use crate::plan::budget::Force;
 use crate::plan::render::{self, Looks, sentence};
+use crate::store::Context;
 use crate::store::lease::{self, Lease, Patience};
 use crate::turn::{Outcome, Request, Turned, World, saved};
 
@@ -106,6 +108,9 @@ async fn once(
     let lease = lease::acquire(&world.database, &context, &holder, world.config.lease, Patience::UntilAlive, waiting);
     let lease = working("taking the lease", &world.progress, lease).await?;
     let turned = working("applying", &world.progress, turn(&lease)).await;
+    if turned.is_ok() {
+        tell(world, &lease, &context).await;
+    }
     let released = lease.release(&world.database, &context).await;
     let turned = turned?;
     released?;
@@ -115,6 +120,17 @@ async fn once(
         _ => out(&told(&turned))?,
     }
     finish(mode, &turned)
+}
+
+/// Tells those who are to be told what has happened. What they do not take now waits for the next turn, or the daemon.
+async fn tell(world: &World, lease: &Lease, context: &Context) {
+    /// Whoever has typed the command waits for that.
+    const LIMIT: Duration = Duration::from_secs(15);
+    let authority = lease.authority();
+    let telling = tokio::time::timeout(LIMIT, world.deliver(&authority, context));
+    if let Ok(Err(failure)) = working("telling", &world.progress, telling).await {
+        tracing::warn!("messages could not be delivered: {}", failure.line());
+    }
 }
 
 fn finish(mode: &Mode, turned: &Turned) -> Result<u8> {

@@ -70,6 +70,7 @@ impl Draft {
             pool_catalog: String::new(),
             pools: file.pools,
             billing_keys: None,
+            receivers: Vec::new(),
             http_listen: None,
             http_certificate: None,
             log_format: LogFormat::Text,

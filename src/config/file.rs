@@ -12,6 +12,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::given::{Form, Given, Origin};
+use super::notify::{NOTIFY, Section};
 use super::pools::{POOLS, Pool, variable};
 use super::settings::{self, Secrecy, TABLE};
 use super::{Entry, Problem, shown};
@@ -50,6 +51,7 @@ pub(super) struct File {
     pub(super) given: BTreeMap<&'static str, Given>,
     pub(super) environments: Vec<Environment>,
     pub(super) pools: Vec<Pool>,
+    pub(super) receivers: Vec<Section>,
 }
 
 impl File {
@@ -92,12 +94,12 @@ fn text(path: &Path) -> io::Result<String> {
     Ok(text)
 }
 
-struct Reader<'a> {
+pub(super) struct Reader<'a> {
     path: &'a Path,
     base: Option<&'a Path>,
     text: &'a str,
     problems: &'a mut Vec<Problem>,
-    file: File,
+    pub(super) file: File,
 }
 
 impl Reader<'_> {
@@ -109,6 +111,8 @@ impl Reader<'_> {
                 self.environments(value);
             } else if key == POOLS {
                 self.pools(value);
+            } else if key == NOTIFY {
+                self.notify(value);
             } else if let Some(setting) = settings::find(&key) {
                 self.setting(setting, value);
             } else if TABLE.iter().any(|setting| setting.key.starts_with(&section)) {
@@ -216,7 +220,7 @@ impl Reader<'_> {
             let file = inner.and_then(|inner| inner.get("url_file"));
             match file.and_then(|file| Some((file.span(), file.get_ref().as_str().filter(|file| !file.is_empty())?))) {
                 Some((span, file)) => {
-                    let file = self.base.map_or_else(|| file.into(), |base| base.join(file));
+                    let file = self.beside(file);
                     self.file.pools.push(Pool { name: name.to_string(), file, origin: self.origin(span) });
                 }
                 None => self.problem(name.span(), &format!("{key} has no url_file: url_file = \"…\"")),
@@ -229,11 +233,16 @@ impl Reader<'_> {
         self.problem(span, &format!("there is no setting {}{similar}", shown(key)));
     }
 
-    fn problem(&mut self, span: Range<usize>, what: &str) {
+    /// A file that this one names, which is relative to it.
+    pub(super) fn beside(&self, file: &str) -> PathBuf {
+        self.base.map_or_else(|| file.into(), |base| base.join(file))
+    }
+
+    pub(super) fn problem(&mut self, span: Range<usize>, what: &str) {
         self.problems.push(Problem::new(&self.origin(span), what));
     }
 
-    fn origin(&self, span: Range<usize>) -> Origin {
+    pub(super) fn origin(&self, span: Range<usize>) -> Origin {
         let before = self.text.get(..span.start).unwrap_or(self.text);
         let line = before.matches('\n').count() + 1;
         let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
@@ -252,7 +261,7 @@ fn catalogs(value: &DeValue<'_>) -> Option<Vec<String>> {
 /// The setting that was probably meant: one in another section, or one a few letters away.
 fn similar(key: &str) -> Option<&'static str> {
     const FAR: usize = 3;
-    let keys = || TABLE.iter().map(|setting| setting.key).chain([ENVIRONMENTS, POOLS]);
+    let keys = || TABLE.iter().map(|setting| setting.key).chain([ENVIRONMENTS, POOLS, NOTIFY]);
     let last = key.rsplit('.').next().unwrap_or(key);
     let elsewhere = keys().find(|known| known.rsplit('.').next() == Some(last));
     elsewhere.or_else(|| {

@@ -8,6 +8,7 @@ mod draft;
 mod file;
 mod given;
 mod listen;
+mod notify;
 mod pools;
 mod settings;
 #[cfg(test)]
@@ -28,6 +29,7 @@ use draft::{Draft, read_secret};
 use file::File;
 use given::{DEFAULT, Given, Origin};
 pub use listen::{Certificate, Listen};
+pub use notify::{Language, Receiver};
 pub use settings::{Fallback, Secrecy, Setting, TABLE, markdown};
 
 /// The environment that is meant where none is named: nothing in it is anybody's work.
@@ -101,6 +103,8 @@ pub struct Config {
     pools: Vec<pools::Pool>,
     /// What billing signs its events with; `None`: it shows a token.
     pub billing_keys: Option<Keys>,
+    /// Who is told of what happens.
+    pub receivers: Vec<Receiver>,
     /// Where HTTP is spoken; `None`: nowhere.
     pub http_listen: Option<Listen>,
     /// `None`: HTTP without TLS.
@@ -214,6 +218,8 @@ pub fn load(
 
     let environments: Vec<Entry> = file.environments.iter().map(file::Environment::shown).collect();
     let pools: Vec<Entry> = file.pools.iter().map(|pool| pool.shown(&env)).collect();
+    let told: Vec<Entry> = file.receivers.iter().map(|section| section.shown(&env)).collect();
+    let receivers = std::mem::take(&mut file.receivers);
     let mut draft = Draft::new(file);
     for (setting, given) in TABLE.iter().zip(&given) {
         let taken = if given.is_rule() { Ok(()) } else { (setting.take)(&mut draft, given) };
@@ -224,7 +230,11 @@ pub fn load(
     }
     draft.config.shown.extend(environments);
     draft.config.shown.extend(pools);
-    let config = draft.finish(&given, cwd, &mut problems);
+    draft.config.shown.extend(told);
+    let mut config = draft.finish(&given, cwd, &mut problems);
+    let unverified = config.allow_insecure;
+    let read = receivers.into_iter().filter_map(|section| section.read(&env, cwd, unverified, &mut problems));
+    config.receivers = read.collect();
     problems.sort_by_key(|problem| problem.order);
     if problems.is_empty() { Ok(config) } else { Err(ConfigError(problems)) }
 }

@@ -1,6 +1,7 @@
 //! Layers, places, secrets, and everything that is wrong at once.
 
 mod hostile;
+mod told;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

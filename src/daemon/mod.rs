@@ -1,6 +1,7 @@
 //! What wakes the daemon, and what it does then.
 
 mod backoff;
+mod courier;
 mod heart;
 pub mod serve;
 mod signals;

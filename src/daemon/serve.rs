@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::backoff::{self, Backoff};
+use super::courier::Courier;
 use super::heart::Heart;
 use super::signals::{Signals, Told};
 use super::voice::Voice;
@@ -116,6 +117,8 @@ struct Leading {
     lease: Arc<Lease>,
     /// `None` after it has stopped.
     heart: Option<Heart>,
+    /// `None` as long as the heart has not beaten, or where nobody is to be told of anything.
+    courier: Option<Courier>,
     /// The last turn was carried through under the lease.
     is_sure: bool,
 }
@@ -200,12 +203,12 @@ impl Daemon {
         tracing::info!("applying as {}", lease.holder());
         self.has_led = true;
         self.board.leads(lease.fencing());
-        self.leading = Some(Leading { lease: Arc::new(lease), heart: None, is_sure: false });
+        self.leading = Some(Leading { lease: Arc::new(lease), heart: None, courier: None, is_sure: false });
         Ok(())
     }
 
     async fn turn(&mut self, wake: Wake, tell: &dyn Fn(&Turned) -> Result<()>) -> Result<()> {
-        let Some(Leading { lease, heart, is_sure }) = &mut self.leading else { return Ok(()) };
+        let Some(Leading { lease, heart, courier, is_sure }) = &mut self.leading else { return Ok(()) };
         // While the heart beats, the lease was ours a moment ago, and every transaction asks again.
         if heart.is_none() || !*is_sure {
             if let Err(error) = lease.beat(&self.world.database, &self.context).await {
@@ -217,6 +220,7 @@ impl Daemon {
             }
             if heart.is_none() {
                 *heart = Some(Heart::start(Arc::clone(&self.world), Arc::clone(lease), self.context.clone()));
+                *courier = Courier::start(&self.world, lease, &self.context);
             }
         }
         *is_sure = false;
@@ -226,6 +230,7 @@ impl Daemon {
         let begun = Instant::now();
         let turned = self.world.turn(lease, &request).await?;
         *is_sure = true;
+        courier.iter().for_each(Courier::wake);
         self.board.turned(&turned, begun.elapsed());
         self.voice.turned(&turned, tell)
     }
@@ -241,13 +246,19 @@ impl Daemon {
         if let (Class::Refused, Some(leading)) = (failure.class, &mut self.leading) {
             // The database is not the one that it was. Nothing more is written until it is again; the lease there is
             // still ours then, unless somebody who has found it sooner has taken over, which the first beat tells.
-            leading.heart = None;
+            (leading.heart, leading.courier) = (None, None);
             return Next::Trouble(self.backoff.pause(failure.trouble, fastrand::f64()));
         }
         if let (true, Some(leading)) = (is_new && !failure.is_away, &self.leading)
             && let Err(error) = self.world.remember_failure(&leading.lease, &self.context, begun, failure).await
         {
             tracing::debug!("the trouble could not be noted for `status`: {}", error.line());
+        }
+        if let Some(courier) = self.leading.as_ref().and_then(|leading| leading.courier.as_ref()) {
+            courier.wake();
+        }
+        if failure.is_away {
+            self.world.note_outage(failure);
         }
         if failure.problems().is_some() {
             return Next::Anything(begun.elapsed() * REST);
@@ -305,7 +316,8 @@ impl Daemon {
 
     /// Gives the lease back.
     async fn farewell(&mut self) {
-        let Some(Leading { lease, heart, is_sure: _ }) = self.leading.take() else { return };
+        let Some(Leading { lease, heart, courier, is_sure: _ }) = self.leading.take() else { return };
+        drop(courier);
         let release = async {
             if let Some(heart) = heart {
                 heart.stop().await;

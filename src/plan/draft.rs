@@ -283,7 +283,9 @@ impl Draft<'_> {
 
     /// Servers that are nearly full, cannot be asked, or stand in no file and hold something.
     fn fills(&mut self, desired: &Desired) {
-        for (id, note) in pools::notes(&self.plan, desired, self.observed) {
+        let (notes, fills) = pools::notes(&self.plan, desired, self.observed);
+        self.plan.fills = fills;
+        for (id, note) in notes {
             if self.terms.target.as_ref().is_none_or(|target| *target == id) {
                 self.plan.notes.push((id, note));
             }

@@ -89,6 +89,8 @@ pub struct Plan {
     pub blocked: Vec<Blocked>,
     /// Things that a reader should know and that ask for no action, as `kind/name` and text.
     pub notes: Vec<(ResourceId, String)>,
+    /// How full the servers are.
+    pub fills: Vec<pools::Fill>,
     /// In sync, but not yet (or otherwise) noted as applied.
     pub adopted: Vec<(ResourceId, String)>,
     /// In sync again after a flap.
@@ -155,6 +157,7 @@ impl Plan {
             changes: Vec::new(),
             blocked: Vec::new(),
             notes: Vec::new(),
+            fills: Vec::new(),
             adopted: Vec::new(),
             calmed: Vec::new(),
             unchanged: 0,
@@ -172,6 +175,7 @@ impl Plan {
             changes,
             blocked,
             notes,
+            fills,
             adopted,
             calmed,
             unchanged,
@@ -179,6 +183,7 @@ impl Plan {
             managed,
             considered,
         } = part;
+        self.fills.extend(fills);
         self.changes.extend(changes);
         self.blocked.extend(blocked);
         self.notes.extend(notes);

@@ -58,9 +58,44 @@ pub fn taken(observed: &Observed) -> HashSet<String> {
     allocations.map(|allocation| allocation.database.clone()).collect()
 }
 
-/// What a reader should know of the servers: that they are nearly full, cannot be used, or stand in no file.
-pub fn notes(plan: &Plan, desired: &Desired, observed: &Observed) -> Vec<(ResourceId, String)> {
-    let mut notes = Vec::new();
+/// How full a server is once the plan is applied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fill {
+    pub server: ResourceId,
+    pub taken: i64,
+    pub places: i64,
+}
+
+impl Fill {
+    fn percent(&self) -> i64 {
+        // One place of one is what a dedicated server is for.
+        if self.places > 1 { self.taken.saturating_mul(100) / self.places } else { 0 }
+    }
+
+    /// The last of 80 and 95 percent that it has come to: of these it is told.
+    pub fn level(&self) -> Option<i64> {
+        match self.percent() {
+            95.. => Some(95),
+            80.. => Some(80),
+            _ => None,
+        }
+    }
+
+    /// Told from 80 % up, and in stronger words from 95 % up.
+    pub fn note(&self) -> Option<String> {
+        let Self { server: _, taken, places } = self;
+        let percent = self.percent();
+        match self.level()? {
+            95 => Some(format!("it is nearly out of places: {taken} of {places} are taken ({percent}%)")),
+            _ => Some(format!("it is filling up: {taken} of {places} places are taken ({percent}%)")),
+        }
+    }
+}
+
+/// What a reader should know of the servers: that they are nearly full, cannot be used, or stand in no file. And how full
+/// each is.
+pub fn notes(plan: &Plan, desired: &Desired, observed: &Observed) -> (Vec<(ResourceId, String)>, Vec<Fill>) {
+    let (mut notes, mut filled) = (Vec::new(), Vec::new());
     let mut fills: BTreeMap<ServerName, i64> = BTreeMap::new();
     for planned in &plan.changes {
         if let Step::Instance(step) = &planned.change.step
@@ -72,9 +107,9 @@ pub fn notes(plan: &Plan, desired: &Desired, observed: &Observed) -> Vec<(Resour
     for Candidate { name, max, fill, is_declared, sight, .. } in candidates(plan, desired, observed) {
         let id = ResourceId::new(KIND, &name);
         let fill = fill + fills.get(&name).copied().unwrap_or(0);
-        if let Some(note) = fill_note(fill, max) {
-            notes.push((id.clone(), note));
-        }
+        let fill_of = Fill { server: id.clone(), taken: fill, places: max };
+        notes.extend(fill_of.note().map(|note| (id.clone(), note)));
+        filled.push(fill_of);
         match sight {
             Err(trouble) if is_declared || fill > 0 => notes.push((id, format!("it cannot be used now: {trouble}"))),
             _ if !is_declared && fill > 0 => {
@@ -83,29 +118,22 @@ pub fn notes(plan: &Plan, desired: &Desired, observed: &Observed) -> Vec<(Resour
             _ => {}
         }
     }
-    notes
-}
-
-/// Told from 80 % up, and in stronger words from 95 % up.
-fn fill_note(fill: i64, max: i64) -> Option<String> {
-    // One place of one is what a dedicated server is for.
-    let percent = if max > 1 { fill.saturating_mul(100) / max } else { 0 };
-    match percent {
-        95.. => Some(format!("it is nearly out of places: {fill} of {max} are taken ({percent}%)")),
-        80.. => Some(format!("it is filling up: {fill} of {max} places are taken ({percent}%)")),
-        _ => None,
-    }
+    (notes, filled)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::fill_note;
+    use super::*;
+
+    fn note(taken: i64, places: i64) -> Option<String> {
+        Fill { server: ResourceId::new(KIND, "pool"), taken, places }.note()
+    }
 
     #[test]
     fn a_fill_is_told_from_80_percent_up() {
-        assert_eq!(fill_note(39, 50), None);
-        assert_eq!(fill_note(40, 50).as_deref(), Some("it is filling up: 40 of 50 places are taken (80%)"));
-        assert_eq!(fill_note(48, 50).as_deref(), Some("it is nearly out of places: 48 of 50 are taken (96%)"));
-        assert_eq!(fill_note(1, 1), None);
+        assert_eq!(note(39, 50), None);
+        assert_eq!(note(40, 50).as_deref(), Some("it is filling up: 40 of 50 places are taken (80%)"));
+        assert_eq!(note(48, 50).as_deref(), Some("it is nearly out of places: 48 of 50 are taken (96%)"));
+        assert_eq!(note(1, 1), None);
     }
 }

@@ -9,6 +9,7 @@ pub mod guid;
 pub mod handoff;
 pub mod keys;
 pub mod pool;
+pub mod post;
 pub mod private;
 pub mod redis;
 pub mod task;

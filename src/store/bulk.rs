@@ -162,7 +162,7 @@ async fn run(conn: &mut Conn, text: &str, columns: &[(&'static str, Values<'_>)]
                 for row in part {
                     query = columns.iter().fold(query, |query, (_, values)| bind_one!(values, query, row));
                 }
-                returned.extend(query.fetch_all(&mut **conn).await?.into_iter().map(Row::Sqlite));
+                returned.extend(query.fetch_all(conn.get()?).await?.into_iter().map(Row::Sqlite));
             }
             Ok(returned)
         }

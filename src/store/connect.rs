@@ -16,6 +16,7 @@ use uuid::Uuid;
 use super::error::{Cause, Error};
 use super::file;
 pub use super::file::Freshness;
+use super::held::Held;
 use super::schema::Schema;
 use super::session;
 use super::spare::Spares;
@@ -318,7 +319,7 @@ impl Database {
 
     pub(super) async fn dial_file(&self, options: &SqliteConnectOptions) -> Result<Conn, Error> {
         let conn = dial_sqlite(options).await;
-        conn.map(|conn| Conn::Sqlite(Box::new(conn))).map_err(|source| self.unreachable(source))
+        conn.map(|conn| Conn::Sqlite(Held::new(conn))).map_err(|source| self.unreachable(source))
     }
 
     /// Facts 2 and 3 on an open SQLite file: SQLite names the file that was looked at, nothing has taken its place

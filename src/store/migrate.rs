@@ -47,6 +47,12 @@ const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("../../migrations/sqlite/0005_billing.sql"),
         postgres: include_str!("../../migrations/postgres/0005_billing.sql"),
     },
+    Migration {
+        version: 6,
+        name: "notices",
+        sqlite: include_str!("../../migrations/sqlite/0006_notices.sql"),
+        postgres: include_str!("../../migrations/postgres/0006_notices.sql"),
+    },
 ];
 
 impl Migration {

@@ -14,11 +14,12 @@ use sqlx::error::BoxDynError;
 use sqlx::{Column, Connection, Decode, Encode, Postgres, Row as _, Sqlite, Type};
 use uuid::Uuid;
 
+use super::held::Held;
 use crate::change::span;
 
 /// An open connection that the guard has admitted. Only `connect` makes one.
 pub enum Conn {
-    Sqlite(Box<sqlx::SqliteConnection>),
+    Sqlite(Held),
     /// With the time that one statement may take: the server has the same limit, but a dead network has none.
     Postgres(Box<sqlx::PgConnection>, Duration),
 }
@@ -80,8 +81,11 @@ impl Row {
 macro_rules! fetch {
     ($conn:expr, $sql:expr $(, $arg:expr)* $(,)?) => {
         match $conn {
-            $crate::store::sql::Conn::Sqlite(conn) => sqlx::query($sql)$(.bind($arg))*.fetch_all(&mut **conn).await
-                .map(|rows| rows.into_iter().map($crate::store::sql::Row::Sqlite).collect::<Vec<_>>()),
+            $crate::store::sql::Conn::Sqlite(conn) => match conn.get() {
+                Ok(conn) => sqlx::query($sql)$(.bind($arg))*.fetch_all(conn).await
+                    .map(|rows| rows.into_iter().map($crate::store::sql::Row::Sqlite).collect::<Vec<_>>()),
+                Err(error) => Err(error),
+            },
             $crate::store::sql::Conn::Postgres(conn, limit) => $crate::store::sql::limited(
                 *limit, sqlx::query($sql)$(.bind($arg))*.fetch_all(&mut **conn)).await
                 .map(|rows| rows.into_iter().map($crate::store::sql::Row::Postgres).collect::<Vec<_>>()),
@@ -93,8 +97,10 @@ macro_rules! fetch {
 macro_rules! execute {
     ($conn:expr, $sql:expr $(, $arg:expr)* $(,)?) => {
         match $conn {
-            $crate::store::sql::Conn::Sqlite(conn) => sqlx::query($sql)$(.bind($arg))*.execute(&mut **conn).await
-                .map(|done| done.rows_affected()),
+            $crate::store::sql::Conn::Sqlite(conn) => match conn.get() {
+                Ok(conn) => sqlx::query($sql)$(.bind($arg))*.execute(conn).await.map(|done| done.rows_affected()),
+                Err(error) => Err(error),
+            },
             $crate::store::sql::Conn::Postgres(conn, limit) => $crate::store::sql::limited(
                 *limit, sqlx::query($sql)$(.bind($arg))*.execute(&mut **conn)).await
                 .map(|done| done.rows_affected()),
@@ -127,7 +133,7 @@ pub(crate) async fn begin_to_write(conn: &mut Conn) -> Result<(), sqlx::Error> {
 /// Runs several statements at once, without arguments.
 pub(crate) async fn script(conn: &mut Conn, sql: impl sqlx::SqlSafeStr) -> Result<(), sqlx::Error> {
     match conn {
-        Conn::Sqlite(conn) => sqlx::raw_sql(sql).execute(&mut **conn).await.map(drop),
+        Conn::Sqlite(conn) => sqlx::raw_sql(sql).execute(conn.get()?).await.map(drop),
         Conn::Postgres(conn, limit) => limited(*limit, sqlx::raw_sql(sql).execute(&mut **conn)).await.map(drop),
     }
 }

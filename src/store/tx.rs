@@ -98,7 +98,6 @@ impl Tx {
         match self.end().await {
             Ok(()) => Ok(self.conn),
             Err(error) => {
-                // In order: a program that ends with this error would leave a SQLite file's log behind.
                 self.conn.close().await;
                 Err(error)
             }

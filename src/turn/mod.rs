@@ -10,13 +10,14 @@ pub mod hosts;
 pub mod instances;
 mod look;
 mod memory;
+mod notices;
 mod outside;
 pub mod saved;
 pub mod status;
 mod tokens;
 mod trouble;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use chrono::{DateTime, Utc};
@@ -56,6 +57,8 @@ pub struct World {
     dispatcher: Option<Dispatcher>,
     results: Option<Results>,
     memory: Memory,
+    /// Since when the database does not answer, and why.
+    outage: Mutex<Option<(DateTime<Utc>, String)>>,
     /// For whoever waits.
     pub progress: Arc<Progress>,
 }
@@ -162,8 +165,8 @@ impl World {
         };
         let database = Arc::new(open(target, &guard, options)?);
         let outside::Outside { shelf, dispatcher, results } = outside::Outside::of(&config, transport)?;
-        let (memory, progress) = (Memory::default(), Arc::default());
-        Ok(Self { config, guard, database, shelf, dispatcher, results, memory, progress })
+        let (memory, outage, progress) = (Memory::default(), Mutex::default(), Arc::default());
+        Ok(Self { config, guard, database, shelf, dispatcher, results, memory, outage, progress })
     }
 
     /// Plans, and writes nothing anywhere.

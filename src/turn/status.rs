@@ -9,6 +9,7 @@ use crate::kinds::ALL;
 use crate::resource::{host, instance, server};
 use crate::store::lease::{self, Seen};
 use crate::store::ledger::{self, Suspension};
+use crate::store::outbox::{self, Waiting};
 use crate::store::turns::{self, Turn};
 use crate::store::{Authority, Entry, journal};
 
@@ -32,6 +33,8 @@ pub struct Known {
     pub servers: Vec<server::Observed>,
     /// Instances in each phase, in the order of the phases.
     pub phases: Vec<(String, i64)>,
+    /// Messages that their receivers have not taken yet.
+    pub notifications: Vec<Waiting>,
 }
 
 impl World {
@@ -47,6 +50,7 @@ impl World {
             handoff_trouble: None,
             servers: server::rows::observe(&mut snapshot).await?.into_values().collect(),
             phases: instance::rows::by_phase(&mut snapshot).await?,
+            notifications: outbox::waiting(&mut snapshot).await?,
         };
         let hosts = host::rows::unclaimed(&mut snapshot).await?;
         let instances = instance::rows::may_wait(&mut snapshot).await?;
@@ -135,10 +139,11 @@ impl Status {
     /// For a terminal.
     pub fn text(&self) -> String {
         let mut text = format!("{}\n", self.header);
-        let Some(Known { lease, last, suspensions, waiting, handoff_trouble, servers, phases }) = &self.known else {
+        let Some(known) = &self.known else {
             text.push_str("  nothing was applied yet: there is no schema\n");
             return text;
         };
+        let Known { lease, last, suspensions, waiting, handoff_trouble, servers, phases, notifications } = known;
         let mut line = |name: &str, about: String| {
             text.push_str(&hanging(&format!("  {name:<10} "), &about, 13));
             text.push('\n');
@@ -178,13 +183,19 @@ impl Status {
         for (address, until) in waiting {
             line("hand-off", format!("{address} waits to be claimed until {}", moment(*until)));
         }
+        for Waiting { target, messages, last_error } in notifications {
+            let count = if *messages == 1 { "1 message waits".to_owned() } else { format!("{messages} messages wait") };
+            let why = last_error.as_ref().map(|why| format!(": {}", printable(why))).unwrap_or_default();
+            line("notify", format!("{}: {count}{why}", printable(target)));
+        }
         text
     }
 
     pub fn json(&self) -> serde_json::Value {
-        let Some(Known { lease, last, suspensions, waiting, handoff_trouble, servers, phases }) = &self.known else {
+        let Some(known) = &self.known else {
             return json!({ "schema_missing": true });
         };
+        let Known { lease, last, suspensions, waiting, handoff_trouble, servers, phases, notifications } = known;
         let last = last.as_ref().map(|turn| {
             json!({
                 "run": turn.run.to_string(), "holder": turn.holder, "started_at": rfc3339(turn.started_at),
@@ -195,6 +206,10 @@ impl Status {
         let suspension = |row: &Suspension| {
             json!({ "kind": row.kind, "name": row.name, "actor": row.actor, "reason": row.reason,
                     "suspended_at": rfc3339(row.suspended_at) })
+        };
+        let notification = |waiting: &Waiting| {
+            let Waiting { target, messages, last_error } = waiting;
+            json!({ "target": target, "messages": messages, "last_error": last_error })
         };
         let handoff = |(address, until): &(String, _)| json!({ "address": address, "until": rfc3339(*until) });
         let phases: serde_json::Map<_, _> =
@@ -208,6 +223,7 @@ impl Status {
             "hand_off_trouble": handoff_trouble,
             "servers": server_json(servers),
             "instances": phases,
+            "notifications": notifications.iter().map(notification).collect::<Vec<_>>(),
         })
     }
 }

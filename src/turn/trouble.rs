@@ -49,6 +49,7 @@ impl World {
             good_at: None,
         };
         turns::write(&mut tx, &turn).await?;
+        self.tell_of_failure(&mut tx, failure).await?;
         Ok(tx.commit().await?)
     }
 
@@ -82,6 +83,7 @@ impl World {
             good_at: good.then_some(finished_at),
         };
         turns::write(&mut tx, &turn).await?;
+        self.tell_of_turn(&mut tx, turned).await?;
         if let Some(limit) = self
             .config
             .journal_retention

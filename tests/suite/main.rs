@@ -15,6 +15,7 @@ mod interleaved;
 mod keys;
 mod many;
 mod model;
+mod notify;
 mod one_reader;
 mod outage;
 mod power_cut;

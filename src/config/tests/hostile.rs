@@ -19,6 +19,8 @@ const FILES: &[&str] = &[
     "[pools.pool-1]\nurl_file = \"pool-1.url\"\n[pools.pool_1]\nurl_file = \"x\"\n[journal]\nretention = \"forever\"\n",
     "debounce = \"1s\"\ndebounce_max = \"100ms\"\nintervall = \"5m\"\nlease = 15\n",
     "[celery]\nbroker_url = \"redis://:hunter2canary@localhost\"\n",
+    "#! RECONCILE_NOTIFY_OPS_URL=https://noor:hunter2canary@hooks/x\n#! RECONCILE_NOTIFY_OPS_KEYS=whsec_hunter2canary\n\
+     [notify.ops]\nevents = [\"drift\"]\n[notify.team]\nformat = \"slack\"\nurl_file = \"url\"\n[notify.x]\n",
 ];
 
 #[rustfmt::skip] // So many on a line as there is room for.
@@ -29,6 +31,7 @@ const PIECES: &[&str] = &[
     "\"99999999999999999999d\"", "\"0ms\"", "\"forever\"", "\"1 GiB\"", "\"18446744073709551615 GiB\"", "\"../x\"", "\"/\"",
     "environment = \"production\"\n", "environment = 5\n", "[database]\n", "[environments]\n", "[environments.x]\n",
     "catalogs = [\"A\"]\n", "catalogs = []\n", "[pools]\n", "[pools.x]\n", "url_file = \"x\"\n", "url = \"sqlite:x.db\"\n",
+    "[notify]\n", "[notify.ops]\n", "format = \"json\"\n", "events = [\"rotation\"]\n", "keys_file = \"x\"\n",
     "database.url", "budget", "percent = 50\n", "url = \"postgres://noor:hunter2canary@db/KQUR_DEV\"\n",
     "keys = \"hunter2canary\"\n", "#! RECONCILE_STATE=\u{1b}[2J\n", "#! RECONCILE_SOURCE=head\n",
     "#! RECONCILE_REDIS_URL=:hunter2canary@\n", "#! RECONCILE_POOL_POOL_1_URL=postgres://a:hunter2canary@b/postgres\n",

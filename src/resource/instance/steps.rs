@@ -11,6 +11,7 @@ use super::names::Names;
 use super::phase::Phase;
 use super::placement::Candidate;
 use super::{InstanceId, Observed, Profile, task_id};
+use crate::notice::Event;
 use crate::port::Error;
 use crate::port::pool::Account;
 use crate::resource::server::ServerName;
@@ -185,6 +186,27 @@ impl Step {
                 let database = self.place.as_ref().map(|place| place.names.database.clone());
                 told("forget", json!({ "server": server, "database": database }), Json::Null, None)
             }
+        }
+    }
+
+    /// What others are told of a stage.
+    pub fn notice(&self, round: usize) -> Option<(Event, String)> {
+        match self.stages.get(round)? {
+            Stage::HandOver { from: Phase::DatabaseCreated, why: None, .. } => {
+                let place = self.place.as_ref()?;
+                let (database, server) = (&place.names.database, &place.server);
+                let text = format!("its database {database} is there on {server}, and its credentials wait");
+                Some((Event::Allocation, text))
+            }
+            Stage::HandOver { .. } => Some((Event::Rotation, "new credentials wait to be taken".to_owned())),
+            Stage::Dispatch { .. } => Some((Event::Provisioning, "its provisioning task was dispatched".to_owned())),
+            Stage::Finish { to: Phase::Failed, outcome } => {
+                let what = outcome.as_deref().unwrap_or("an error");
+                Some((Event::Failure, format!("the worker could not provision it: {what}")))
+            }
+            Stage::Finish { .. } => Some((Event::Provisioning, "the worker says that it is ready".to_owned())),
+            Stage::Reserve | Stage::Create | Stage::Lose | Stage::Release { .. } => None,
+            Stage::Login { .. } | Stage::Write | Stage::Forget => None,
         }
     }
 

@@ -70,7 +70,7 @@ pub async fn scan(
 /// Sends all selected rows, and ends early where nobody takes them.
 pub(super) async fn send(conn: &mut Conn, selection: &Selection, outlet: Outlet) -> Result<(), sqlx::Error> {
     match conn {
-        Conn::Sqlite(conn) => pack::send(conn, selection, &outlet).await,
+        Conn::Sqlite(conn) => pack::send(conn.get()?, selection, &outlet).await,
         Conn::Postgres(conn, limit) => limited(*limit, copy::send(conn, selection, &outlet)).await,
     }
 }
@@ -82,8 +82,11 @@ macro_rules! pick {
         match $conn {
             $crate::store::sql::Conn::Sqlite(conn) => {
                 let keys = serde_json::json!($keys).to_string();
-                sqlx::query($sqlite).bind(keys)$(.bind($arg))*.fetch_all(&mut **conn).await
-                    .map(|rows| rows.into_iter().map($crate::store::sql::Row::Sqlite).collect::<Vec<_>>())
+                match conn.get() {
+                    Ok(conn) => sqlx::query($sqlite).bind(keys)$(.bind($arg))*.fetch_all(conn).await
+                        .map(|rows| rows.into_iter().map($crate::store::sql::Row::Sqlite).collect::<Vec<_>>()),
+                    Err(error) => Err(error),
+                }
             }
             $crate::store::sql::Conn::Postgres(conn, limit) => $crate::store::sql::limited(
                 *limit, sqlx::query($postgres).bind($keys)$(.bind($arg))*.fetch_all(&mut **conn)).await

@@ -42,7 +42,7 @@ async fn by_the_part(conn: &mut Conn, selection: &Selection) -> Vec<Found> {
 
 async fn one_by_one(conn: &mut Conn, select: &str) -> Vec<Found> {
     let Conn::Sqlite(conn) = conn else { panic!("this is about SQLite") };
-    let mut stream = sqlx::query(AssertSqlSafe(select.to_owned())).fetch(&mut **conn);
+    let mut stream = sqlx::query(AssertSqlSafe(select.to_owned())).fetch(conn.get().unwrap());
     let mut rows = Vec::new();
     while let Some(row) = stream.try_next().await.unwrap() {
         rows.push(found(&mut Cells::Stepped(&row, 0)));

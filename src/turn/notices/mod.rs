@@ -1,0 +1,207 @@
+//! What others are told: what a turn did, which the transactions of its changes have put down, and what it found, put
+//! down here where it is new; then made into messages, one for each receiver.
+//!
+//! Nothing is lost by a crash: what is put down is there with what it tells of, or not at all, and goes from there into
+//! messages in one transaction. A message may arrive twice, under the same id.
+
+mod delivery;
+mod message;
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::{Value as Json, json};
+use uuid::Uuid;
+
+use super::{Outcome, Turned, World};
+use crate::change::{Obstacle, Origin, moment};
+use crate::config::Receiver;
+use crate::failure::{Failure, Result};
+use crate::notice::{Event, Notice};
+use crate::store::Tx;
+use crate::store::outbox::{self, Delivery, Posted};
+use crate::store::sql::{Id, now};
+
+/// Notices that one turn makes into messages, at most; the next one goes on.
+const MOST: i64 = 20_000;
+/// Notices in one message, at most.
+const TOGETHER: usize = 100;
+/// Messages on their way to one receiver, at most: whoever takes none for so long is not told of what comes after.
+const BACKLOG: i64 = 10_000;
+/// Resources that are remembered as told of, at most, and told of in one turn.
+const REMEMBERED: usize = 1_000;
+/// Resources whose drift is told of one by one.
+const DRIFTS: usize = 100;
+/// An outage of the database that was shorter nobody need be told of.
+const OUTAGE: TimeDelta = TimeDelta::seconds(30);
+
+/// What is told of a turn as a whole is about this.
+const TURN: &str = "turn";
+
+impl World {
+    /// Remembers that the database does not answer, where nothing can be put down: it is told of afterwards.
+    pub fn note_outage(&self, failure: &Failure) {
+        if !self.config.receivers.is_empty() {
+            self.outage.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).get_or_insert((now(), failure.line()));
+        }
+    }
+
+    /// Puts down what is new in what a turn has found, and makes messages of all that is put down.
+    pub(super) async fn tell_of_turn(&self, tx: &mut Tx, turned: &Turned) -> Result<()> {
+        if self.config.receivers.is_empty() {
+            return Ok(outbox::clear(tx).await?);
+        }
+        let mut notices = self.turns_again(tx).await?;
+        notices.extend(troubles(tx, turned).await?);
+        notices.extend(fills(tx, turned).await?);
+        notices.extend(drifts(tx, turned).await?);
+        outbox::post(tx, &notices).await?;
+        self.make_messages(tx).await
+    }
+
+    /// The same of a turn that came to nothing.
+    pub(super) async fn tell_of_failure(&self, tx: &mut Tx, failure: &Failure) -> Result<()> {
+        if self.config.receivers.is_empty() {
+            return Ok(());
+        }
+        let line = json!(failure.line());
+        if outbox::told(tx, TURN).await? != line {
+            outbox::tell(tx, TURN, &line).await?;
+            outbox::post(tx, &[notice(Event::Failure, TURN, failure.line())]).await?;
+        }
+        self.make_messages(tx).await
+    }
+
+    /// That turns come to something again.
+    async fn turns_again(&self, tx: &mut Tx) -> Result<Vec<Notice>> {
+        let mut notices = Vec::new();
+        if let Some(line) = outbox::told(tx, TURN).await?.as_str() {
+            notices.push(notice(Event::Recovery, TURN, format!("turns are carried through again, after: {line}")));
+            outbox::tell(tx, TURN, &Json::Null).await?;
+        }
+        let outage = self.outage.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
+        if let Some((since, line)) = outage.filter(|(since, _)| now() - *since >= OUTAGE) {
+            let text = format!("turns are carried through again; since {} there were none: {line}", moment(since));
+            notices.push(notice(Event::Recovery, TURN, text));
+        }
+        Ok(notices)
+    }
+
+    /// Makes messages of what is put down: for each receiver and event, in the order in which it happened.
+    async fn make_messages(&self, tx: &mut Tx) -> Result<()> {
+        let posted = outbox::take(tx, MOST).await?;
+        for receiver in &self.config.receivers {
+            let mut room = BACKLOG - outbox::count(tx, &receiver.name).await?;
+            for message in messages(receiver, &posted, tx.now()) {
+                if room <= 0 {
+                    let name = &receiver.name;
+                    tracing::warn!("{name} has taken none of {BACKLOG} messages, and is not told of more");
+                    break;
+                }
+                outbox::dispatch(tx, &message).await?;
+                room -= 1;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn notice(event: Event, about: impl Into<String>, text: impl Into<String>) -> Notice {
+    Notice { event, about: about.into(), actor: None, reason: None, text: text.into() }
+}
+
+/// What the receiver is told: its events, those of one kind together.
+fn messages(receiver: &Receiver, posted: &[Posted], now: DateTime<Utc>) -> Vec<Delivery> {
+    let mut messages = Vec::new();
+    for event in &receiver.events {
+        let of_this: Vec<&Posted> = posted.iter().filter(|posted| posted.event == *event).collect();
+        messages.extend(of_this.chunks(TOGETHER).map(|together| Delivery {
+            id: Id(Uuid::now_v7()),
+            target: receiver.name.clone(),
+            event: *event,
+            items: together.iter().map(|posted| message::item(posted)).collect(),
+            made_at: now,
+            attempts: 0,
+        }));
+    }
+    messages
+}
+
+/// What is blocked or has failed and was not so before, and what was so and is no more.
+async fn troubles(tx: &mut Tx, turned: &Turned) -> Result<Vec<Notice>> {
+    const TOPIC: &str = "trouble";
+    let mut found: BTreeMap<String, (Event, String)> = BTreeMap::new();
+    // What somebody has suspended is as somebody wants it.
+    for blocked in turned.plan.blocked.iter().filter(|blocked| blocked.obstacle != Obstacle::Suspended) {
+        found.insert(blocked.id.to_string(), (Event::Blocked, format!("{}; {}", blocked.reason, blocked.hint)));
+    }
+    match &turned.outcome {
+        Outcome::Applied(report) => {
+            let failed = report.failed.iter().map(|(id, why)| (id.to_string(), (Event::Failure, why.clone())));
+            found.extend(failed);
+        }
+        Outcome::Held { over, digest } => {
+            let way = format!("`reconcile approve {digest} --reason R` lets it pass");
+            found.insert(format!("plan/{digest}"), (Event::Blocked, format!("held back: {}; {way}", over.join(", "))));
+        }
+    }
+    let kept: BTreeMap<String, &str> =
+        found.iter().take(REMEMBERED).map(|(about, (event, _))| (about.clone(), event.word())).collect();
+    let before = outbox::told(tx, TOPIC).await?;
+    let state = json!(kept);
+    if before == state || (before.is_null() && kept.is_empty()) {
+        return Ok(Vec::new());
+    }
+    outbox::tell(tx, TOPIC, &state).await?;
+    let was = |about: &str| before.get(about).and_then(Json::as_str);
+    let is_new = |(about, (event, _)): &(&String, &(Event, String))| was(about) != Some(event.word());
+    let mut notices: Vec<Notice> = found
+        .iter()
+        .take(REMEMBERED)
+        .filter(is_new)
+        .map(|(about, (event, text))| notice(*event, about, text))
+        .collect();
+    let gone = before.as_object().into_iter().flatten().filter(|(about, _)| !found.contains_key(*about));
+    notices.extend(gone.map(|(about, what)| {
+        let text = if what == Event::Blocked.word() { "it is no longer blocked" } else { "it no longer fails" };
+        notice(Event::Recovery, about, text)
+    }));
+    Ok(notices)
+}
+
+/// The servers that have come to the next level.
+async fn fills(tx: &mut Tx, turned: &Turned) -> Result<Vec<Notice>> {
+    const TOPIC: &str = "pool_fill";
+    let levels = turned.plan.fills.iter().filter_map(|fill| Some((fill.server.to_string(), fill.level()?)));
+    let state = json!(levels.collect::<BTreeMap<_, _>>());
+    let before = outbox::told(tx, TOPIC).await?;
+    if before == state || (before.is_null() && state.as_object().is_some_and(serde_json::Map::is_empty)) {
+        return Ok(Vec::new());
+    }
+    outbox::tell(tx, TOPIC, &state).await?;
+    let was = |about: &str| before.get(about).and_then(Json::as_i64).unwrap_or(0);
+    let rises = turned.plan.fills.iter().filter(|fill| fill.level() > Some(was(&fill.server.to_string())));
+    Ok(rises.filter_map(|fill| Some(notice(Event::PoolFill, fill.server.to_string(), fill.note()?))).collect())
+}
+
+/// What somebody else has changed. The same again in the turn after is the same.
+async fn drifts(tx: &mut Tx, turned: &Turned) -> Result<Vec<Notice>> {
+    const TOPIC: &str = "drift";
+    let all = turned.plan.changes.iter().map(|planned| &planned.change).filter(|change| change.origin == Origin::Drift);
+    let drifted: Vec<String> = all.clone().take(DRIFTS).map(|change| change.id.to_string()).collect();
+    let count = all.count();
+    let state = if count == 0 { Json::Null } else { json!({ "count": count, "first": drifted }) };
+    if outbox::told(tx, TOPIC).await? == state {
+        return Ok(Vec::new());
+    }
+    outbox::tell(tx, TOPIC, &state).await?;
+    let became = match turned.outcome {
+        Outcome::Applied(_) => "it was changed by somebody else, and is put right",
+        Outcome::Held { .. } => "it was changed by somebody else; the plan that puts it right is held back",
+    };
+    let mut notices: Vec<Notice> = drifted.iter().map(|about| notice(Event::Drift, about, became)).collect();
+    if count > DRIFTS {
+        notices.push(notice(Event::Drift, TURN, format!("{} more were changed by somebody else", count - DRIFTS)));
+    }
+    Ok(notices)
+}
