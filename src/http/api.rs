@@ -12,6 +12,7 @@ use serde_json::Value as Json;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::act;
+use super::board::Board;
 use super::problem::Problem;
 use super::routes::answer;
 use crate::change::{ResourceId, quoted};
@@ -29,11 +30,12 @@ const LINES: (i64, i64) = (50, 10_000);
 /// What the answers are made from.
 pub struct Office {
     pub world: Arc<World>,
+    pub board: Arc<Board>,
     plans: Semaphore,
 }
 
-pub fn router(world: Arc<World>) -> Router {
-    let office = Office { world, plans: Semaphore::new(PLANS) };
+pub fn router(world: Arc<World>, board: Arc<Board>) -> Router {
+    let office = Office { world, board, plans: Semaphore::new(PLANS) };
     Router::new()
         .route("/api/v1/status", get(status))
         .route("/api/v1/servers", get(servers))

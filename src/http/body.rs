@@ -235,6 +235,19 @@ impl Kind for Name {
     }
 }
 
+/// How long to wait for a turn.
+pub enum Wait {}
+
+impl Kind for Wait {
+    type Value = Duration;
+    const NAME: &'static str = "wait";
+    const ALLOWED: &'static str = "0 to 30 seconds, as a whole number";
+
+    fn read(value: Json) -> Option<Duration> {
+        value.as_u64().filter(|seconds| *seconds <= 30).map(Duration::from_secs)
+    }
+}
+
 /// Nothing has to be said.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -35,7 +35,7 @@ struct House {
 
 pub fn router(world: Arc<World>, board: Arc<Board>, is_loopback: bool) -> Router {
     let gate = Arc::new(Gate::new(Arc::clone(&world), is_loopback));
-    let api = api::router(Arc::clone(&world));
+    let api = api::router(Arc::clone(&world), Arc::clone(&board));
     let house = Arc::new(House { world, board, seen: Mutex::default() });
     Router::new()
         .route("/healthz", get(health))

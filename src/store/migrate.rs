@@ -41,6 +41,12 @@ const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("../../migrations/sqlite/0004_tokens.sql"),
         postgres: include_str!("../../migrations/postgres/0004_tokens.sql"),
     },
+    Migration {
+        version: 5,
+        name: "requests",
+        sqlite: include_str!("../../migrations/sqlite/0005_requests.sql"),
+        postgres: include_str!("../../migrations/postgres/0005_requests.sql"),
+    },
 ];
 
 impl Migration {

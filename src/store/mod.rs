@@ -12,6 +12,7 @@ pub mod lease;
 pub mod ledger;
 pub mod listen;
 pub mod migrate;
+pub mod requests;
 mod rights;
 pub mod scan;
 pub mod schema;

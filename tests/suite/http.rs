@@ -15,6 +15,7 @@ mod api;
 mod hostile;
 mod instances;
 mod metrics;
+mod reconcile;
 mod tokens;
 
 /// From now on daemons of this world listen on a port of their own.

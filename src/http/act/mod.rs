@@ -4,6 +4,7 @@
 mod hosts;
 mod instances;
 mod ledger;
+mod reconcile;
 
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ use axum::Router;
 use axum::extract::{FromRequestParts, Path};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
-use axum::routing::post;
+use axum::routing::{get, post};
 
 use super::api::Office;
 use super::problem::Problem;
@@ -21,6 +22,8 @@ use crate::resource::session::SessionId;
 
 pub fn router() -> Router<Arc<Office>> {
     Router::new()
+        .route("/api/v1/reconcile", post(reconcile::reconcile))
+        .route("/api/v1/requests/{id}", get(reconcile::request))
         .route("/api/v1/suspend", post(ledger::suspend))
         .route("/api/v1/resume", post(ledger::resume))
         .route("/api/v1/approve", post(ledger::approve))
