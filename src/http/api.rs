@@ -14,6 +14,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use super::act;
 use super::board::Board;
 use super::problem::Problem;
+use super::rate::Rates;
 use super::routes::answer;
 use crate::change::{ResourceId, quoted};
 use crate::failure::Result;
@@ -31,18 +32,20 @@ const LINES: (i64, i64) = (50, 10_000);
 pub struct Office {
     pub world: Arc<World>,
     pub board: Arc<Board>,
+    pub rates: Rates,
     plans: Semaphore,
 }
 
 pub fn router(world: Arc<World>, board: Arc<Board>) -> Router {
-    let office = Office { world, board, plans: Semaphore::new(PLANS) };
+    let act = act::router(&world);
+    let office = Office { world, board, rates: Rates::default(), plans: Semaphore::new(PLANS) };
     Router::new()
         .route("/api/v1/status", get(status))
         .route("/api/v1/servers", get(servers))
         .route("/api/v1/plan", get(plan))
         .route("/api/v1/explain/{kind}/{name}", get(explain))
         .route("/api/v1/history", get(lines))
-        .merge(act::router())
+        .merge(act)
         .with_state(Arc::new(office))
 }
 

@@ -192,6 +192,32 @@ impl Kind for ExpiresIn {
     }
 }
 
+/// As [`CreatedBy`], in the older shape.
+pub enum CreatedByName {}
+
+impl Kind for CreatedByName {
+    type Value = String;
+    const NAME: &'static str = "createdBy";
+    const ALLOWED: &'static str = CreatedBy::ALLOWED;
+
+    fn read(value: Json) -> Option<String> {
+        CreatedBy::read(value)
+    }
+}
+
+/// As [`Session`], in the older shape.
+pub enum SessionNumber {}
+
+impl Kind for SessionNumber {
+    type Value = SessionId;
+    const NAME: &'static str = "sessionId";
+    const ALLOWED: &'static str = Session::ALLOWED;
+
+    fn read(value: Json) -> Option<SessionId> {
+        Session::read(value)
+    }
+}
+
 /// Whether a new row is made, and the one before it put aside.
 pub enum ForceNew {}
 

@@ -13,9 +13,11 @@ mod body;
 mod gate;
 mod limits;
 mod metrics;
+mod once;
 mod page;
 mod problem;
 mod process;
+mod rate;
 mod routes;
 mod server;
 

@@ -7,6 +7,7 @@ pub mod connect;
 pub mod doctor;
 pub mod error;
 mod file;
+pub mod idempotency;
 pub mod journal;
 pub mod lease;
 pub mod ledger;

@@ -6,6 +6,7 @@ pub mod explain;
 mod files;
 pub mod history;
 pub mod hosts;
+mod idempotency;
 pub mod instances;
 mod look;
 mod memory;

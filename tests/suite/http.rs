@@ -15,6 +15,7 @@ mod api;
 mod hostile;
 mod instances;
 mod metrics;
+mod once;
 mod reconcile;
 mod tokens;
 

@@ -9,12 +9,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::OfSession;
-use crate::change::rfc3339;
+use crate::change::{ResourceId, rfc3339};
 use crate::failure::Result;
 use crate::http::answer::{Answer, Outcome};
 use crate::http::api::Office;
 use crate::http::body::{CreatedBy, ExpiresIn, Field, ForceNew, Guid, Nothing, Reason, RotatedBy, Session, Told};
 use crate::http::gate::Caller;
+use crate::resource::host::KIND;
 use crate::resource::host::by_hand::{Intent, Wish};
 use crate::store::sql::now;
 use crate::turn::by_hand::Done;
@@ -152,14 +153,20 @@ pub async fn revoke(
 /// Whether a GUID opens the session at this moment. A no has no reason.
 pub async fn verify(
     State(office): State<Arc<Office>>,
+    caller: Caller,
     OfSession(session): OfSession,
     Told(asked): Told<Verify>,
 ) -> Outcome {
     let Verify { guid } = asked;
+    let id = ResourceId::new(KIND, session);
+    office.rates.admit(&caller, &id)?;
     let valid = match &guid.0 {
         Some(guid) => office.world.verify(session, guid).await?,
         None => false,
     };
+    if !valid {
+        office.rates.in_vain(&id)?;
+    }
     Answer::new(StatusCode::OK, &Verdict { valid })
 }
 
@@ -170,7 +177,9 @@ pub async fn claim(
     OfSession(session): OfSession,
     Told(Nothing {}): Told<Nothing>,
 ) -> Outcome {
-    let guid = office.world.claim(session, Some(caller.actor())).await?;
+    let id = ResourceId::new(KIND, session);
+    office.rates.admit(&caller, &id)?;
+    let guid = office.rates.judge(&id, office.world.claim(session, Some(caller.actor())).await)?;
     let before = format!("{{\n  \"session\": {session},\n  \"guid\": \"");
     let kept = json!({ "session": session.0, "claimed_by": caller.actor(), "claimed_at": rfc3339(now()) });
     Ok(Answer::once(&before, &guid, "\"\n}\n", kept))

@@ -8,13 +8,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::OfInstance;
-use crate::change::rfc3339;
+use crate::change::{ResourceId, rfc3339};
 use crate::http::answer::{Answer, Outcome};
 use crate::http::api::Office;
 use crate::http::body::{Field, Name, Nothing, Told};
 use crate::http::gate::Caller;
-use crate::resource::instance::InstanceId;
 use crate::resource::instance::by_hand::{Intent, Wish};
+use crate::resource::instance::{InstanceId, KIND};
 use crate::store::sql::now;
 
 /// What cannot be undone wants the instance's name typed again.
@@ -79,7 +79,10 @@ pub async fn claim(
     OfInstance(id): OfInstance,
     Told(Nothing {}): Told<Nothing>,
 ) -> Outcome {
-    let credentials = office.world.claim_credentials(id, Some(caller.actor())).await?;
+    let address = ResourceId::new(KIND, id);
+    office.rates.admit(&caller, &address)?;
+    let claimed = office.world.claim_credentials(id, Some(caller.actor())).await;
+    let credentials = office.rates.judge(&address, claimed)?;
     let before = format!("{{\n  \"instance\": \"{id}\",\n  \"credentials\": ");
     let kept = json!({ "instance": id.to_string(), "claimed_by": caller.actor(), "claimed_at": rfc3339(now()) });
     Ok(Answer::once(&before, &credentials, "\n}\n", kept))

@@ -4,6 +4,7 @@
 mod hosts;
 mod instances;
 mod ledger;
+mod legacy;
 mod reconcile;
 
 use std::sync::Arc;
@@ -12,16 +13,22 @@ use axum::Router;
 use axum::extract::{FromRequestParts, Path};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
+use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 
 use super::api::Office;
+use super::gate::LEGACY;
+use super::once::{self, Once};
 use super::problem::Problem;
 use crate::change::quoted;
 use crate::resource::instance::InstanceId;
 use crate::resource::session::SessionId;
+use crate::turn::World;
 
-pub fn router() -> Router<Arc<Office>> {
+pub fn router(world: &Arc<World>) -> Router<Arc<Office>> {
+    let once = Arc::new(Once::new(Arc::clone(world)));
     Router::new()
+        .route(LEGACY, post(legacy::generate))
         .route("/api/v1/reconcile", post(reconcile::reconcile))
         .route("/api/v1/requests/{id}", get(reconcile::request))
         .route("/api/v1/suspend", post(ledger::suspend))
@@ -36,6 +43,7 @@ pub fn router() -> Router<Arc<Office>> {
         .route("/api/v1/instances/{id}/retry", post(instances::retry))
         .route("/api/v1/instances/{id}/forget", post(instances::forget))
         .route("/api/v1/instances/{id}/claim", post(instances::claim))
+        .route_layer(from_fn_with_state(once, once::hold))
 }
 
 /// The session that the path names.
