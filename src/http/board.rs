@@ -3,8 +3,9 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use serde_json::{Value as Json, json};
+use serde::Serialize;
 use tokio::sync::{Notify, watch};
+use utoipa::ToSchema;
 
 use super::metrics::Metrics;
 use crate::failure::{Class, Failure};
@@ -170,24 +171,36 @@ impl Board {
         self.lock().beaten_at.elapsed() < SILENCE
     }
 
-    /// Whether it is ready, and the same in words.
-    pub(super) fn readiness(&self) -> (bool, Json) {
+    /// Whether it is ready, and why not.
+    pub(super) fn readiness(&self) -> Readiness {
         let state = self.lock();
         let role = match state.role {
             Role::Starting => "starting",
             Role::Leader => "leader",
             Role::Follower => "follower",
         };
-        let reasons: Vec<Json> = state
-            .reason
-            .iter()
-            .map(|reason| {
-                let (code, message) = reason.words();
-                json!({ "code": code, "message": message })
-            })
-            .collect();
-        (state.reason.is_none(), json!({ "ready": state.reason.is_none(), "role": role, "reasons": reasons }))
+        let reasons = state.reason.iter().map(|reason| {
+            let (code, message) = reason.words();
+            InTheWay { code, message }
+        });
+        Readiness { ready: state.reason.is_none(), reasons: reasons.collect(), role }
     }
+}
+
+/// Whether what the daemon does can be relied on.
+#[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Readiness {
+    pub ready: bool,
+    reasons: Vec<InTheWay>,
+    /// `starting`, `leader` or `follower`.
+    role: &'static str,
+}
+
+/// Why it cannot.
+#[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
+struct InTheWay {
+    code: &'static str,
+    message: &'static str,
 }
 
 #[cfg(test)]
@@ -209,7 +222,7 @@ mod tests {
         assert_eq!(reason(&board), Some(Reason::NoPlan));
         board.follows();
         assert_eq!(reason(&board), None);
-        assert_eq!(board.readiness(), (true, json!({ "ready": true, "role": "follower", "reasons": [] })));
+        assert_eq!(board.readiness(), Readiness { ready: true, reasons: Vec::new(), role: "follower" });
     }
 
     #[test]

@@ -89,7 +89,7 @@ impl<S: Sync> FromRequestParts<S> for Caller {
 
 /// What a request needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Need {
+pub enum Need {
     Nothing,
     /// A token, but on loopback, where nothing.
     Neighbour,
@@ -97,7 +97,7 @@ enum Need {
 }
 
 impl Need {
-    fn of(method: &Method, path: &str) -> Self {
+    pub fn of(method: &Method, path: &str) -> Self {
         match path.split('/').nth(1) {
             Some("metrics") => Need::Neighbour,
             Some("api") if path == OPENAPI => Need::Nothing,

@@ -10,14 +10,17 @@ mod answer;
 mod api;
 mod board;
 mod body;
+mod fields;
 mod gate;
 mod limits;
 mod metrics;
 mod once;
+mod openapi;
 mod page;
 mod problem;
 mod process;
 mod rate;
+mod route;
 mod routes;
 mod server;
 

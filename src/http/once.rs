@@ -84,11 +84,8 @@ fn digest(method: &Method, path: &str, body: &Bytes) -> String {
     digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Carries a request through that acts; all others pass.
+/// Carries a request through that acts.
 pub async fn hold(State(once): State<Arc<Once>>, request: Request, next: Next) -> Response {
-    if request.method() != Method::POST {
-        return next.run(request).await;
-    }
     let Ok(place) = Arc::clone(&once.places).try_acquire_owned() else {
         let what = format!("{ACTIONS} actions are under way");
         return Problem::new(StatusCode::SERVICE_UNAVAILABLE, what).retry_after(1).answer();

@@ -4,7 +4,8 @@
 //! answers those that it found before it read anything else.
 
 use chrono::{DateTime, Utc};
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use sqlx::types::Json;
 
 use super::bulk::{self, Values};
@@ -12,7 +13,6 @@ use super::error::{Error, Result};
 use super::sql::{Id, Row, execute, fetch};
 use super::turns::Turn;
 use super::tx::{Snapshot, Tx};
-use crate::change::rfc3339;
 
 /// Rows at once, answered or not.
 const MOST: i64 = 10_000;
@@ -35,8 +35,16 @@ pub struct Answer {
     pub finished_at: DateTime<Utc>,
     /// As [`Turn::outcome`].
     pub outcome: String,
-    /// Its holder, beginning, revision and summary.
-    pub detail: Value,
+    pub detail: Detail,
+}
+
+/// What else is told of it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Detail {
+    pub holder: String,
+    pub started_at: DateTime<Utc>,
+    pub revision: String,
+    pub summary: Value,
 }
 
 /// Keeps a request by the transaction's actor, and forgets those that were answered before `limit`. `false`: there are
@@ -71,10 +79,15 @@ pub async fn open(snapshot: &mut Snapshot) -> Result<Vec<Id>> {
 /// Answers these with the turn.
 pub async fn answered(tx: &mut Tx, ids: &[Id], turn: &Turn) -> Result<()> {
     let Turn { run, holder, started_at, finished_at, revision, outcome, summary, good_at: _ } = turn;
-    let detail = json!({
-        "holder": holder, "started_at": rfc3339(*started_at), "revision": revision, "summary": summary,
-    });
-    let (count, detail) = (ids.len(), detail.to_string());
+    let detail = Detail {
+        holder: holder.clone(),
+        started_at: *started_at,
+        revision: revision.clone(),
+        summary: summary.clone(),
+    };
+    let failed = Error::query("answer the requests for turns");
+    let detail = serde_json::to_string(&detail).map_err(|error| failed(sqlx::Error::Encode(error.into())))?;
+    let count = ids.len();
     let columns = [
         ("request_id", Values::Ids(ids.to_vec())),
         ("handled_run", Values::Ids(vec![*run; count])),
@@ -89,7 +102,7 @@ pub async fn answered(tx: &mut Tx, ids: &[Id], turn: &Turn) -> Result<()> {
          FROM {rows} WHERE reconcile_requests.request_id = n.request_id AND reconcile_requests.handled_at IS NULL",
         &columns,
     );
-    rows.await.map(drop).map_err(Error::query("answer the requests for turns"))
+    rows.await.map(drop).map_err(failed)
 }
 
 /// One; `None`: there is none of this id, or it was forgotten.
@@ -106,12 +119,9 @@ pub async fn find(snapshot: &mut Snapshot, id: Id) -> Result<Option<Asked>> {
 
 fn asked(id: Id, row: &Row) -> std::result::Result<Asked, sqlx::Error> {
     let (run, finished_at): (Option<Id>, Option<DateTime<Utc>>) = (row.get("handled_run")?, row.get("handled_at")?);
-    let (outcome, detail): (Option<String>, Option<Json<Value>>) = (row.get("outcome")?, row.get("detail")?);
-    let answer = run.zip(finished_at).map(|(run, finished_at)| Answer {
-        run,
-        finished_at,
-        outcome: outcome.unwrap_or_default(),
-        detail: detail.map(|Json(detail)| detail).unwrap_or_default(),
-    });
+    let (outcome, detail): (Option<String>, Option<Json<Detail>>) = (row.get("outcome")?, row.get("detail")?);
+    let answer = run.zip(finished_at).zip(outcome).zip(detail);
+    let answer =
+        answer.map(|(((run, finished_at), outcome), Json(detail))| Answer { run, finished_at, outcome, detail });
     Ok(Asked { id, by: row.get("asked_by")?, reason: row.get("reason")?, at: row.get("asked_at")?, answer })
 }

@@ -3,16 +3,14 @@
 use std::time::Instant;
 
 use chrono::TimeDelta;
-use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{Extent, Request, Turned, World};
-use crate::change::rfc3339;
 use crate::failure::{Class, Failure, Result};
 use crate::store::Authority;
 use crate::store::error::Error;
 use crate::store::lease::Lease;
-use crate::store::requests::{self, Answer, Asked};
+use crate::store::requests::{self, Asked};
 use crate::store::sql::Id;
 
 /// An answer can be read for so long.
@@ -104,20 +102,4 @@ impl World {
         requests::answered(&mut tx, asked, &super::trouble::failed(lease, &context, begun, failure)).await?;
         Ok(tx.commit().await?)
     }
-}
-
-/// A request for machines, with the turn that answered it.
-pub fn json(asked: &Asked) -> Value {
-    let Asked { id, by, reason, at, answer } = asked;
-    let turn = |Answer { run, finished_at, outcome, detail }: &Answer| {
-        json!({
-            "run": run.to_string(), "holder": detail["holder"], "started_at": detail["started_at"],
-            "finished_at": rfc3339(*finished_at), "outcome": outcome, "summary": detail["summary"],
-            "revision": detail["revision"],
-        })
-    };
-    json!({
-        "id": id.to_string(), "asked_by": by, "asked_at": rfc3339(*at), "reason": reason,
-        "turn": answer.as_ref().map(turn),
-    })
 }
