@@ -41,6 +41,8 @@ enum Wake {
     Database,
     Timer,
     Signal,
+    /// Somebody has asked for it, over HTTP.
+    Asked,
     /// The heartbeat stopped.
     Heart,
 }
@@ -279,7 +281,7 @@ impl Daemon {
 
     /// Waits for the next reason to look; `None`: the reason to end.
     async fn wait(&mut self, next: Next, signals: &mut Signals) -> Option<Wake> {
-        let Self { world, watch, listener, leading, .. } = self;
+        let Self { world, board, watch, listener, leading, .. } = self;
         let (until, calm) = match next {
             Next::Anything(_) => (backoff::period(world.config.interval, fastrand::f64()), Duration::ZERO),
             Next::Trouble(wait) => (wait, backoff::LEAST),
@@ -305,9 +307,14 @@ impl Daemon {
             }
             *heart = None;
         };
+        let asked = async {
+            tokio::time::sleep(calm).await;
+            board.asked().await;
+        };
         tokio::select! {
             told = signals.any() => (told == Told::Look).then_some(Wake::Signal),
             () = stopped => Some(Wake::Heart),
+            () = asked => Some(Wake::Asked),
             _ = files => Some(Wake::Files),
             () = database => Some(Wake::Database),
             () = tokio::time::sleep(until) => Some(Wake::Timer),

@@ -30,22 +30,22 @@ impl Answer {
     /// Errors: none that the answer's memory does not give.
     pub fn new(status: StatusCode, told: &impl Serialize) -> Outcome {
         let kept = serde_json::to_value(told);
-        let kept = kept.map_err(|_| {
-            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the answer cannot be written, though it was done")
-        })?;
+        let kept = kept.map_err(|_| unwritten())?;
         Ok(Self { status, shown: Bytes::from(format!("{kept:#}\n")), kept, location: None })
     }
 
-    /// An answer with a secret, which is put between `before` and `after` as it is; they make it JSON. Its bytes are
-    /// wiped once they are sent.
-    pub fn once(before: &str, secret: &Secret, after: &str, kept: Json) -> Self {
+    /// An answer with a `secret` in it, and what is kept of it, which has none. Its bytes are wiped once they are sent.
+    ///
+    /// Errors: none that the answer's memory does not give.
+    pub fn once(secret: &Secret, shown: &impl Serialize, kept: &impl Serialize) -> Outcome {
+        /// Whatever stands beside a secret is shorter.
+        const REST: usize = 4096;
         // Made in its whole length, so that no part of it is left where it grew away from.
-        let length = before.len() + secret.expose().len() + after.len();
-        let mut shown = Zeroizing::new(Vec::with_capacity(length));
-        for part in [before, secret.expose(), after] {
-            shown.extend_from_slice(part.as_bytes());
-        }
-        Self { status: StatusCode::OK, shown: Bytes::from_owner(shown), kept, location: None }
+        let mut bytes = Zeroizing::new(Vec::with_capacity(secret.expose().len() + REST));
+        let written = serde_json::to_writer_pretty(&mut *bytes, shown);
+        let kept = written.and_then(|()| serde_json::to_value(kept)).map_err(|_| unwritten())?;
+        bytes.push(b'\n');
+        Ok(Self { status: StatusCode::OK, shown: Bytes::from_owner(bytes), kept, location: None })
     }
 
     /// Where the same is told later.
@@ -67,4 +67,8 @@ impl IntoResponse for Answer {
         answer.extensions_mut().insert(Kept(kept));
         answer
     }
+}
+
+fn unwritten() -> Problem {
+    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "it was done, but the answer cannot be written")
 }

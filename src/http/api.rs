@@ -7,19 +7,21 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use axum::routing::get;
 use serde_json::Value as Json;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::act;
+use super::board::Board;
 use super::problem::Problem;
+use super::rate::Rates;
+use super::route::{self, Route};
 use super::routes::answer;
 use crate::change::{ResourceId, quoted};
 use crate::failure::Result;
 use crate::kinds::parse_id;
 use crate::plan::render;
 use crate::turn::status::server_json;
-use crate::turn::{Request, World, history};
+use crate::turn::{self, Request, World};
 
 /// Plans at once: one takes as much memory as a turn.
 const PLANS: usize = 1;
@@ -29,19 +31,27 @@ const LINES: (i64, i64) = (50, 10_000);
 /// What the answers are made from.
 pub struct Office {
     pub world: Arc<World>,
+    pub board: Arc<Board>,
+    pub rates: Rates,
     plans: Semaphore,
 }
 
-pub fn router(world: Arc<World>) -> Router {
-    let office = Office { world, plans: Semaphore::new(PLANS) };
-    Router::new()
-        .route("/api/v1/status", get(status))
-        .route("/api/v1/servers", get(servers))
-        .route("/api/v1/plan", get(plan))
-        .route("/api/v1/explain/{kind}/{name}", get(explain))
-        .route("/api/v1/history", get(lines))
-        .merge(act::router())
-        .with_state(Arc::new(office))
+pub fn router(world: Arc<World>, board: Arc<Board>) -> Router {
+    let act = act::router(&world);
+    let office = Office { world, board, rates: Rates::default(), plans: Semaphore::new(PLANS) };
+    route::router(routes()).merge(act).with_state(Arc::new(office))
+}
+
+/// Those that look.
+pub fn routes() -> [Route<Arc<Office>>; 6] {
+    [
+        Route::get("/api/v1/status", status),
+        Route::get("/api/v1/servers", servers),
+        Route::get("/api/v1/plan", plan),
+        Route::get("/api/v1/explain/{kind}/{name}", explain),
+        Route::get("/api/v1/history", history),
+        Route::get("/api/v1/requests/{id}", act::reconcile::request),
+    ]
 }
 
 impl Office {
@@ -63,16 +73,35 @@ fn printed(asked: Result<Json>) -> Response {
     }
 }
 
-async fn status(State(office): State<Arc<Office>>) -> Response {
+/// What `reconcile status --format json` prints.
+#[utoipa::path(get, path = "/api/v1/status", tag = "look", responses(
+    (status = 200, description = "How things stand", body = Json)
+))]
+pub async fn status(State(office): State<Arc<Office>>) -> Response {
     printed(office.world.status().await.map(|status| status.json()))
 }
 
-async fn servers(State(office): State<Arc<Office>>) -> Response {
+/// The part of the status that tells of the servers.
+#[utoipa::path(get, path = "/api/v1/servers", tag = "look", responses(
+    (status = 200, description = "The servers, by name", body = [Json])
+))]
+pub async fn servers(State(office): State<Arc<Office>>) -> Response {
     let status = office.world.status().await;
     printed(status.map(|status| server_json(status.known.as_ref().map_or(&[], |known| &known.servers))))
 }
 
-async fn explain(
+/// What `reconcile explain KIND/NAME --format json` prints.
+#[utoipa::path(get, path = "/api/v1/explain/{kind}/{name}", tag = "look",
+    params(
+        ("kind" = String, Path, description = "session, host, server or instance"),
+        ("name" = String, Path, description = "The resource's number, name or UUID"),
+    ),
+    responses(
+        (status = 200, description = "Why it is as it is", body = Json),
+        (status = 409, description = "The state files have problems"),
+    )
+)]
+pub async fn explain(
     State(office): State<Arc<Office>>,
     address: std::result::Result<Path<(String, String)>, PathRejection>,
 ) -> Response {
@@ -86,15 +115,34 @@ async fn explain(
     }
 }
 
-async fn plan(State(office): State<Arc<Office>>) -> Response {
+/// What `reconcile --plan --format json` prints.
+#[utoipa::path(get, path = "/api/v1/plan", tag = "look", responses(
+    (status = 200, description = "What the next turn would do", body = Json),
+    (status = 409, description = "The state files have problems"),
+))]
+pub async fn plan(State(office): State<Arc<Office>>) -> Response {
     let Some(_one) = office.plan().await else { return ending() };
     let planned = office.world.preview(&Request::everything()).await;
     printed(planned.map(|(plan, _)| render::json(&plan)))
 }
 
-async fn lines(State(office): State<Arc<Office>>, RawQuery(query): RawQuery) -> Response {
+/// What `reconcile history --format json` prints.
+#[utoipa::path(get, path = "/api/v1/history", tag = "look",
+    params(
+        ("id" = Option<String>, Query, description = "The lines of one resource: KIND/NAME", pattern = "^(sessions?|hosts?)/[1-9][0-9]{0,17}$"),
+        ("limit" = Option<i64>, Query, description = "The newest so many: 50 unless told otherwise", minimum = 1, maximum = 10000),
+    ),
+    responses(
+        (status = 200, description = "The journal, newest first", body = [Json]),
+        (status = 400, description = "A parameter is wrong"),
+    )
+)]
+pub async fn history(State(office): State<Arc<Office>>, RawQuery(query): RawQuery) -> Response {
     match read(query.as_deref().unwrap_or_default()) {
-        Ok((resource, most)) => printed(office.world.history(resource, most).await.map(|lines| history::json(&lines))),
+        Ok((resource, most)) => {
+            let lines = office.world.history(resource, most).await;
+            printed(lines.map(|lines| turn::history::json(&lines)))
+        }
         Err(what) => Problem::new(StatusCode::BAD_REQUEST, what).answer(),
     }
 }

@@ -19,6 +19,7 @@ use uuid::Uuid;
 
 use super::gate::Caller;
 use super::problem::Problem;
+use super::route::Route;
 use super::routes::answer;
 use crate::store::sql::now;
 use crate::turn::World;
@@ -35,7 +36,7 @@ const LONGEST: (usize, usize) = (255, 100);
 type Refused<T> = std::result::Result<T, Problem>;
 
 /// What is sent. What else stands there is left alone.
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct Notice {
     event_type: String,
@@ -48,9 +49,18 @@ struct Notice {
     meta_data: Json,
 }
 
-/// Takes one event. `caller` is whoever has shown a token; without one, the event has to be signed.
+/// Those that take events.
+pub fn routes() -> [Route<Arc<World>>; 1] {
+    [Route::post("/webhooks/billing", hear)]
+}
+
+/// Takes an event of a billing system: signed (`webhook-signature`), or with a token.
+#[utoipa::path(post, path = "/webhooks/billing", tag = "webhooks", operation_id = "billing",
+    request_body = Notice,
+    responses((status = 200, description = "It is noted, or was known", body = serde_json::Value)))]
 pub async fn hear(
     State(world): State<Arc<World>>,
+    // Whoever has shown a token; without one, the event has to be signed.
     caller: Option<Extension<Caller>>,
     headers: HeaderMap,
     body: Bytes,

@@ -3,7 +3,9 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use serde_json::{Value as Json, json};
+use serde::Serialize;
+use tokio::sync::{Notify, watch};
+use utoipa::ToSchema;
 
 use super::metrics::Metrics;
 use crate::failure::{Class, Failure};
@@ -60,6 +62,10 @@ struct State {
 pub struct Board {
     state: Mutex<State>,
     pub(super) metrics: Metrics,
+    /// Somebody wants a turn.
+    asked: Notify,
+    /// Counts the turns that are over, for whoever waits for one.
+    over: watch::Sender<u64>,
 }
 
 impl Board {
@@ -67,7 +73,12 @@ impl Board {
     pub fn new(environment: &str, catalog: &str) -> Self {
         let state =
             State { role: Role::Starting, reason: Some(Reason::NoPlan), has_planned: false, beaten_at: Instant::now() };
-        Self { state: Mutex::new(state), metrics: Metrics::new(environment, catalog) }
+        Self {
+            state: Mutex::new(state),
+            metrics: Metrics::new(environment, catalog),
+            asked: Notify::new(),
+            over: watch::Sender::new(0),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -110,6 +121,7 @@ impl Board {
         (state.reason, state.has_planned) = (None, true);
         drop(state);
         self.metrics.turned(turned, took);
+        self.over.send_modify(|turns| *turns += 1);
     }
 
     /// There was no turn, or it broke off. What is in the way of this turn alone, such as a file with problems, leaves
@@ -126,6 +138,27 @@ impl Board {
         state.reason = reason;
         drop(state);
         self.metrics.failed(failure, took);
+        self.over.send_modify(|turns| *turns += 1);
+    }
+
+    /// Waits until somebody wants a turn. One who wanted it while nobody waited is told of at once.
+    pub async fn asked(&self) {
+        self.asked.notified().await;
+    }
+
+    /// Wants a turn of this very daemon.
+    pub(super) fn ask(&self) {
+        self.asked.notify_one();
+    }
+
+    /// Whether the lease is ours, as far as is known.
+    pub(super) fn is_leader(&self) -> bool {
+        self.lock().role == Role::Leader
+    }
+
+    /// Changes whenever a turn is over.
+    pub(super) fn turns(&self) -> watch::Receiver<u64> {
+        self.over.subscribe()
     }
 
     /// The daemon has been told to end.
@@ -138,24 +171,36 @@ impl Board {
         self.lock().beaten_at.elapsed() < SILENCE
     }
 
-    /// Whether it is ready, and the same in words.
-    pub(super) fn readiness(&self) -> (bool, Json) {
+    /// Whether it is ready, and why not.
+    pub(super) fn readiness(&self) -> Readiness {
         let state = self.lock();
         let role = match state.role {
             Role::Starting => "starting",
             Role::Leader => "leader",
             Role::Follower => "follower",
         };
-        let reasons: Vec<Json> = state
-            .reason
-            .iter()
-            .map(|reason| {
-                let (code, message) = reason.words();
-                json!({ "code": code, "message": message })
-            })
-            .collect();
-        (state.reason.is_none(), json!({ "ready": state.reason.is_none(), "role": role, "reasons": reasons }))
+        let reasons = state.reason.iter().map(|reason| {
+            let (code, message) = reason.words();
+            InTheWay { code, message }
+        });
+        Readiness { ready: state.reason.is_none(), reasons: reasons.collect(), role }
     }
+}
+
+/// Whether what the daemon does can be relied on.
+#[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Readiness {
+    pub ready: bool,
+    reasons: Vec<InTheWay>,
+    /// `starting`, `leader` or `follower`.
+    role: &'static str,
+}
+
+/// Why it cannot.
+#[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
+struct InTheWay {
+    code: &'static str,
+    message: &'static str,
 }
 
 #[cfg(test)]
@@ -177,7 +222,7 @@ mod tests {
         assert_eq!(reason(&board), Some(Reason::NoPlan));
         board.follows();
         assert_eq!(reason(&board), None);
-        assert_eq!(board.readiness(), (true, json!({ "ready": true, "role": "follower", "reasons": [] })));
+        assert_eq!(board.readiness(), Readiness { ready: true, reasons: Vec::new(), role: "follower" });
     }
 
     #[test]

@@ -3,9 +3,6 @@
 //! A field that is refused is named together with what is allowed, and its value is never repeated: it may be a secret
 //! that got into the wrong place.
 
-use std::marker::PhantomData;
-use std::time::Duration;
-
 use axum::body::to_bytes;
 use axum::extract::{FromRequest, Request};
 use axum::http::StatusCode;
@@ -14,14 +11,12 @@ use serde::de::{DeserializeOwned, Deserializer, Error as _};
 use serde::{Deserialize, de};
 use serde_json::Value as Json;
 use serde_json::error::Category;
+use std::marker::PhantomData;
+use utoipa::openapi::{ObjectBuilder, RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
 use super::limits::BODY_SIZE;
 use super::problem::Problem;
-use crate::change::ResourceId;
-use crate::kinds::parse_id;
-use crate::port::guid::HostGuid;
-use crate::resource::session::SessionId;
-use crate::secret::Secret;
 
 /// The body as a `T`. It has to say that it is JSON: a form of a web page cannot.
 pub struct Told<T>(pub T);
@@ -69,6 +64,9 @@ pub trait Kind {
     const ALLOWED: &'static str;
 
     fn read(value: Json) -> Option<Self::Value>;
+
+    /// The same as JSON Schema has it.
+    fn schema() -> ObjectBuilder;
 }
 
 /// The value of a field of this kind.
@@ -82,176 +80,35 @@ impl<'de, K: Kind> Deserialize<'de> for Field<K> {
     }
 }
 
-/// A text of 1 to `most` characters, of which none is a control character and the first is no blank.
-fn text(value: Json, most: usize) -> Option<String> {
-    let Json::String(text) = value else { return None };
-    let begins = text.chars().next().is_some_and(|first| !first.is_whitespace());
-    let fits = begins && !text.chars().any(char::is_control) && text.chars().count() <= most;
-    fits.then_some(text)
-}
-
-/// Why, as the journal keeps it.
-pub enum Reason {}
-
-impl Kind for Reason {
-    type Value = String;
-    const NAME: &'static str = "reason";
-    const ALLOWED: &'static str = "1 to 500 characters, none of them a control character, not beginning with a blank";
-
-    fn read(value: Json) -> Option<String> {
-        text(value, 500)
+impl<K: Kind> PartialSchema for Field<K> {
+    fn schema() -> RefOr<Schema> {
+        K::schema().description(Some(K::ALLOWED)).into()
     }
 }
 
-/// For whom a GUID is made.
-pub enum CreatedBy {}
-
-impl Kind for CreatedBy {
-    type Value = String;
-    const NAME: &'static str = "created_by";
-    const ALLOWED: &'static str = "1 to 128 characters, none of them a control character, not beginning with a blank";
-
-    fn read(value: Json) -> Option<String> {
-        text(value, 128)
-    }
-}
-
-/// For whom a GUID is replaced.
-pub enum RotatedBy {}
-
-impl Kind for RotatedBy {
-    type Value = String;
-    const NAME: &'static str = "rotated_by";
-    const ALLOWED: &'static str = CreatedBy::ALLOWED;
-
-    fn read(value: Json) -> Option<String> {
-        CreatedBy::read(value)
-    }
-}
-
-/// Of which resource.
-pub enum Resource {}
-
-impl Kind for Resource {
-    type Value = ResourceId;
-    const NAME: &'static str = "resource";
-    const ALLOWED: &'static str = "an address, such as host/215 or instance/UUID";
-
-    fn read(value: Json) -> Option<ResourceId> {
-        parse_id(value.as_str()?).ok()
-    }
-}
-
-/// Of which plan.
-pub enum Digest {}
-
-impl Kind for Digest {
-    type Value = String;
-    const NAME: &'static str = "digest";
-    const ALLOWED: &'static str = "32 hexadecimal digits, as the status of a plan that is held back shows them";
-
-    fn read(value: Json) -> Option<String> {
-        let Json::String(digest) = value else { return None };
-        (digest.len() == 32 && digest.bytes().all(|byte| byte.is_ascii_hexdigit())).then_some(digest)
-    }
-}
-
-/// Of which session.
-pub enum Session {}
-
-impl Kind for Session {
-    type Value = SessionId;
-    const NAME: &'static str = "session";
-    const ALLOWED: &'static str = "the number of a session: a whole number above zero";
-
-    fn read(value: Json) -> Option<SessionId> {
-        value.as_i64().filter(|id| *id > 0).map(SessionId)
-    }
-}
-
-/// How long a GUID is valid.
-pub enum ExpiresIn {}
-
-impl Kind for ExpiresIn {
-    type Value = Duration;
-    const NAME: &'static str = "expires_in";
-    const ALLOWED: &'static str = "1 to 999 minutes, hours or days, such as 90m, 12h or 30d";
-
-    fn read(value: Json) -> Option<Duration> {
-        let text = value.as_str()?;
-        let (count, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
-        let minutes = match unit {
-            "m" => 1,
-            "h" => 60,
-            "d" => 24 * 60,
-            _ => return None,
-        };
-        let is_plain = (1..=3).contains(&count.len()) && count.bytes().all(|digit| digit.is_ascii_digit());
-        let count: u64 = count.parse().ok().filter(|_| is_plain && !count.starts_with('0'))?;
-        Some(Duration::from_secs(60 * minutes * count))
-    }
-}
-
-/// Whether a new row is made, and the one before it put aside.
-pub enum ForceNew {}
-
-impl Kind for ForceNew {
-    type Value = bool;
-    const NAME: &'static str = "force_new";
-    const ALLOWED: &'static str = "true or false";
-
-    fn read(value: Json) -> Option<bool> {
-        value.as_bool()
-    }
-}
-
-/// What may be a session's GUID. `None`: it is none, and opens nothing.
-pub enum Guid {}
-
-impl Kind for Guid {
-    type Value = Option<HostGuid>;
-    const NAME: &'static str = "guid";
-    const ALLOWED: &'static str = "a text of at most 256 characters";
-
-    fn read(value: Json) -> Option<Option<HostGuid>> {
-        let Json::String(text) = value else { return None };
-        // Wiped when it has been read.
-        let text = Secret::new(text);
-        (text.expose().chars().count() <= 256).then(|| HostGuid::parse(text.expose()))
-    }
-}
-
-/// An instance's name, typed again.
-pub enum Name {}
-
-impl Kind for Name {
-    type Value = String;
-    const NAME: &'static str = "name";
-    const ALLOWED: &'static str = "the instance's name, typed again: at most 500 characters";
-
-    fn read(value: Json) -> Option<String> {
-        let Json::String(name) = value else { return None };
-        (name.chars().count() <= 500).then_some(name)
-    }
-}
+impl<K: Kind> ToSchema for Field<K> {}
 
 /// Nothing has to be said.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Nothing {}
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::http::fields::{ExpiresIn, Guid, Session};
+    use crate::resource::session::SessionId;
 
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
     struct Wish {
-        session: Field<Session>,
+        session: Session,
         #[serde(default)]
-        guid: Option<Field<Guid>>,
+        guid: Option<Guid>,
         #[serde(default)]
-        expires_in: Option<Field<ExpiresIn>>,
+        expires_in: Option<ExpiresIn>,
     }
 
     fn refusal(text: &str) -> String {
@@ -291,12 +148,5 @@ mod tests {
         assert_eq!(wish.session.0, SessionId(215));
         assert!(wish.guid.is_some_and(|guid| guid.0.is_none()));
         assert_eq!(wish.expires_in.map(|life| life.0), Some(Duration::from_secs(5400)));
-        for wrong in ["", "m", "0m", "01h", "1000d", "+1d", "1 d", "30", "ä"] {
-            assert!(ExpiresIn::read(wrong.into()).is_none(), "{wrong}");
-        }
-        for wrong in ["", " ", " x", "a\nb", "a\u{0}", &"x".repeat(129)] {
-            assert!(CreatedBy::read(wrong.into()).is_none(), "{wrong}");
-        }
-        assert_eq!(CreatedBy::read("Noor Team".into()).as_deref(), Some("Noor Team"));
     }
 }

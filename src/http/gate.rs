@@ -90,19 +90,19 @@ impl<S: Sync> FromRequestParts<S> for Caller {
 
 /// What a request needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Need {
+pub enum Need {
     Nothing,
     /// A token, but on loopback, where nothing.
     Neighbour,
     Token(Scope),
+    /// A signature; or, from whoever cannot sign, a token that allows to act.
+    Signature,
 }
 
 impl Need {
-    fn of(method: &Method, path: &str, headers: &HeaderMap) -> Self {
+    pub fn of(method: &Method, path: &str) -> Self {
         match path.split('/').nth(1) {
-            // Its signature is checked where its body is.
-            Some("webhooks") if headers.contains_key(SIGNATURE) => Need::Nothing,
-            Some("webhooks") => Need::Token(Scope::Operate),
+            Some("webhooks") => Need::Signature,
             Some("metrics") => Need::Neighbour,
             Some("api") if path == OPENAPI => Need::Nothing,
             Some("api") if matches!(*method, Method::GET | Method::HEAD) => Need::Token(Scope::Read),
@@ -125,8 +125,11 @@ impl Gate {
         path: &str,
         headers: &HeaderMap,
     ) -> std::result::Result<Option<Caller>, Problem> {
-        let scope = match Need::of(method, path, headers) {
+        let scope = match Need::of(method, path) {
             Need::Nothing => return Ok(None),
+            // It is checked where the body is, which it signs.
+            Need::Signature if headers.contains_key(SIGNATURE) => return Ok(None),
+            Need::Signature => Scope::Operate,
             Need::Neighbour if self.is_loopback && is_called_loopback(headers) => return Ok(None),
             Need::Neighbour => Scope::Read,
             Need::Token(scope) => scope,
@@ -252,7 +255,7 @@ mod tests {
 
     #[test]
     fn the_api_always_wants_a_token_and_more_for_more() {
-        let need = |method: Method, path| Need::of(&method, path, &HeaderMap::new());
+        let need = |method: Method, path| Need::of(&method, path);
         for path in ["/healthz", "/readyz", "/", "/nothing", "/apiary", OPENAPI] {
             assert_eq!(need(Method::GET, path), Need::Nothing, "{path}");
         }
@@ -264,6 +267,6 @@ mod tests {
             assert_eq!(need(Method::POST, path), Need::Token(Scope::Secrets), "{path}");
         }
         assert_eq!(need(Method::GET, "/metrics"), Need::Neighbour);
-        assert_eq!(need(Method::POST, "/webhooks/billing"), Need::Token(Scope::Operate));
+        assert_eq!(need(Method::POST, "/webhooks/billing"), Need::Signature);
     }
 }

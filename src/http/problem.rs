@@ -4,13 +4,34 @@ use axum::body::Body;
 use axum::http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::failure::{Class, Failure};
 use crate::store::error::Trouble;
 
 /// Problems of files that an answer lists, at most.
 const LINES: usize = 50;
+
+/// What could not be done, as RFC 9457 writes it.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub struct Told {
+    /// What could not be done.
+    detail: String,
+    /// The way out, and where files have problems, these.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    hints: Vec<String>,
+    /// The status of the answer.
+    #[schema(minimum = 400, maximum = 599)]
+    status: u16,
+    /// What the status is called.
+    title: String,
+    /// No problem has a page of its own.
+    #[schema(example = "about:blank")]
+    r#type: &'static str,
+}
 
 /// An answer that says no.
 #[derive(Debug)]
@@ -72,15 +93,15 @@ impl Problem {
 
     pub fn answer(self) -> Response {
         let Self { status, detail, hints, headers } = self;
-        let mut body = json!({
-            "type": "about:blank",
-            "title": status.canonical_reason().unwrap_or("Error"),
-            "status": status.as_u16(),
-            "detail": detail,
-        });
-        if let (false, Some(members)) = (hints.is_empty(), body.as_object_mut()) {
-            members.insert("hints".to_owned(), json!(hints));
-        }
+        let told = Told {
+            detail,
+            hints,
+            status: status.as_u16(),
+            title: status.canonical_reason().unwrap_or("Error").to_owned(),
+            r#type: "about:blank",
+        };
+        // A list of texts and numbers is always written.
+        let body = serde_json::to_string(&told).unwrap_or_default();
         let mut answer = Response::new(Body::from(format!("{body}\n")));
         *answer.status_mut() = status;
         answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));

@@ -9,14 +9,14 @@ use axum::extract::{Request, State};
 use axum::http::header::{ACCEPT, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::Response;
-use axum::routing::{get, post};
 use tokio::sync::Mutex;
 
-use super::board::Board;
-use super::gate::{self, Gate};
+use super::board::{Board, Readiness};
+use super::gate::{self, Gate, OPENAPI};
 use super::page::Language;
 use super::problem::Problem;
-use super::{api, billing, limits};
+use super::route::{self, Route};
+use super::{api, billing, limits, openapi};
 use crate::turn::World;
 use crate::turn::status::Known;
 
@@ -26,7 +26,7 @@ const LOOK: Duration = Duration::from_secs(3);
 const FRESH: Duration = Duration::from_secs(5);
 
 /// What every answer is made from.
-struct House {
+pub struct House {
     world: Arc<World>,
     board: Arc<Board>,
     /// What the database said of itself, and when it was asked.
@@ -35,13 +35,10 @@ struct House {
 
 pub fn router(world: Arc<World>, board: Arc<Board>, is_loopback: bool) -> Router {
     let gate = Arc::new(Gate::new(Arc::clone(&world), is_loopback));
-    let api = api::router(Arc::clone(&world));
-    let webhooks = Router::new().route("/webhooks/billing", post(billing::hear)).with_state(Arc::clone(&world));
+    let api = api::router(Arc::clone(&world), Arc::clone(&board));
+    let webhooks = route::router(billing::routes()).with_state(Arc::clone(&world));
     let house = Arc::new(House { world, board, seen: Mutex::default() });
-    Router::new()
-        .route("/healthz", get(health))
-        .route("/readyz", get(readiness))
-        .route("/metrics", get(metrics))
+    route::router(routes())
         .with_state(house)
         .merge(api)
         .merge(webhooks)
@@ -49,6 +46,16 @@ pub fn router(world: Arc<World>, board: Arc<Board>, is_loopback: bool) -> Router
         .method_not_allowed_fallback(wrong_method)
         .layer(axum::middleware::from_fn_with_state(gate, gate::hold))
         .layer(axum::middleware::from_fn(limits::hold))
+}
+
+/// Those that need no token, or not always.
+pub fn routes() -> [Route<Arc<House>>; 4] {
+    [
+        Route::get("/healthz", health),
+        Route::get("/readyz", readiness),
+        Route::get("/metrics", metrics),
+        Route::get(OPENAPI, openapi::describe),
+    ]
 }
 
 /// An answer of its own type.
@@ -59,7 +66,12 @@ pub fn answer(status: StatusCode, content_type: &'static str, body: String) -> R
     answer
 }
 
-async fn health(State(house): State<Arc<House>>) -> Response {
+/// Whether the daemon's loop turns.
+#[utoipa::path(get, path = "/healthz", tag = "health", responses(
+    (status = 200, description = "It turns", body = String, content_type = "text/plain"),
+    (status = 503, description = "It hangs", body = String, content_type = "text/plain"),
+))]
+pub async fn health(State(house): State<Arc<House>>) -> Response {
     let (status, text) = match house.board.is_alive() {
         true => (StatusCode::OK, "ok\n"),
         false => (StatusCode::SERVICE_UNAVAILABLE, "the daemon's loop hangs\n"),
@@ -67,13 +79,28 @@ async fn health(State(house): State<Arc<House>>) -> Response {
     answer(status, "text/plain; charset=utf-8", text.to_owned())
 }
 
-async fn readiness(State(house): State<Arc<House>>) -> Response {
-    let (is_ready, words) = house.board.readiness();
-    let status = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    answer(status, "application/json", format!("{words:#}\n"))
+/// Whether what is done can be relied on, or why not.
+#[utoipa::path(get, path = "/readyz", tag = "health", responses(
+    (status = 200, description = "It can", body = Readiness),
+    (status = 503, description = "It cannot", body = Readiness),
+))]
+pub async fn readiness(State(house): State<Arc<House>>) -> Response {
+    let readiness = house.board.readiness();
+    let status = if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    // Words and a flag are always written.
+    let text = serde_json::to_string_pretty(&readiness).unwrap_or_default();
+    answer(status, "application/json", format!("{text}\n"))
 }
 
-async fn metrics(State(house): State<Arc<House>>, headers: HeaderMap) -> Response {
+/// The metrics, as OpenMetrics where that is asked for, or as Prometheus' own text.
+///
+/// On loopback no token is needed.
+#[utoipa::path(get, path = "/metrics", tag = "health", responses(
+    (status = 200, description = "All series", content(
+        (String = "text/plain"), (String = "application/openmetrics-text")
+    )),
+))]
+pub async fn metrics(State(house): State<Arc<House>>, headers: HeaderMap) -> Response {
     let mut seen = house.seen.lock().await;
     if seen.as_ref().is_none_or(|(at, _)| at.elapsed() >= FRESH) {
         let status = tokio::time::timeout(LOOK, house.world.status()).await;

@@ -43,15 +43,21 @@ const MIGRATIONS: &[Migration] = &[
     },
     Migration {
         version: 5,
-        name: "billing",
-        sqlite: include_str!("../../migrations/sqlite/0005_billing.sql"),
-        postgres: include_str!("../../migrations/postgres/0005_billing.sql"),
+        name: "requests",
+        sqlite: include_str!("../../migrations/sqlite/0005_requests.sql"),
+        postgres: include_str!("../../migrations/postgres/0005_requests.sql"),
     },
     Migration {
         version: 6,
+        name: "billing",
+        sqlite: include_str!("../../migrations/sqlite/0006_billing.sql"),
+        postgres: include_str!("../../migrations/postgres/0006_billing.sql"),
+    },
+    Migration {
+        version: 7,
         name: "notices",
-        sqlite: include_str!("../../migrations/sqlite/0006_notices.sql"),
-        postgres: include_str!("../../migrations/postgres/0006_notices.sql"),
+        sqlite: include_str!("../../migrations/sqlite/0007_notices.sql"),
+        postgres: include_str!("../../migrations/postgres/0007_notices.sql"),
     },
 ];
 

@@ -11,6 +11,7 @@ use crate::port::handoff::Taken;
 use crate::port::keys::KeyRing;
 use crate::resource::host::consolidate::{self, Duplicate};
 use crate::resource::host::mint::handoff_key;
+use crate::resource::host::rows::{self, Deed};
 use crate::resource::host::verify::{Standing, incident, standing};
 use crate::resource::session::SessionId;
 use crate::secret::Secret;
@@ -57,6 +58,14 @@ impl World {
             return Err(Failure::conflict(message));
         };
         Ok((kept(taken).await, false))
+    }
+
+    /// How the database knows the GUID of this attempt; `None`: another has taken its place.
+    pub async fn deed(&self, attempt: Id) -> Result<Option<Deed>> {
+        let Some(mut snapshot) = self.database.snapshot().await? else { return Ok(None) };
+        let deed = rows::deed(&mut snapshot, attempt).await?;
+        snapshot.finish().await?;
+        Ok(deed)
     }
 
     /// Claims the GUID of the session's first host that is `wanted`; `None`: there is no such host.

@@ -7,11 +7,13 @@ pub mod explain;
 mod files;
 pub mod history;
 pub mod hosts;
+mod idempotency;
 pub mod instances;
 mod look;
 mod memory;
 mod notices;
 mod outside;
+pub mod requests;
 pub mod saved;
 pub mod status;
 mod tokens;
@@ -251,8 +253,8 @@ impl World {
         Ok((migrated != Migrated::default()).then_some(migrated))
     }
 
-    /// One turn, under the lease.
-    pub async fn turn(&self, lease: &Lease, request: &Request) -> Result<Turned> {
+    /// One turn, which answers those who have asked for it.
+    async fn carry_out(&self, lease: &Lease, request: &Request, asked: &[Id]) -> Result<Turned> {
         let started_at = now();
         let mut ahead = match request.extent {
             Extent::Everything => Some(Ahead::begin(&self.database, &session::rows::ALL)),
@@ -284,7 +286,7 @@ impl World {
                     let outcome = Outcome::Held { over: held.over, digest: held.digest };
                     let work = wanted.work(since.as_ref(), &picture);
                     let turned = Turned { plan: *held.plan, outcome, warnings: wanted.warnings, work };
-                    self.remember(lease, &context, started_at, &turned).await?;
+                    self.remember(lease, &context, started_at, &turned, asked).await?;
                     return Ok(turned);
                 }
             };
@@ -307,7 +309,7 @@ impl World {
         let warnings = wanted.warnings.clone();
         let turned = Turned { plan, outcome: Outcome::Applied(total), warnings, work };
         self.sweep().await;
-        self.remember(lease, &context, started_at, &turned).await?;
+        self.remember(lease, &context, started_at, &turned, asked).await?;
         self.memory.settle(&wanted, &turned, rows);
         Ok(turned)
     }

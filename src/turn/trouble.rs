@@ -9,7 +9,8 @@ use crate::failure::{Failure, Result};
 use crate::plan::render::sentence;
 use crate::store::Context;
 use crate::store::lease::Lease;
-use crate::store::sql::now;
+use crate::store::requests;
+use crate::store::sql::{Id, now};
 use crate::store::turns::{self, Turn};
 
 impl World {
@@ -34,32 +35,19 @@ impl World {
         failure: &Failure,
     ) -> Result<()> {
         let mut tx = self.database.begin(&lease.authority(), context).await?;
-        let finished_at = now();
-        let took = TimeDelta::from_std(begun.elapsed()).unwrap_or_default();
-        let first = failure.problems().and_then(|problems| problems.iter().next());
-        let first = first.map(|problem| format!("{}: {}", problem.place, problem.message)).unwrap_or_default();
-        let turn = Turn {
-            run: context.run,
-            holder: lease.holder().to_owned(),
-            started_at: finished_at - took,
-            finished_at,
-            revision: context.revision.clone(),
-            outcome: format!("failed: {}", failure.line()),
-            summary: first.into(),
-            good_at: None,
-        };
-        turns::write(&mut tx, &turn).await?;
+        turns::write(&mut tx, &failed(lease, context, begun, failure)).await?;
         self.tell_of_failure(&mut tx, failure).await?;
         Ok(tx.commit().await?)
     }
 
-    /// Leaves a note of the turn for `status`, and forgets what the journal need not keep.
+    /// Leaves a note of the turn for `status`, answers those who asked for it, and forgets what the journal need not keep.
     pub(super) async fn remember(
         &self,
         lease: &Lease,
         context: &Context,
         started_at: DateTime<Utc>,
         turned: &Turned,
+        asked: &[Id],
     ) -> Result<()> {
         let (outcome, good) = match &turned.outcome {
             Outcome::Applied(report) if report.failed.is_empty() && report.conflicts.is_empty() => {
@@ -84,6 +72,9 @@ impl World {
         };
         turns::write(&mut tx, &turn).await?;
         self.tell_of_turn(&mut tx, turned).await?;
+        if !asked.is_empty() {
+            requests::answered(&mut tx, asked, &turn).await?;
+        }
         if let Some(limit) = self
             .config
             .journal_retention
@@ -93,5 +84,23 @@ impl World {
         }
         tx.commit().await?;
         Ok(())
+    }
+}
+
+/// A turn that was begun then, and failed.
+pub(super) fn failed(lease: &Lease, context: &Context, begun: Instant, failure: &Failure) -> Turn {
+    let finished_at = now();
+    let took = TimeDelta::from_std(begun.elapsed()).unwrap_or_default();
+    let first = failure.problems().and_then(|problems| problems.iter().next());
+    let first = first.map(|problem| format!("{}: {}", problem.place, problem.message)).unwrap_or_default();
+    Turn {
+        run: context.run,
+        holder: lease.holder().to_owned(),
+        started_at: finished_at - took,
+        finished_at,
+        revision: context.revision.clone(),
+        outcome: format!("failed: {}", failure.line()),
+        summary: first.into(),
+        good_at: None,
     }
 }

@@ -86,7 +86,7 @@ pub fn turns(daemon: &Running) -> usize {
 }
 
 /// Waits until a daemon has begun no turn for half a second, and gives how many it has begun.
-fn calm(daemon: &Running) -> usize {
+pub fn calm(daemon: &Running) -> usize {
     let mut before = turns(daemon);
     loop {
         std::thread::sleep(Duration::from_millis(500));

@@ -16,6 +16,8 @@ mod billing;
 mod hostile;
 mod instances;
 mod metrics;
+mod once;
+mod reconcile;
 mod tls;
 mod tokens;
 

@@ -3,7 +3,7 @@
 use crate::fixture::{World, both};
 
 /// Every table of the schema, in the order of their names.
-pub const TABLES: [&str; 17] = [
+pub const TABLES: [&str; 19] = [
     "db_servers",
     "host_sessions",
     "instances",
@@ -12,9 +12,11 @@ pub const TABLES: [&str; 17] = [
     "reconcile_approvals",
     "reconcile_flaps",
     "reconcile_handoffs",
+    "reconcile_idempotency",
     "reconcile_journal",
     "reconcile_lease",
     "reconcile_migrations",
+    "reconcile_requests",
     "reconcile_servers",
     "reconcile_stamp",
     "reconcile_suspensions",

@@ -6,56 +6,72 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use utoipa::ToSchema;
 
 use super::OfSession;
-use crate::change::rfc3339;
+use crate::change::{ResourceId, rfc3339};
 use crate::failure::Result;
 use crate::http::answer::{Answer, Outcome};
 use crate::http::api::Office;
-use crate::http::body::{CreatedBy, ExpiresIn, Field, ForceNew, Guid, Nothing, Reason, RotatedBy, Session, Told};
+use crate::http::body::{Nothing, Told};
+use crate::http::fields::{CreatedBy, ExpiresIn, ForceNew, Guid, Reason, RotatedBy, Session};
 use crate::http::gate::Caller;
+use crate::resource::host::KIND;
 use crate::resource::host::by_hand::{Intent, Wish};
 use crate::store::sql::now;
 use crate::turn::by_hand::Done;
 
 /// A host for a session. Where there is one, it gets a new GUID in place.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = CreateHost)]
 pub struct Create {
-    session: Field<Session>,
-    created_by: Option<Field<CreatedBy>>,
-    reason: Option<Field<Reason>>,
-    expires_in: Option<Field<ExpiresIn>>,
-    force_new: Option<Field<ForceNew>>,
+    #[schema(inline)]
+    session: Session,
+    #[schema(inline)]
+    created_by: Option<CreatedBy>,
+    #[schema(inline)]
+    reason: Option<Reason>,
+    #[schema(inline)]
+    expires_in: Option<ExpiresIn>,
+    #[schema(inline)]
+    force_new: Option<ForceNew>,
 }
 
 /// A new GUID for the host that is there.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = RotateHost)]
 pub struct Rotate {
-    reason: Field<Reason>,
-    rotated_by: Option<Field<RotatedBy>>,
-    expires_in: Option<Field<ExpiresIn>>,
+    #[schema(inline)]
+    reason: Reason,
+    #[schema(inline)]
+    rotated_by: Option<RotatedBy>,
+    #[schema(inline)]
+    expires_in: Option<ExpiresIn>,
 }
 
 /// An end to the GUID that is there.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = RevokeHost)]
 pub struct Revoke {
-    reason: Field<Reason>,
+    #[schema(inline)]
+    reason: Reason,
 }
 
 /// The GUID that somebody has shown.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = VerifyHost)]
 pub struct Verify {
-    guid: Field<Guid>,
+    #[schema(inline)]
+    guid: Guid,
 }
 
 /// A GUID that waits for whoever claims it.
-#[derive(Serialize)]
-struct Waiting {
+#[derive(Serialize, ToSchema)]
+pub struct Waiting {
     session: i64,
     /// `create` or `rotate`.
     done: &'static str,
@@ -66,8 +82,8 @@ struct Waiting {
 }
 
 /// What was done with a host.
-#[derive(Serialize)]
-struct Revoked {
+#[derive(Serialize, ToSchema)]
+pub struct Revoked {
     session: i64,
     revoked: bool,
     /// Whether this has changed anything.
@@ -75,9 +91,22 @@ struct Revoked {
 }
 
 /// Whether a GUID opens a session at this moment.
-#[derive(Serialize)]
-struct Verdict {
+#[derive(Serialize, ToSchema)]
+pub struct Verdict {
     valid: bool,
+}
+
+/// A GUID, the first time; asked again under the same key, who has it, and since when.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ClaimedHost)]
+pub struct Claimed<'g> {
+    session: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    guid: Option<&'g str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    claimed_by: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    claimed_at: Option<String>,
 }
 
 /// Carries out an intent that mints, and tells of the GUID all but the GUID.
@@ -99,6 +128,12 @@ async fn mine(office: &Office, intent: &Intent) -> Result<Option<Done>> {
 }
 
 /// Makes a host, or rotates the one that is there. Its GUID waits to be claimed.
+#[utoipa::path(post, path = "/api/v1/hosts", tag = "act", operation_id = "create_host",
+    request_body = Create, responses(
+        (status = 201, description = "A GUID waits to be claimed", body = Waiting),
+        (status = 404, description = "There is no such session"),
+    )
+)]
 pub async fn create(State(office): State<Arc<Office>>, caller: Caller, Told(asked): Told<Create>) -> Outcome {
     let Create { session, created_by, reason, expires_in, force_new } = asked;
     let person = created_by.map(|person| person.0);
@@ -117,6 +152,10 @@ pub async fn create(State(office): State<Arc<Office>>, caller: Caller, Told(aske
 }
 
 /// Replaces the GUID of the host that is there. The new one waits to be claimed.
+#[utoipa::path(post, path = "/api/v1/hosts/{session}/rotate", tag = "act", operation_id = "rotate_host",
+    params(("session" = i64, Path, description = "The session's number", minimum = 1)),
+    request_body = Rotate, responses((status = 200, description = "A new GUID waits to be claimed", body = Waiting))
+)]
 pub async fn rotate(
     State(office): State<Arc<Office>>,
     caller: Caller,
@@ -136,6 +175,10 @@ pub async fn rotate(
 }
 
 /// Ends the GUID that is there, until the host is rotated.
+#[utoipa::path(post, path = "/api/v1/hosts/{session}/revoke", tag = "act", operation_id = "revoke_host",
+    params(("session" = i64, Path, description = "The session's number", minimum = 1)),
+    request_body = Revoke, responses((status = 200, description = "It opens nothing any more", body = Revoked))
+)]
 pub async fn revoke(
     State(office): State<Arc<Office>>,
     caller: Caller,
@@ -150,28 +193,44 @@ pub async fn revoke(
 }
 
 /// Whether a GUID opens the session at this moment. A no has no reason.
+#[utoipa::path(post, path = "/api/v1/hosts/{session}/verify", tag = "act", operation_id = "verify_host",
+    params(("session" = i64, Path, description = "The session's number", minimum = 1)),
+    request_body = Verify, responses((status = 200, description = "Yes or no", body = Verdict))
+)]
 pub async fn verify(
     State(office): State<Arc<Office>>,
+    caller: Caller,
     OfSession(session): OfSession,
     Told(asked): Told<Verify>,
 ) -> Outcome {
     let Verify { guid } = asked;
+    let id = ResourceId::new(KIND, session);
+    office.rates.admit(&caller, &id)?;
     let valid = match &guid.0 {
         Some(guid) => office.world.verify(session, guid).await?,
         None => false,
     };
+    if !valid {
+        office.rates.in_vain(&id)?;
+    }
     Answer::new(StatusCode::OK, &Verdict { valid })
 }
 
 /// The GUID that waits for its reader: exactly once.
+#[utoipa::path(post, path = "/api/v1/hosts/{session}/claim", tag = "act", operation_id = "claim_host",
+    params(("session" = i64, Path, description = "The session's number", minimum = 1)),
+    request_body = Nothing, responses((status = 200, description = "The GUID", body = Claimed))
+)]
 pub async fn claim(
     State(office): State<Arc<Office>>,
     caller: Caller,
     OfSession(session): OfSession,
     Told(Nothing {}): Told<Nothing>,
 ) -> Outcome {
-    let guid = office.world.claim(session, Some(caller.actor())).await?;
-    let before = format!("{{\n  \"session\": {session},\n  \"guid\": \"");
-    let kept = json!({ "session": session.0, "claimed_by": caller.actor(), "claimed_at": rfc3339(now()) });
-    Ok(Answer::once(&before, &guid, "\"\n}\n", kept))
+    let id = ResourceId::new(KIND, session);
+    office.rates.admit(&caller, &id)?;
+    let guid = office.rates.judge(&id, office.world.claim(session, Some(caller.actor())).await)?;
+    let shown = Claimed { session: session.0, guid: Some(guid.expose()), claimed_by: None, claimed_at: None };
+    let (claimed_by, claimed_at) = (Some(caller.actor()), Some(rfc3339(now())));
+    Answer::once(&guid, &shown, &Claimed { guid: None, claimed_by, claimed_at, ..shown })
 }

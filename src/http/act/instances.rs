@@ -5,33 +5,54 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::value::RawValue;
+use utoipa::ToSchema;
 
 use super::OfInstance;
-use crate::change::rfc3339;
+use crate::change::{ResourceId, rfc3339};
 use crate::http::answer::{Answer, Outcome};
 use crate::http::api::Office;
-use crate::http::body::{Field, Name, Nothing, Told};
+use crate::http::body::{Nothing, Told};
+use crate::http::fields::Name;
 use crate::http::gate::Caller;
-use crate::resource::instance::InstanceId;
+use crate::http::problem::Problem;
 use crate::resource::instance::by_hand::{Intent, Wish};
+use crate::resource::instance::{InstanceId, KIND};
 use crate::store::sql::now;
 
 /// What cannot be undone wants the instance's name typed again.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = ForgetInstance)]
 pub struct Forget {
-    name: Field<Name>,
+    #[schema(inline)]
+    name: Name,
 }
 
 /// What was done with an instance.
-#[derive(Serialize)]
-struct Handled {
+#[derive(Serialize, ToSchema)]
+#[schema(as = HandledInstance)]
+pub struct Handled {
     instance: String,
     /// `false`: it was so already.
     changed: bool,
     /// What is left of it, where it was forgotten.
     left: Option<String>,
+}
+
+/// Credentials, the first time; asked again under the same key, who has them, and since when.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ClaimedInstance)]
+pub struct Claimed<'c> {
+    instance: String,
+    /// As they were put into the hand-off.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    credentials: Option<&'c RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    claimed_by: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    claimed_at: Option<String>,
 }
 
 async fn handle(office: &Office, caller: &Caller, id: InstanceId, wish: Wish, left: Option<String>) -> Outcome {
@@ -40,6 +61,10 @@ async fn handle(office: &Office, caller: &Caller, id: InstanceId, wish: Wish, le
 }
 
 /// Releases an instance, and dispatches its task.
+#[utoipa::path(post, path = "/api/v1/instances/{id}/provision", tag = "act", operation_id = "provision_instance",
+    params(("id" = String, Path, description = "The instance's UUID", format = "uuid")),
+    request_body = Nothing, responses((status = 200, description = "Its task is dispatched", body = Handled))
+)]
 pub async fn provision(
     State(office): State<Arc<Office>>,
     caller: Caller,
@@ -50,6 +75,10 @@ pub async fn provision(
 }
 
 /// Gives an instance that failed a new password and a new task.
+#[utoipa::path(post, path = "/api/v1/instances/{id}/retry", tag = "act", operation_id = "retry_instance",
+    params(("id" = String, Path, description = "The instance's UUID", format = "uuid")),
+    request_body = Nothing, responses((status = 200, description = "A new task is dispatched", body = Handled))
+)]
 pub async fn retry(
     State(office): State<Arc<Office>>,
     caller: Caller,
@@ -60,6 +89,10 @@ pub async fn retry(
 }
 
 /// Gives an instance's place back. Its database stays where it is.
+#[utoipa::path(post, path = "/api/v1/instances/{id}/forget", tag = "act", operation_id = "forget_instance",
+    params(("id" = String, Path, description = "The instance's UUID", format = "uuid")),
+    request_body = Forget, responses((status = 200, description = "Its place is free", body = Handled))
+)]
 pub async fn forget(
     State(office): State<Arc<Office>>,
     caller: Caller,
@@ -73,14 +106,25 @@ pub async fn forget(
 }
 
 /// The credentials that wait for their reader: exactly once.
+#[utoipa::path(post, path = "/api/v1/instances/{id}/claim", tag = "act", operation_id = "claim_instance",
+    params(("id" = String, Path, description = "The instance's UUID", format = "uuid")),
+    request_body = Nothing, responses((status = 200, description = "The credentials", body = Claimed))
+)]
 pub async fn claim(
     State(office): State<Arc<Office>>,
     caller: Caller,
     OfInstance(id): OfInstance,
     Told(Nothing {}): Told<Nothing>,
 ) -> Outcome {
-    let credentials = office.world.claim_credentials(id, Some(caller.actor())).await?;
-    let before = format!("{{\n  \"instance\": \"{id}\",\n  \"credentials\": ");
-    let kept = json!({ "instance": id.to_string(), "claimed_by": caller.actor(), "claimed_at": rfc3339(now()) });
-    Ok(Answer::once(&before, &credentials, "\n}\n", kept))
+    let address = ResourceId::new(KIND, id);
+    office.rates.admit(&caller, &address)?;
+    let claimed = office.world.claim_credentials(id, Some(caller.actor())).await;
+    let credentials = office.rates.judge(&address, claimed)?;
+    let read = serde_json::from_str(credentials.expose());
+    let what = "what lay in the hand-off are no credentials";
+    let read = read.map_err(|_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, what))?;
+    let shown = Claimed { instance: id.to_string(), credentials: Some(read), claimed_by: None, claimed_at: None };
+    let (claimed_by, claimed_at) = (Some(caller.actor()), Some(rfc3339(now())));
+    let kept = Claimed { instance: id.to_string(), credentials: None, claimed_by, claimed_at };
+    Answer::once(&credentials, &shown, &kept)
 }

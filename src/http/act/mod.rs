@@ -1,9 +1,11 @@
 //! The API that acts. It has no way of its own to change anything: each request does what a command does, by the same
 //! function, which plans, asks the guard, and writes the journal, where the token's name stands as the actor.
 
-mod hosts;
-mod instances;
-mod ledger;
+pub mod hosts;
+pub mod instances;
+pub mod ledger;
+pub mod legacy;
+pub mod reconcile;
 
 use std::sync::Arc;
 
@@ -11,28 +13,41 @@ use axum::Router;
 use axum::extract::{FromRequestParts, Path};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
-use axum::routing::post;
+use axum::middleware::from_fn_with_state;
 
 use super::api::Office;
+use super::gate::LEGACY;
+use super::once::{self, Once};
 use super::problem::Problem;
+use super::route::{self, Route};
 use crate::change::quoted;
 use crate::resource::instance::InstanceId;
 use crate::resource::session::SessionId;
+use crate::turn::World;
 
-pub fn router() -> Router<Arc<Office>> {
-    Router::new()
-        .route("/api/v1/suspend", post(ledger::suspend))
-        .route("/api/v1/resume", post(ledger::resume))
-        .route("/api/v1/approve", post(ledger::approve))
-        .route("/api/v1/hosts", post(hosts::create))
-        .route("/api/v1/hosts/{session}/rotate", post(hosts::rotate))
-        .route("/api/v1/hosts/{session}/revoke", post(hosts::revoke))
-        .route("/api/v1/hosts/{session}/verify", post(hosts::verify))
-        .route("/api/v1/hosts/{session}/claim", post(hosts::claim))
-        .route("/api/v1/instances/{id}/provision", post(instances::provision))
-        .route("/api/v1/instances/{id}/retry", post(instances::retry))
-        .route("/api/v1/instances/{id}/forget", post(instances::forget))
-        .route("/api/v1/instances/{id}/claim", post(instances::claim))
+pub fn router(world: &Arc<World>) -> Router<Arc<Office>> {
+    let once = Arc::new(Once::new(Arc::clone(world)));
+    route::router(routes()).route_layer(from_fn_with_state(once, once::hold))
+}
+
+/// Those that act.
+pub fn routes() -> [Route<Arc<Office>>; 14] {
+    [
+        Route::post("/api/v1/reconcile", reconcile::reconcile),
+        Route::post("/api/v1/suspend", ledger::suspend),
+        Route::post("/api/v1/resume", ledger::resume),
+        Route::post("/api/v1/approve", ledger::approve),
+        Route::post("/api/v1/hosts", hosts::create),
+        Route::post("/api/v1/hosts/{session}/rotate", hosts::rotate),
+        Route::post("/api/v1/hosts/{session}/revoke", hosts::revoke),
+        Route::post("/api/v1/hosts/{session}/verify", hosts::verify),
+        Route::post("/api/v1/hosts/{session}/claim", hosts::claim),
+        Route::post("/api/v1/instances/{id}/provision", instances::provision),
+        Route::post("/api/v1/instances/{id}/retry", instances::retry),
+        Route::post("/api/v1/instances/{id}/forget", instances::forget),
+        Route::post("/api/v1/instances/{id}/claim", instances::claim),
+        Route::post(LEGACY, legacy::generate),
+    ]
 }
 
 /// The session that the path names.

@@ -13,7 +13,7 @@ use crate::resource::session::{self, SessionId};
 use crate::resource::{Recorded, Resource};
 use crate::store::bulk::{self, Values};
 use crate::store::error::{Error, Result};
-use crate::store::sql::{Row, execute, fetch};
+use crate::store::sql::{Id, Row, execute, fetch};
 use crate::store::{Entry, Snapshot, Tx, journal};
 
 const READ: &str = "read hosts";
@@ -43,6 +43,30 @@ pub async fn observe(
         hosts.entry(session).and_modify(|first| first.active_rows += active).or_insert(host);
     }
     Ok(hosts)
+}
+
+/// How the database knows one GUID.
+#[derive(Clone, Debug)]
+pub struct Deed {
+    pub host_session_id: i64,
+    /// Base64 of the GUID's hash.
+    pub hash: String,
+    pub minted_at: DateTime<Utc>,
+}
+
+/// The row that holds the GUID of this attempt; `None`: another GUID has taken its place.
+pub async fn deed(snapshot: &mut Snapshot, attempt: Id) -> Result<Option<Deed>> {
+    let rows = fetch!(
+        snapshot.conn(),
+        "SELECT h.host_session_id, h.host_guid_hash, r.minted_at
+         FROM host_sessions h JOIN reconcile_handoffs r ON r.attempt = h.attempt WHERE h.attempt = $1",
+        attempt,
+    );
+    let deed = |row: &Row| {
+        let (hash, minted_at) = (row.get("host_guid_hash")?, row.get("minted_at")?);
+        Ok(Deed { host_session_id: row.get("host_session_id")?, hash, minted_at })
+    };
+    rows.map_err(Error::query(READ))?.first().map(deed).transpose().map_err(Error::query(READ))
 }
 
 /// Asks the hand-off, without side effects, which GUIDs still wait for their reader.

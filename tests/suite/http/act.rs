@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use super::listen;
 use super::tokens::make;
 use crate::daemon::{LATE, end, found, sessions, settle, start, titled};
-use crate::fixture::http::{Answer, address, ask};
+use crate::fixture::http::{Answer, address, ask, request};
 use crate::fixture::process::Running;
 use crate::fixture::{Database, World, both};
 
@@ -25,6 +25,11 @@ impl Client {
         client
     }
 
+    /// The same at another daemon's door.
+    pub fn at(self, daemon: &Running) -> Self {
+        Self { there: address(daemon), ..self }
+    }
+
     #[track_caller]
     pub fn get(&self, path: &str) -> Answer {
         self.send("GET", path, &[], "")
@@ -39,6 +44,12 @@ impl Client {
     pub fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
         let bearer = format!("Bearer {}", self.token);
         ask(self.there, method, path, &[&[("authorization", bearer.as_str())], headers].concat(), body)
+    }
+
+    /// What [`Client::send`] sends.
+    pub fn request(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> String {
+        let bearer = format!("Bearer {}", self.token);
+        request(self.there, method, path, &[&[("authorization", bearer.as_str())], headers].concat(), body)
     }
 }
 

@@ -1,0 +1,187 @@
+//! Under one key an action is done once, and no repetition gives a secret away.
+
+use std::time::Duration;
+
+use rustix::process::Signal;
+use serde_json::json;
+
+use super::act::{Client, detail, with_a_session};
+use crate::daemon::{LATE, end, settle};
+use crate::fixture::http::{Answer, send};
+use crate::fixture::{Database, World, both};
+
+const CREATE: &str = "{\"session\": 215, \"reason\": \"R\"}";
+
+impl Client {
+    #[track_caller]
+    fn post_under(&self, key: &str, path: &str, body: &str) -> Answer {
+        self.send("POST", path, &[("content-type", "application/json"), ("idempotency-key", key)], body)
+    }
+}
+
+fn generation(world: &World) -> String {
+    world.sql("SELECT generation FROM host_sessions")
+}
+
+both! {
+    fn what_was_done_under_a_key_is_answered_again_and_not_done_again(world) {
+        let daemon = with_a_session(world);
+        let client = Client::new(world, &daemon, "secrets");
+        let made = client.post_under("make-1", "/api/v1/hosts", CREATE).expect(201);
+        assert_eq!(made.header("idempotency-replayed"), None);
+        let again = client.post_under("make-1", "/api/v1/hosts", CREATE).expect(201);
+        assert_eq!((again.json(), again.header("idempotency-replayed")), (made.json(), Some("true")));
+        assert_eq!(generation(world), "1\n");
+        let other = client.post_under("make-1", "/api/v1/hosts", "{\"session\": 215}").expect(422);
+        assert!(detail(&other).contains("was used for another request"), "{}", other.body);
+        client.post_under("make-1", "/api/v1/hosts/215/revoke", CREATE).expect(422);
+        client.post_under("two words", "/api/v1/hosts", CREATE).expect(400);
+
+        let claimed = client.post_under("take-1", "/api/v1/hosts/215/claim", "").expect(200).json();
+        let guid = claimed["guid"].as_str().unwrap().to_owned();
+        let replayed = client.post_under("take-1", "/api/v1/hosts/215/claim", "").expect(200);
+        assert_eq!(replayed.header("idempotency-replayed"), Some("true"));
+        let told = replayed.json();
+        assert_eq!((&told["session"], &told["claimed_by"]), (&json!(215), &json!("token secrets")));
+        assert!(told["claimed_at"].is_string() && told["guid"].is_null(), "{told}");
+        assert!(!world.sql("SELECT * FROM reconcile_idempotency").contains(&guid));
+        // The repetition is no second claim.
+        assert_eq!(world.sql("SELECT COUNT(*) FROM reconcile_journal WHERE action = 'incident'"), "0\n");
+        // A key is its token's own.
+        let another = Client::new(world, &daemon, "operate");
+        assert_eq!(another.post_under("make-1", "/api/v1/hosts", CREATE).expect(201).json()["done"], "rotate");
+        let waiting = client.post_under("now-1", "/api/v1/reconcile", "{\"wait\": 0}");
+        let again = client.post_under("now-1", "/api/v1/reconcile", "{\"wait\": 0}");
+        assert_eq!((waiting.status, waiting.header("location"), waiting.json()), (again.status, again.header("location"), again.json()));
+        assert_eq!(world.sql("SELECT COUNT(*) FROM reconcile_requests"), "1\n");
+        end(daemon);
+    }
+
+    fn what_was_refused_is_not_kept_and_what_is_broken_off_is_free_again(world) {
+        let daemon = with_a_session(world);
+        let client = Client::new(world, &daemon, "secrets");
+        client.post_under("key", "/api/v1/hosts/215/rotate", "{\"reason\": \"R\"}").expect(404);
+        client.post("/api/v1/hosts", CREATE).expect(201);
+        client.post_under("key", "/api/v1/hosts/215/rotate", "{\"reason\": \"R\"}").expect(200);
+        assert_eq!(generation(world), "2\n");
+
+        // As a crash between the action and its record leaves it: under way, and after a while free again.
+        world.sql("UPDATE reconcile_idempotency SET status = NULL, answer = NULL");
+        let busy = client.post_under("key", "/api/v1/hosts/215/rotate", "{\"reason\": \"R\"}").expect(409);
+        assert_eq!((detail(&busy).as_str(), busy.header("retry-after")), ("the request of this Idempotency-Key is still under way", Some("1")));
+        world.sql("UPDATE reconcile_idempotency SET begun_at = '2026-11-01T00:00:00.000000+00:00'");
+        client.post_under("old", "/api/v1/hosts/215/rotate", "{\"reason\": \"R\"}").expect(200);
+        assert_eq!(world.sql("SELECT word FROM reconcile_idempotency"), "old\n", "a day is over");
+        end(daemon);
+    }
+
+    fn whoever_hangs_up_breaks_nothing_off(world) {
+        let daemon = with_a_session(world);
+        let client = Client::new(world, &daemon, "operate");
+        let before = world.sql("SELECT COUNT(*) FROM reconcile_journal");
+        drop(send(client.there, &client.request("POST", "/api/v1/suspend", &[("content-type", "application/json"), ("idempotency-key", "gone")], "{\"reason\": \"R\"}")));
+        settle(LATE, &"200\n".to_owned(), || world.sql("SELECT status FROM reconcile_idempotency"));
+        assert_ne!(world.sql("SELECT COUNT(*) FROM reconcile_journal"), before);
+        end(daemon);
+    }
+}
+
+#[test]
+fn a_key_whose_daemon_died_is_free_after_a_while() {
+    let mut world = World::on(Database::Sqlite);
+    world.env("RECONCILE_LEASE", "1s");
+    let daemon = with_a_session(&mut world);
+    let client = Client::new(&world, &daemon, "operate");
+    client.post_under("key", "/api/v1/suspend", "{\"reason\": \"R\"}").expect(200);
+    daemon.signal(Signal::KILL);
+    world.sql("UPDATE reconcile_idempotency SET status = NULL, answer = NULL");
+    let mut daemon = world.spawn(&["-v"]);
+    daemon.wait_for("the turn is over", LATE);
+    let client = client.at(&daemon);
+    client.post_under("key", "/api/v1/suspend", "{\"reason\": \"R\"}").expect(409);
+    // Four minutes ago.
+    world.sql(
+        "UPDATE reconcile_idempotency SET begun_at = strftime('%Y-%m-%dT%H:%M:%S.000000+00:00', 'now', '-4 minutes')",
+    );
+    let again = client.post_under("key", "/api/v1/suspend", "{\"reason\": \"R\"}").expect(200);
+    assert_eq!(again.header("idempotency-replayed"), None);
+    end(daemon);
+}
+
+#[test]
+fn keys_are_bounded_and_the_oldest_are_forgotten() {
+    let mut world = World::on(Database::Sqlite);
+    let daemon = with_a_session(&mut world);
+    let client = Client::new(&world, &daemon, "operate");
+    world.sql(
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10005)
+         INSERT INTO reconcile_idempotency (token, word, digest, attempt, begun_at)
+         SELECT 'operate', 'word-' || i, printf('%064d', 0), '00000000-0000-4000-8000-000000000000',
+                printf('9999-01-01T00:00:00.%06d+00:00', i) FROM n",
+    );
+    client.post_under("key", "/api/v1/resume", "{\"reason\": \"R\"}").expect(200);
+    assert_eq!(world.sql("SELECT COUNT(*) FROM reconcile_idempotency"), "10000\n");
+    assert_eq!(world.sql("SELECT COUNT(*) FROM reconcile_idempotency WHERE word = 'word-1'"), "0\n");
+    end(daemon);
+}
+
+#[test]
+fn guids_are_tried_so_often_and_no_more() {
+    let mut world = World::on(Database::Sqlite);
+    world.write("desired-state/c.yaml", "hosts: [{session: 1}, {session: 215}]\n");
+    let daemon = with_a_session(&mut world);
+    let client = Client::new(&world, &daemon, "secrets");
+    let verify = |session: u32, guid: &str| {
+        client.post(&format!("/api/v1/hosts/{session}/verify"), &format!("{{\"guid\": \"{guid}\"}}"))
+    };
+    let guid = client.post("/api/v1/hosts/215/claim", "").expect(200).json()["guid"].as_str().unwrap().to_owned();
+    for _ in 0..5 {
+        assert_eq!(verify(215, "51179767-693b-49a1-b753-380ca3bb39f7").expect(200).json()["valid"], false);
+    }
+    // Not even what is right is told any more.
+    let refused = verify(215, &guid).expect(429);
+    assert_eq!(detail(&refused), "host/215 was tried 5 times in vain within 1m");
+    let rest: u32 = refused.header("retry-after").unwrap().parse().unwrap();
+    assert!((1..=60).contains(&rest), "{rest}");
+    client.post("/api/v1/hosts/215/claim", "").expect(429);
+    // Another host is another matter; and so is another second.
+    std::thread::sleep(Duration::from_millis(1100));
+    verify(1, "nonsense").expect(200);
+    let statuses: Vec<u16> = (0..30).map(|_| client.post("/api/v1/hosts/999/claim", "").status).collect();
+    assert!(statuses.contains(&429), "{statuses:?}");
+    end(daemon);
+}
+
+both! {
+    fn the_older_shape_makes_or_replaces_a_guid_and_answers_it(world) {
+        let daemon = with_a_session(world);
+        let [operator, client] = ["operate", "secrets"].map(|scope| Client::new(world, &daemon, scope));
+        let path = "/api/hostprovisioner/generate";
+        let body = "{\"sessionId\": 215, \"createdBy\": \"Noor Team\"}";
+        operator.post(path, body).expect(403);
+        let made = client.post_under("g", path, body).expect(200).json();
+        let row = world.sql("SELECT host_session_id, created_by, host_guid_hash FROM host_sessions");
+        let hash = made["hash"].as_str().unwrap();
+        let expected = format!("{}|Noor Team|{}", made["hostSessionId"], hash.strip_suffix("...").unwrap());
+        assert!(hash.len() == 19 && row.starts_with(&expected), "{row} {made}");
+        assert_eq!((&made["sessionId"], &made["createdBy"]), (&json!(215), &json!("Noor Team")));
+        assert!(made["createdAt"].as_str().is_some_and(|at| at.starts_with("20")), "{made}");
+        let guid = made["hostGuid"].as_str().unwrap().to_owned();
+        let verify = |guid: &str| operator.post("/api/v1/hosts/215/verify", &format!("{{\"guid\": \"{guid}\"}}")).expect(200).json()["valid"] == true;
+        assert!(verify(&guid));
+        let actors = "SELECT actor FROM reconcile_journal WHERE kind = 'host' ORDER BY journal_id";
+        assert_eq!(world.sql(actors), "token secrets for Noor Team\n".repeat(2));
+        let replayed = client.post_under("g", path, body).expect(200).json();
+        assert_eq!((&replayed["hostGuid"], &replayed["claimedBy"]), (&serde_json::Value::Null, &json!("token secrets")));
+        assert_eq!(replayed["hash"], made["hash"]);
+
+        let again = client.post(path, body).expect(200).json();
+        assert_eq!(again["hostSessionId"], made["hostSessionId"], "in place");
+        assert!(!verify(&guid) && verify(again["hostGuid"].as_str().unwrap()));
+        let missing = client.post(path, "{\"sessionId\": 216, \"createdBy\": \"Noor Team\"}").expect(404);
+        assert!(detail(&missing).starts_with("session 216 does not exist in sessions"), "{}", missing.body);
+        let wrong = client.post(path, "{\"sessionId\": 215}").expect(422);
+        assert!(detail(&wrong).starts_with("missing field `createdBy`"), "{}", wrong.body);
+        end(daemon);
+    }
+}
