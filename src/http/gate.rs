@@ -1,5 +1,9 @@
-//! Who may come in: `/healthz` and `/readyz` are everybody's, `/api` wants a token, and so does `/metrics`, unless the
-//! door is on loopback and was asked for by a name of it.
+//! Who may come in: `/healthz`, `/readyz` and the sign-in are everybody's, `/api` and the page want a token, and so does
+//! `/metrics`, unless the door is on loopback and was asked for by a name of it.
+//!
+//! A token is shown as a bearer. The page alone takes it as the password of HTTP Basic too, so that a browser without
+//! scripts can ask. A browser sends that by itself with whatever another site makes it ask for; so it is good for reading
+//! the page, which no other site can see into, and for nothing that acts.
 //!
 //! On loopback, only users of the machine can ask, and a scraper there should need no secret. But a web page in a browser
 //! there can ask too, by a name that it makes lead to loopback (DNS rebinding), and so can anybody through a proxy there
@@ -14,8 +18,11 @@ use axum::http::header::{AUTHORIZATION, HOST, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
+use zeroize::Zeroizing;
 
 use super::problem::Problem;
 use crate::failure::Result;
@@ -32,6 +39,9 @@ const LEAST: Duration = Duration::from_secs(1);
 const KEPT: Duration = Duration::from_secs(15 * 60);
 /// How long the database may take to say which there are.
 const LIMIT: Duration = Duration::from_secs(5);
+
+/// How a browser is told to ask for a user and a password.
+const BASIC: &str = "Basic realm=\"reconcile: the token is the password\", charset=\"UTF-8\"";
 
 /// Lets in who may.
 pub struct Gate {
@@ -50,6 +60,13 @@ struct Seen {
     asked: Option<Instant>,
 }
 
+/// Whose token a request has shown.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    pub name: String,
+    pub scope: Scope,
+}
+
 /// What a request needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Need {
@@ -57,14 +74,18 @@ enum Need {
     /// A token, but on loopback, where nothing.
     Neighbour,
     Token(Scope),
+    /// A token that allows to look, shown in either way.
+    Page,
 }
 
 impl Need {
     fn of(method: &Method, path: &str) -> Self {
+        let is_looking = matches!(*method, Method::GET | Method::HEAD);
         match path.split('/').nth(1) {
             Some("metrics") => Need::Neighbour,
-            Some("api") if matches!(*method, Method::GET | Method::HEAD) => Need::Token(Scope::Read),
-            Some("api") => Need::Token(Scope::Operate),
+            Some("api") if is_looking => Need::Token(Scope::Read),
+            Some("page") if is_looking => Need::Page,
+            Some("api" | "page") => Need::Token(Scope::Operate),
             _ => Need::Nothing,
         }
     }
@@ -75,39 +96,50 @@ impl Gate {
         Self { world, is_loopback, seen: Mutex::default() }
     }
 
-    async fn admit(&self, method: &Method, path: &str, headers: &HeaderMap) -> std::result::Result<(), Problem> {
-        let scope = match Need::of(method, path) {
-            Need::Nothing => return Ok(()),
-            Need::Neighbour if self.is_loopback && is_called_loopback(headers) => return Ok(()),
-            Need::Neighbour => Scope::Read,
+    /// Whose token it was that let the request in; `None`: it needed none.
+    async fn admit(
+        &self,
+        method: &Method,
+        path: &str,
+        headers: &HeaderMap,
+    ) -> std::result::Result<Option<Caller>, Problem> {
+        let need = Need::of(method, path);
+        let scope = match need {
+            Need::Nothing => return Ok(None),
+            Need::Neighbour if self.is_loopback && is_called_loopback(headers) => return Ok(None),
+            Need::Neighbour | Need::Page => Scope::Read,
             Need::Token(scope) => scope,
         };
         let Some(shown) = headers.get(AUTHORIZATION) else {
-            return Err(unauthorized(
-                "Bearer realm=\"reconcile\"",
-                "this wants a token: `Authorization: Bearer rct_…`",
-            ));
+            return Err(match need {
+                Need::Page => unauthorized(BASIC, "this wants a token, as the password or as a bearer"),
+                _ => unauthorized("Bearer realm=\"reconcile\"", "this wants a token: `Authorization: Bearer rct_…`"),
+            });
+        };
+        let (scheme, rest) = shown.to_str().ok().and_then(|text| text.split_once(' ')).unwrap_or_default();
+        let is_basic = need == Need::Page && scheme.eq_ignore_ascii_case("basic");
+        let token = match () {
+            () if is_basic => password(rest),
+            () if scheme.eq_ignore_ascii_case("bearer") => Token::read(rest.trim()),
+            () => None,
         };
         let wrong = || {
-            let how = "Bearer realm=\"reconcile\", error=\"invalid_token\"";
+            let how = if is_basic { BASIC } else { "Bearer realm=\"reconcile\", error=\"invalid_token\"" };
             unauthorized(how, "this is no token, or one that is unknown, expired or revoked")
         };
-        let text = shown.to_str().ok().and_then(|text| text.split_once(' '));
-        let bearer = text.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map(|(_, token)| token.trim());
-        let token = bearer.and_then(Token::read).ok_or_else(wrong)?;
-        let found = self.find(&token).await?.ok_or_else(wrong)?;
-        if found < scope {
-            let what = format!("this wants the scope {}, and the token has {}", scope.word(), found.word());
+        let caller = self.find(&token.ok_or_else(wrong)?).await?.ok_or_else(wrong)?;
+        if caller.scope < scope {
+            let what = format!("this wants the scope {}, and the token has {}", scope.word(), caller.scope.word());
             let how = "Bearer realm=\"reconcile\", error=\"insufficient_scope\"";
             return Err(Problem::new(StatusCode::FORBIDDEN, what).header(WWW_AUTHENTICATE, how));
         }
-        Ok(())
+        Ok(Some(caller))
     }
 
-    /// What the token allows, if it is good.
+    /// Whose the token is, and what it allows, if it is good.
     ///
     /// Errors: which tokens there are is not known.
-    async fn find(&self, token: &Token) -> std::result::Result<Option<Scope>, Problem> {
+    async fn find(&self, token: &Token) -> std::result::Result<Option<Caller>, Problem> {
         let mut seen = self.seen.lock().await;
         let is_old = |limit: Duration, at: Option<Instant>| at.is_none_or(|at| at.elapsed() >= limit);
         if is_old(FRESH, seen.at) && is_old(LEAST, seen.asked) {
@@ -138,10 +170,18 @@ impl Gate {
 }
 
 /// Compared with each, so that the time tells nothing of which it is nearest to.
-fn good(tokens: &[Known], token: &Token) -> Option<Scope> {
+fn good(tokens: &[Known], token: &Token) -> Option<Caller> {
     let (hash, now) = (token.hash(), now());
     let alike = tokens.iter().fold(None, |found, known| if known.hash.is(&hash) { Some(known) } else { found });
-    alike.filter(|known| known.is_good(now)).map(|known| known.scope)
+    let caller = |known: &Known| Caller { name: known.name.clone(), scope: known.scope };
+    alike.filter(|known| known.is_good(now)).map(caller)
+}
+
+/// The token in what a browser sends for HTTP Basic: the password, whoever the user says that they are.
+fn password(text: &str) -> Option<Token> {
+    let shown = Zeroizing::new(STANDARD.decode(text.trim()).ok()?);
+    let (_, password) = std::str::from_utf8(&shown).ok()?.split_once(':')?;
+    Token::read(password)
 }
 
 fn unauthorized(how: &'static str, what: &str) -> Problem {
@@ -166,10 +206,16 @@ pub async fn has_token(world: &World) -> Result<bool> {
     Ok(world.tokens().await?.iter().any(|token| token.is_good(now())))
 }
 
-/// Asks each request for what it needs before it is looked at any further.
-pub async fn hold(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> Response {
+/// Asks each request for what it needs before it is looked at any further. One that showed a token goes on with its
+/// [`Caller`].
+pub async fn hold(State(gate): State<Arc<Gate>>, mut request: Request, next: Next) -> Response {
     match gate.admit(request.method(), request.uri().path(), request.headers()).await {
-        Ok(()) => next.run(request).await,
+        Ok(caller) => {
+            if let Some(caller) = caller {
+                request.extensions_mut().insert(caller);
+            }
+            next.run(request).await
+        }
         Err(problem) => problem.answer(),
     }
 }
@@ -199,7 +245,7 @@ mod tests {
     #[test]
     fn the_api_always_wants_a_token_and_more_for_more() {
         let need = |method: Method, path| Need::of(&method, path);
-        for path in ["/healthz", "/readyz", "/", "/nothing", "/apiary"] {
+        for path in ["/healthz", "/readyz", "/", "/nothing", "/apiary", "/pages", "/assets/page.js"] {
             assert_eq!(need(Method::GET, path), Need::Nothing, "{path}");
         }
         for path in ["/api", "/api/", "/api/v1/status", "/api/v2"] {
@@ -207,5 +253,23 @@ mod tests {
             assert_eq!(need(Method::POST, path), Need::Token(Scope::Operate), "{path}");
         }
         assert_eq!(need(Method::GET, "/metrics"), Need::Neighbour);
+        for path in ["/page", "/page/", "/page/events"] {
+            assert_eq!(need(Method::GET, path), Need::Page, "{path}");
+            assert_eq!(need(Method::POST, path), Need::Token(Scope::Operate), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_password_is_the_token_whoever_the_user_is() {
+        let token = Token::mint().unwrap();
+        let sent = |user: &str| STANDARD.encode(format!("{user}:{}", token.expose()));
+        for user in ["", "noor", "Zoë"] {
+            assert!(password(&sent(user)).is_some_and(|read| read.hash().is(&token.hash())), "{user}");
+        }
+        for wrong in
+            [token.expose().to_owned(), STANDARD.encode(token.expose()), STANDARD.encode("noor:"), String::new()]
+        {
+            assert!(password(&wrong).is_none());
+        }
     }
 }

@@ -8,6 +8,7 @@ mod api;
 mod board;
 mod gate;
 mod limits;
+mod me;
 mod metrics;
 mod page;
 mod problem;

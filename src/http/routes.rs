@@ -16,7 +16,7 @@ use super::board::Board;
 use super::gate::{self, Gate};
 use super::page::Language;
 use super::problem::Problem;
-use super::{api, limits};
+use super::{api, limits, me};
 use crate::turn::World;
 use crate::turn::status::Known;
 
@@ -43,6 +43,7 @@ pub fn router(world: Arc<World>, board: Arc<Board>, is_loopback: bool) -> Router
         .route("/metrics", get(metrics))
         .with_state(house)
         .merge(api)
+        .merge(me::router())
         .fallback(missing)
         .method_not_allowed_fallback(wrong_method)
         .layer(axum::middleware::from_fn_with_state(gate, gate::hold))
