@@ -18,19 +18,18 @@ use crate::kinds::parse_id;
 use crate::plan::render;
 use crate::turn::{Request, World, history};
 
-/// Plans at once: one takes as much memory as a turn.
-const PLANS: usize = 1;
 /// Lines of the journal in an answer: unless asked for otherwise, and at most.
 const LINES: (i64, i64) = (50, 10_000);
 
 /// What the answers are made from.
 struct Office {
     world: Arc<World>,
-    plans: Semaphore,
+    plans: Arc<Semaphore>,
 }
 
-pub fn router(world: Arc<World>) -> Router {
-    let office = Office { world, plans: Semaphore::new(PLANS) };
+/// `plans` has a place for each plan that may be made at once.
+pub fn router(world: Arc<World>, plans: Arc<Semaphore>) -> Router {
+    let office = Office { world, plans };
     Router::new()
         .route("/api/v1/status", get(status))
         .route("/api/v1/plan", get(plan))

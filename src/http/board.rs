@@ -4,6 +4,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value as Json, json};
+use tokio::sync::watch;
 
 use super::metrics::Metrics;
 use crate::failure::{Class, Failure};
@@ -48,6 +49,16 @@ enum Role {
     Follower,
 }
 
+impl Role {
+    fn word(self) -> &'static str {
+        match self {
+            Role::Starting => "starting",
+            Role::Leader => "leader",
+            Role::Follower => "follower",
+        }
+    }
+}
+
 struct State {
     role: Role,
     /// `None`: ready.
@@ -59,6 +70,8 @@ struct State {
 /// One daemon's own account of itself. Shared by the daemon, which writes it, and the door, which reads it.
 pub struct Board {
     state: Mutex<State>,
+    /// How often anything here has become another.
+    news: watch::Sender<u64>,
     pub(super) metrics: Metrics,
 }
 
@@ -67,11 +80,21 @@ impl Board {
     pub fn new(environment: &str, catalog: &str) -> Self {
         let state =
             State { role: Role::Starting, reason: Some(Reason::NoPlan), has_planned: false, beaten_at: Instant::now() };
-        Self { state: Mutex::new(state), metrics: Metrics::new(environment, catalog) }
+        let (news, _) = watch::channel(0);
+        Self { state: Mutex::new(state), news, metrics: Metrics::new(environment, catalog) }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tell(&self) {
+        self.news.send_modify(|count| *count += 1);
+    }
+
+    /// Counts what happens: a turn, a failure, another role, the end.
+    pub(super) fn news(&self) -> watch::Receiver<u64> {
+        self.news.subscribe()
     }
 
     /// Shows that the loop lives, for ever. To be awaited beside the loop in one task, so that it falls silent when the
@@ -89,19 +112,23 @@ impl Board {
     pub fn leads(&self, fencing: i64) {
         self.lock().role = Role::Leader;
         self.metrics.lease(Some(fencing));
+        self.tell();
     }
 
     /// Another holds the lease, in a database that answers: a follower is ready without a plan of its own.
     pub fn follows(&self) {
         let mut state = self.lock();
         (state.role, state.reason) = (Role::Follower, None);
+        drop(state);
         self.metrics.lease(None);
+        self.tell();
     }
 
     /// The lease was lost or given back.
     pub fn leads_no_more(&self) {
         self.lock().role = Role::Starting;
         self.metrics.lease(None);
+        self.tell();
     }
 
     /// A turn was carried through, or held back by the change budget: either way it was planned.
@@ -110,6 +137,7 @@ impl Board {
         (state.reason, state.has_planned) = (None, true);
         drop(state);
         self.metrics.turned(turned, took);
+        self.tell();
     }
 
     /// There was no turn, or it broke off. What is in the way of this turn alone, such as a file with problems, leaves
@@ -126,11 +154,13 @@ impl Board {
         state.reason = reason;
         drop(state);
         self.metrics.failed(failure, took);
+        self.tell();
     }
 
     /// The daemon has been told to end.
     pub fn ends(&self) {
         self.lock().reason = Some(Reason::Ending);
+        self.tell();
     }
 
     /// Whether the loop has shown that it lives.
@@ -138,14 +168,24 @@ impl Board {
         self.lock().beaten_at.elapsed() < SILENCE
     }
 
+    /// `starting`, `leader` or `follower`; and why it is not ready.
+    pub(super) fn role(&self) -> (&'static str, Option<&'static str>) {
+        let state = self.lock();
+        (state.role.word(), state.reason.map(|reason| reason.words().1))
+    }
+
+    pub(super) fn follows_another(&self) -> bool {
+        self.lock().role == Role::Follower
+    }
+
+    pub(super) fn is_ending(&self) -> bool {
+        self.lock().reason == Some(Reason::Ending)
+    }
+
     /// Whether it is ready, and the same in words.
     pub(super) fn readiness(&self) -> (bool, Json) {
         let state = self.lock();
-        let role = match state.role {
-            Role::Starting => "starting",
-            Role::Leader => "leader",
-            Role::Follower => "follower",
-        };
+        let role = state.role.word();
         let reasons: Vec<Json> = state
             .reason
             .iter()

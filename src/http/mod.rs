@@ -5,14 +5,17 @@
 //! body, its answer, a connection's life, and how many there are of them.
 
 mod api;
+mod asked;
 mod board;
 mod gate;
 mod limits;
+mod lookout;
 mod me;
 mod metrics;
 mod page;
 mod problem;
 mod process;
+mod resources;
 mod routes;
 mod server;
 

@@ -10,13 +10,14 @@ use axum::http::header::{ACCEPT, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::Response;
 use axum::routing::get;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Semaphore};
 
 use super::board::Board;
 use super::gate::{self, Gate};
+use super::lookout::Lookout;
 use super::page::Language;
 use super::problem::Problem;
-use super::{api, limits, me};
+use super::{api, limits, me, resources};
 use crate::turn::World;
 use crate::turn::status::Known;
 
@@ -24,6 +25,9 @@ use crate::turn::status::Known;
 const LOOK: Duration = Duration::from_secs(3);
 /// How long what it said is good for: several scrapers cost it no more than one.
 const FRESH: Duration = Duration::from_secs(5);
+
+/// Plans at once: one takes as much memory as a turn.
+const PLANS: usize = 1;
 
 /// What every answer is made from.
 struct House {
@@ -35,7 +39,9 @@ struct House {
 
 pub fn router(world: Arc<World>, board: Arc<Board>, is_loopback: bool) -> Router {
     let gate = Arc::new(Gate::new(Arc::clone(&world), is_loopback));
-    let api = api::router(Arc::clone(&world));
+    let plans = Arc::new(Semaphore::new(PLANS));
+    let api = api::router(Arc::clone(&world), Arc::clone(&plans));
+    let lookout = Lookout::new(Arc::clone(&world), Arc::clone(&board), plans);
     let house = Arc::new(House { world, board, seen: Mutex::default() });
     Router::new()
         .route("/healthz", get(health))
@@ -44,6 +50,7 @@ pub fn router(world: Arc<World>, board: Arc<Board>, is_loopback: bool) -> Router
         .with_state(house)
         .merge(api)
         .merge(me::router())
+        .merge(resources::router(lookout))
         .fallback(missing)
         .method_not_allowed_fallback(wrong_method)
         .layer(axum::middleware::from_fn_with_state(gate, gate::hold))

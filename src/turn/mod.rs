@@ -7,11 +7,13 @@ mod files;
 pub mod history;
 pub mod hosts;
 pub mod instances;
+pub mod inventory;
 mod look;
 mod memory;
 mod outside;
 pub mod saved;
 pub mod status;
+pub mod survey;
 mod tokens;
 mod trouble;
 

@@ -13,6 +13,7 @@ use crate::fixture::{Database, World, both};
 mod api;
 mod hostile;
 mod metrics;
+mod resources;
 mod tokens;
 
 /// From now on daemons of this world listen on a port of their own.
