@@ -18,6 +18,7 @@ mod process;
 mod resources;
 mod routes;
 mod server;
+mod window;
 
 pub use board::Board;
 pub use server::Door;

@@ -17,7 +17,7 @@ use super::gate::{self, Gate};
 use super::lookout::Lookout;
 use super::page::Language;
 use super::problem::Problem;
-use super::{api, limits, me, resources};
+use super::{api, limits, me, resources, window};
 use crate::turn::World;
 use crate::turn::status::Known;
 
@@ -42,6 +42,7 @@ pub fn router(world: Arc<World>, board: Arc<Board>, is_loopback: bool) -> Router
     let plans = Arc::new(Semaphore::new(PLANS));
     let api = api::router(Arc::clone(&world), Arc::clone(&plans));
     let lookout = Lookout::new(Arc::clone(&world), Arc::clone(&board), plans);
+    let window = window::router(Arc::clone(&world), Arc::clone(&board), Arc::clone(&lookout));
     let house = Arc::new(House { world, board, seen: Mutex::default() });
     Router::new()
         .route("/healthz", get(health))
@@ -51,6 +52,7 @@ pub fn router(world: Arc<World>, board: Arc<Board>, is_loopback: bool) -> Router
         .merge(api)
         .merge(me::router())
         .merge(resources::router(lookout))
+        .merge(window)
         .fallback(missing)
         .method_not_allowed_fallback(wrong_method)
         .layer(axum::middleware::from_fn_with_state(gate, gate::hold))

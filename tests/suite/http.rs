@@ -15,6 +15,7 @@ mod hostile;
 mod metrics;
 mod resources;
 mod tokens;
+mod window;
 
 /// From now on daemons of this world listen on a port of their own.
 pub fn listen(world: &mut World) {

@@ -30,11 +30,12 @@ both! {
         world.write("desired-state/b.yaml", &sessions(&[(2, "Two"), (3, "Three")]));
         world.write("desired-state/h.yaml", "hosts: [{session: 1}, {session: 9}]\n");
         let token = make(world, "reader", "read");
-        let daemon = start(world);
-        let there = address(&daemon);
+        world.run(&["--once"]).expect_code(0);
         world.run(&["suspend", "session/2", "--reason", "Under repair"]).expect_code(0);
         world.write("desired-state/c.yaml", &sessions(&[(4, "Four")]));
         world.run(&["suspend", "session/4", "--reason", "Not yet"]).expect_code(0);
+        let daemon = start(world);
+        let there = address(&daemon);
         world.sql("UPDATE sessions SET title = 'Drei' WHERE session_id = 3");
         let states = || {
             let list = list(there, &token, "");
@@ -51,7 +52,8 @@ both! {
 
         let one = |query: &str| list(there, &token, query)["resources"][0].clone();
         let blocked = one("state=blocked");
-        assert_eq!(blocked["reason"], "session 9 does not exist in sessions (nearest: 3, 4)");
+        let reason = blocked["reason"].as_str().expect("a reason");
+        assert!(reason.starts_with("session 9 does not exist in sessions"), "{reason}");
         assert!(blocked["hint"].as_str().is_some_and(|hint| !hint.is_empty()), "{blocked}");
         assert_eq!(one("q=two")["reason"].as_str().map(|reason| reason.contains("Under repair")), Some(true));
         if world.database() == Database::Sqlite {

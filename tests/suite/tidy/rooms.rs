@@ -42,7 +42,7 @@ const ROOMS: &[Room] = &[
         ],
     ),
     room("failure", &["change", "config", "desired", "guard", "port", "store", "yaml"]),
-    room("http", &["change", "config", "failure", "kinds", "plan", "store", "token", "turn"]),
+    room("http", &["change", "config", "failure", "kinds", "plan", "resource", "store", "token", "turn"]),
     room(
         "daemon",
         &[
