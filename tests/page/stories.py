@@ -19,9 +19,9 @@ RECORDER = """
     const real = window.fetch;
     window.sent = [];
     window.answers = arguments[0];
-    window.fetch = (path, options = {}) => {
-        if (options.method !== "POST") return real(path, options);
-        window.sent.push({path, body: options.body, headers: options.headers});
+    window.fetch = (url, options = {}) => {
+        if (options.method !== "POST") return real(url, options);
+        window.sent.push({path: url.pathname, body: options.body, headers: options.headers});
         const answer = window.answers.shift();
         if (answer === null) return Promise.reject(new TypeError("Failed to fetch"));
         return Promise.resolve(new Response(JSON.stringify(answer.body), {status: answer.status}));
@@ -187,11 +187,12 @@ def without_scripts(world):
         browser.get(world["url"])
         browser.sign_in(world["read"])
         with_scripts = parts(browser)
+    asked = world["url"].replace("http://", f"http://whoever:{world['read']}@") + "/page/"
     with Browser(scripts=False) as browser:
         browser.get(world["url"])
         assert not browser.find("#token").is_displayed(), "a token could go into an address"
         assert browser.find("main a").get_attribute("href").endswith("/page/")
-        browser.get(world["url"].replace("http://", f"http://whoever:{world['read']}@") + "/page/")
+        browser.get(asked)
         assert parts(browser) == with_scripts
         assert not [button for button in browser.all(".act") if button.is_displayed()]
         browser.find("#q").send_keys("two", Keys.ENTER)
@@ -201,6 +202,13 @@ def without_scripts(world):
         browser.find("a[rel=next]").click()
         assert browser.find("#resources tbody code").text == "session/3"
         assert not browser.complaints(), browser.complaints()
+    # With scripts, a page that was asked for in this way follows what happens, and cannot act.
+    with Browser() as browser:
+        browser.get(asked)
+        browser.wait_for_text("live", "#connection")
+        write(world, "z.yaml", "sessions:\n  - {id: 26, title: Last}\n")
+        browser.wait_for_text("Last", "#resources")
+        assert not [button for button in browser.all(".act") if button.is_displayed()]
 
 
 def acting(world):

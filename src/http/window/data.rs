@@ -98,7 +98,40 @@ pub fn plain(text: &str) -> Markup {
     html! { (printable(text)) }
 }
 
-/// An address as a link to all that is known of it.
+/// As [`plain`], with what stands between backticks as the words of a program that they are.
+pub fn prose(text: &str) -> Markup {
+    html! {
+        @for (number, part) in text.split('`').enumerate() {
+            @if number % 2 == 1 { code { (printable(part)) } } @else { (printable(part)) }
+        }
+    }
+}
+
+/// A resource's address.
 pub fn address(id: &ResourceId) -> Markup {
     html! { code.address { (printable(&id.to_string())) } }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_comes_from_data_stays_text() {
+        let hostile = "<b>\u{202e}`a<i>`&\"";
+        assert_eq!(plain(hostile).into_string(), "&lt;b&gt;\\u{202e}`a&lt;i&gt;`&amp;&quot;");
+        assert_eq!(prose(hostile).into_string(), "&lt;b&gt;\\u{202e}<code>a&lt;i&gt;</code>&amp;&quot;");
+    }
+
+    #[test]
+    fn a_wrong_query_is_told_and_the_rest_is_kept() {
+        let query = Query::read("of=host%2F1&state=good");
+        assert_eq!(query.of.as_ref().map(ToString::to_string).as_deref(), Some("host/1"));
+        assert_eq!(query.wrong.as_deref(), Some("state must be one of in_sync, changed, drift, blocked, suspended"));
+        assert_eq!(query.link(None), "?of=host%2F1#resources");
+        let query = Query::read("of=nothing&q=a");
+        assert!(query.of.is_none() && query.wrong.is_some());
+        let next = crate::kinds::parse_id("session/50").unwrap();
+        assert_eq!(query.link(Some(&next)), "?q=a&after=session%2F50#resources");
+    }
 }

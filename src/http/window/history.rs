@@ -8,7 +8,7 @@ use crate::store::journal::Line;
 pub fn part(view: &View<'_>) -> Markup {
     let of = view.query.of.as_ref().map(ToString::to_string);
     html! {
-        section.card #history aria-labelledby="journal" tabindex="-1" {
+        section.card.wide #history aria-labelledby="journal" tabindex="-1" {
             h2 #journal { "History" }
             form.search method="get" action="#history" {
                 span {

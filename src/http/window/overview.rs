@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::data::{View, action, plain, time};
+use super::data::{View, action, plain, prose, time};
 use crate::failure::Failure;
 use crate::store::turns::Turn;
 use crate::token::Scope;
@@ -32,7 +32,7 @@ pub fn troubles(view: &View<'_>) -> Markup {
     let plan = plan.filter(|plan| status.is_none_or(|status| status.line() != plan.line()));
     let held = view.last().and_then(Turn::held);
     html! {
-        @if let Some(reason) = view.reason { div.notice.bad { p { strong { "Not ready: " } (reason) } } }
+        @if let Some(reason) = view.reason { div.notice.bad { p { strong { "Not ready: " } (prose(reason)) } } }
         @for failure in status.into_iter().chain(plan) { (trouble(failure)) }
         @if let Some(digest) = held {
             div.notice.warn {
@@ -63,13 +63,13 @@ fn trouble(failure: &Failure) -> Markup {
                     @for problem in &problems {
                         li {
                             code { (plain(&problem.place.to_string())) } " " (plain(&problem.message))
-                            @if let Some(hint) = &problem.hint { br; span.muted { (plain(hint)) } }
+                            @if let Some(hint) = &problem.hint { br; span.muted { (prose(hint)) } }
                         }
                     }
                     @if count > problems.len() { li { "… and " (count - problems.len()) " more" } }
                 }
             }
-            @for hint in &failure.hints { p.muted { (plain(hint)) } }
+            @for hint in &failure.hints { p.muted { (prose(hint)) } }
         }
     }
 }
@@ -77,7 +77,7 @@ fn trouble(failure: &Failure) -> Markup {
 pub fn facts(view: &View<'_>) -> Markup {
     let inventory = view.survey.inventory.as_ref().ok();
     html! {
-        section.card aria-labelledby="now" {
+        section.card.wide aria-labelledby="now" {
             div.heading {
                 h2 #now { "Now" }
                 @if view.may(Scope::Operate) {
@@ -146,7 +146,7 @@ pub fn counts(view: &View<'_>) -> Markup {
         Wish::Suspended => "suspended",
     };
     html! {
-        section aria-labelledby="counts" {
+        section.wide aria-labelledby="counts" {
             h2.unseen #counts { "Counts" }
             ul.counts {
                 @for wish in Wish::ALL {

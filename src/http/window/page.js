@@ -16,7 +16,8 @@
     const headers = { ...options.headers };
     if (token) headers.Authorization = `Bearer ${token}`;
     const signal = options.signal ?? AbortSignal.timeout(ANSWER);
-    return fetch(path, { ...options, headers, signal, cache: "no-store", credentials: token ? "omit" : "same-origin" });
+    // Where the page was asked for with a user in its address, what is relative to it would have one too.
+    return fetch(new URL(path, location.origin), { ...options, headers, signal, cache: "no-store", credentials: token ? "omit" : "same-origin" });
   };
 
   // What an answer that says no has to say: a line, and ways out.
@@ -186,7 +187,7 @@
     token = null;
     stream?.abort();
     stream = null;
-    if (!isOwn) return;
+    if (!isOwn) return connection(`Not connected: ${why}`, false);
     if (why) sessionStorage.setItem(`${KEY}-gone`, why);
     location.replace(`/${location.search}`);
   };

@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::data::{address, plain};
+use super::data::{address, plain, prose};
 use super::overview::grouped;
 use crate::change::{Action, Origin};
 use crate::kinds::Listed;
@@ -34,7 +34,7 @@ pub fn changes(inventory: &Inventory) -> Markup {
             (more(inventory, Wish::Changed, sheet.rows.len()))
             @if !inventory.notes.is_empty() {
                 ul.notes {
-                    @for (id, note) in inventory.notes.iter().take(MOST) { li { (address(id)) " " (plain(note)) } }
+                    @for (id, note) in inventory.notes.iter().take(MOST) { li { (address(id)) " " (prose(note)) } }
                     @if inventory.notes.len() > MOST { li { "… and more notes" } }
                 }
             }
@@ -64,9 +64,9 @@ pub fn what(state: State, about: Option<&About>) -> Markup {
         @match about {
             Some(About::Change { details, notes }) => {
                 span.details { @if details.is_empty() { (word(state)) } @else { (plain(&details.join(", "))) } }
-                @for note in notes { br; span.muted { (plain(note)) } }
+                @for note in notes { br; span.muted { (prose(note)) } }
             }
-            Some(About::Blocked { reason, hint }) => { (plain(reason)) br; span.hint { "Way out: " (plain(hint)) } }
+            Some(About::Blocked { reason, hint }) => { (prose(reason)) br; span.hint { "Way out: " (prose(hint)) } }
             None => {}
         }
     }

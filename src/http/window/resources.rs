@@ -14,7 +14,7 @@ pub fn part(view: &View<'_>, inventory: &Inventory) -> Markup {
     let query = view.query;
     let sheet = inventory.sheet(&query.asked.filter, query.asked.after.as_ref(), query.asked.limit);
     html! {
-        section.card #resources aria-labelledby="all" tabindex="-1" {
+        section.card.wide #resources aria-labelledby="all" tabindex="-1" {
             h2 #all { "Resources" span.muted { " " (grouped(inventory.len() as u64)) } }
             (search(view))
             @if sheet.rows.is_empty() {

@@ -131,3 +131,19 @@ fn many_readers_share_one_picture() {
     assert!((1..=most).contains(&(made as u64)), "{made} plans for 20 readers");
     end(daemon);
 }
+
+#[test]
+fn of_more_than_are_kept_the_state_alone_is_told() {
+    let mut world = World::on(Database::Sqlite);
+    listen(&mut world);
+    world.write("desired-state/a.yaml", &many(1..=10_002));
+    world.run(&["suspend", "--reason", "Not before Monday"]).expect_code(0);
+    let token = make(&world, "reader", "read");
+    let daemon = start(&world);
+    let rest = list(address(&daemon), &token, "state=suspended&after=session%2F9999");
+    let told = |row: &Json| (row["address"].clone(), row["reason"].is_string(), row["title"].clone());
+    let rows: Vec<_> = rest["resources"].as_array().unwrap().iter().map(told).collect();
+    let row = |id: u32, is_told| (json!(format!("session/{id}")), is_told, json!(format!("Number {id}.")));
+    assert_eq!(rows, [row(10_000, true), row(10_001, false), row(10_002, false)]);
+    end(daemon);
+}

@@ -1,7 +1,7 @@
 //! The page, as a browser meets it, and as a program does that is none.
 
 use std::io::Read;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -175,24 +175,46 @@ both! {
     }
 }
 
+/// A page's stream of news.
+fn listen_to(there: SocketAddr, token: &str) -> TcpStream {
+    send(there, &format!("GET /page/events HTTP/1.1\r\nhost: {there}\r\nauthorization: Bearer {token}\r\n\r\n"))
+}
+
+/// Reads until a stream has said this.
+#[track_caller]
+fn heard(stream: &mut TcpStream, text: &str) -> String {
+    stream.set_read_timeout(Some(LATE)).unwrap();
+    let (mut heard, mut part) = (String::new(), [0; 1024]);
+    while !heard.contains(text) {
+        let length = stream.read(&mut part).unwrap_or_else(|why| panic!("{why}, after {heard:?}"));
+        assert!(length > 0, "it ended, after {heard:?}");
+        heard.push_str(&String::from_utf8_lossy(&part[..length]));
+    }
+    heard
+}
+
+#[test]
+fn a_silent_stream_has_a_pulse_and_a_followers_page_is_told_to_look() {
+    let world = world();
+    let token = make(&world, "reader", "read");
+    let leader = start(&world);
+    let mut follower = world.spawn(&["-v"]);
+    follower.wait_for("following: ", LATE);
+    let mut streams = [&leader, &follower].map(|daemon| listen_to(address(daemon), &token));
+    streams.iter_mut().for_each(|stream| drop(heard(stream, "event: news\n")));
+    assert!(!heard(&mut streams[0], ": still here\n\n").contains("event: look"));
+    heard(&mut streams[1], "event: look\ndata: now\n\n");
+    end(follower);
+    end(leader);
+}
+
 #[test]
 fn streams_of_news_are_counted_and_end_with_the_daemon() {
     let world = world();
     let token = make(&world, "reader", "read");
     let daemon = start(&world);
     let there = address(&daemon);
-    let request = format!("GET /page/events HTTP/1.1\r\nhost: {there}\r\nauthorization: Bearer {token}\r\n\r\n");
-    let mut streams: Vec<_> = (0..16).map(|_| send(there, &request)).collect();
-    let heard = |stream: &mut std::net::TcpStream, text: &str| {
-        stream.set_read_timeout(Some(LATE)).unwrap();
-        let (mut heard, mut part) = (String::new(), [0; 1024]);
-        while !heard.contains(text) {
-            let length = stream.read(&mut part).unwrap_or_else(|why| panic!("{why}, after {heard:?}"));
-            assert!(length > 0, "it ended, after {heard:?}");
-            heard.push_str(&String::from_utf8_lossy(&part[..length]));
-        }
-        heard
-    };
+    let mut streams: Vec<_> = (0..16).map(|_| listen_to(there, &token)).collect();
     for stream in &mut streams {
         assert!(heard(stream, "event: news\n").contains("content-type: text/event-stream"));
     }
@@ -203,7 +225,7 @@ fn streams_of_news_are_counted_and_end_with_the_daemon() {
     // Who goes leaves their place to the next.
     streams.pop();
     settle(LATE, &true, || {
-        let mut next = send(there, &request);
+        let mut next = listen_to(there, &token);
         let mut part = [0; 12];
         next.read_exact(&mut part).unwrap();
         part == *b"HTTP/1.1 200"
