@@ -40,6 +40,16 @@ pub struct Desired {
     pub instances: BTreeMap<InstanceId, Declared<Instance>>,
 }
 
+/// A declared resource as a list shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    pub id: ResourceId,
+    /// What people call it; empty where its file does not say.
+    pub title: String,
+    /// `file:line:column`.
+    pub place: String,
+}
+
 /// What the world has.
 #[derive(Clone, Debug, Default)]
 pub struct Observed {
@@ -123,6 +133,61 @@ impl Desired {
         counts.extend(others.into_iter().filter(|(many, _)| *many > 0).map(|(many, kind)| count(many, kind)));
         let last = counts.pop().unwrap_or_default();
         format!("{} and {last}", counts.join(", "))
+    }
+
+    /// Every resource from the one with this number on. They are numbered in the order of their kinds, and in each in the
+    /// order of their keys.
+    pub fn listed(&self, from: usize) -> impl Iterator<Item = Listed> {
+        let Desired { sessions, hosts, servers, instances } = self;
+        let place = |place: &Place| place.to_string();
+        let sessions_from = (from..sessions.len()).filter_map(|number| sessions.declared(number));
+        let session = move |(key, session): (SessionId, Declared<Session>)| {
+            let title = session.value.title.unwrap_or_default();
+            Listed { id: ResourceId::new(Session::KIND, key), title, place: place(&session.place) }
+        };
+        let title = |key: &SessionId| sessions.get(key).and_then(|session| session.value.title).unwrap_or_default();
+        let host = move |(key, host): (&SessionId, &Declared<Host>)| Listed {
+            id: ResourceId::new(Host::KIND, key),
+            title: title(key),
+            place: place(&host.place),
+        };
+        let server = move |(key, server): (&ServerName, &Declared<Server>)| Listed {
+            id: ResourceId::new(Server::KIND, key),
+            title: server.value.host.clone(),
+            place: place(&server.place),
+        };
+        let instance = move |(key, instance): (&InstanceId, &Declared<Instance>)| Listed {
+            id: ResourceId::new(Instance::KIND, key),
+            title: instance.value.name.clone(),
+            place: place(&instance.place),
+        };
+        let [_, hosts_begin, servers_begin, instances_begin] =
+            ALL.map(|kind| from.saturating_sub(self.numbers(kind).start));
+        let hosts = hosts.iter().skip(hosts_begin).map(host);
+        let servers = servers.iter().skip(servers_begin).map(server);
+        let instances = instances.iter().skip(instances_begin).map(instance);
+        sessions_from.map(session).chain(hosts).chain(servers).chain(instances)
+    }
+
+    /// The numbers of the resources of a kind.
+    pub fn numbers(&self, kind: Kind) -> std::ops::Range<usize> {
+        let Desired { sessions, hosts, servers, instances } = self;
+        let lengths = [sessions.len(), hosts.len(), servers.len(), instances.len()];
+        let place = ALL.into_iter().position(|known| known == kind).unwrap_or(ALL.len());
+        let start = lengths.iter().take(place).sum();
+        start..start + lengths.get(place).copied().unwrap_or_default()
+    }
+
+    /// The number of the first resource that comes after this one, which need not be declared itself.
+    pub fn number_behind(&self, id: &ResourceId) -> usize {
+        let (name, start) = (id.name.as_str(), self.numbers(id.kind).start);
+        start
+            + match id.kind {
+                Session::KIND => session_id(name).map_or(0, |key| self.sessions.number_behind(&key)),
+                Host::KIND => session_id(name).map_or(0, |key| self.hosts.range(..=key).count()),
+                Server::KIND => self.servers.range(..=ServerName(name.to_owned())).count(),
+                _ => instance_id(name).map_or(0, |key| self.instances.range(..=key).count()),
+            }
     }
 
     /// What only the database can decide: hosts whose session, and pins whose server, no file declares.

@@ -29,6 +29,9 @@ missing_packages() {
   have openssl || echo openssl
   # Its tool checks our metrics and alerts.
   have promtool || echo prometheus
+  # The page is looked at in a real browser.
+  have chromium || echo chromium
+  have chromedriver || echo chromium-driver
   have setpriv && have setsid || echo util-linux
   have python3 || echo python3
   have sqlite3 || echo sqlite3
@@ -101,15 +104,17 @@ find_target() {
     python3 -c 'import json, sys; print(json.load(sys.stdin)["target_directory"])')
 }
 
-# Python packages away from the system's: they check our JSON Schema from outside, and run real provisioning tasks.
+# Python packages away from the system's: they check our JSON Schema from outside, run real provisioning tasks, and look
+# at the page. Of the last package only axe-core is wanted, which it holds, and nothing that it would bring along.
 install_python_packages() {
   local python="$target/tmp/python"
-  ! "$python/bin/python3" -c 'import celery, jsonschema, pg8000, redis, yaml' 2>/dev/null || return 0
+  ! "$python/bin/python3" -c 'import axe_playwright_python, celery, jsonschema, pg8000, redis, selenium, yaml' 2>/dev/null || return 0
   say 'making a Python environment'
   mkdir -p "$target/tmp"
   python3 -m venv --clear "$python"
   "$python/bin/python3" -m pip install --quiet \
-    'celery[redis]>=5.5,<6' 'jsonschema>=4,<5' 'pg8000>=1.31,<2' 'pyyaml>=6,<7'
+    'celery[redis]>=5.5,<6' 'jsonschema>=4,<5' 'pg8000>=1.31,<2' 'pyyaml>=6,<7' 'selenium>=4.30,<5'
+  "$python/bin/python3" -m pip install --quiet --no-deps 'axe-playwright-python>=0.1.8,<0.2'
 }
 
 nextest_version=0.9.143

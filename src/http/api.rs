@@ -14,6 +14,7 @@ use super::act;
 use super::board::Board;
 use super::problem::Problem;
 use super::rate::Rates;
+use super::resources::ending;
 use super::route::{self, Route};
 use super::routes::answer;
 use crate::change::{ResourceId, quoted};
@@ -23,8 +24,6 @@ use crate::plan::render;
 use crate::turn::status::server_json;
 use crate::turn::{self, Request, World};
 
-/// Plans at once: one takes as much memory as a turn.
-const PLANS: usize = 1;
 /// Lines of the journal in an answer: unless asked for otherwise, and at most.
 const LINES: (i64, i64) = (50, 10_000);
 
@@ -33,12 +32,13 @@ pub struct Office {
     pub world: Arc<World>,
     pub board: Arc<Board>,
     pub rates: Rates,
-    plans: Semaphore,
+    plans: Arc<Semaphore>,
 }
 
-pub fn router(world: Arc<World>, board: Arc<Board>) -> Router {
+/// `plans` has a place for each plan that may be made at once.
+pub fn router(world: Arc<World>, board: Arc<Board>, plans: Arc<Semaphore>) -> Router {
     let act = act::router(&world);
-    let office = Office { world, board, rates: Rates::default(), plans: Semaphore::new(PLANS) };
+    let office = Office { world, board, rates: Rates::default(), plans };
     route::router(routes()).merge(act).with_state(Arc::new(office))
 }
 
@@ -59,10 +59,6 @@ impl Office {
     async fn plan(&self) -> Option<SemaphorePermit<'_>> {
         self.plans.acquire().await.ok()
     }
-}
-
-fn ending() -> Response {
-    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the daemon is about to end").answer()
 }
 
 /// As the command would print it.
@@ -108,7 +104,7 @@ pub async fn explain(
     let address = address.map(|Path((kind, name))| format!("{kind}/{name}"));
     match parse_id(address.as_deref().unwrap_or_default()) {
         Ok(id) => {
-            let Some(_one) = office.plan().await else { return ending() };
+            let Some(_one) = office.plan().await else { return ending().answer() };
             printed(office.world.explain(&id).await.map(|explanation| explanation.json()))
         }
         Err(what) => Problem::new(StatusCode::NOT_FOUND, what).answer(),
@@ -121,7 +117,7 @@ pub async fn explain(
     (status = 409, description = "The state files have problems"),
 ))]
 pub async fn plan(State(office): State<Arc<Office>>) -> Response {
-    let Some(_one) = office.plan().await else { return ending() };
+    let Some(_one) = office.plan().await else { return ending().answer() };
     let planned = office.world.preview(&Request::everything()).await;
     printed(planned.map(|(plan, _)| render::json(&plan)))
 }

@@ -50,6 +50,16 @@ enum Role {
     Follower,
 }
 
+impl Role {
+    fn word(self) -> &'static str {
+        match self {
+            Role::Starting => "starting",
+            Role::Leader => "leader",
+            Role::Follower => "follower",
+        }
+    }
+}
+
 struct State {
     role: Role,
     /// `None`: ready.
@@ -61,11 +71,11 @@ struct State {
 /// One daemon's own account of itself. Shared by the daemon, which writes it, and the door, which reads it.
 pub struct Board {
     state: Mutex<State>,
+    /// How often anything here has become another.
+    news: watch::Sender<u64>,
     pub(super) metrics: Metrics,
     /// Somebody wants a turn.
     asked: Notify,
-    /// Counts the turns that are over, for whoever waits for one.
-    over: watch::Sender<u64>,
 }
 
 impl Board {
@@ -75,14 +85,23 @@ impl Board {
             State { role: Role::Starting, reason: Some(Reason::NoPlan), has_planned: false, beaten_at: Instant::now() };
         Self {
             state: Mutex::new(state),
+            news: watch::Sender::new(0),
             metrics: Metrics::new(environment, catalog),
             asked: Notify::new(),
-            over: watch::Sender::new(0),
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tell(&self) {
+        self.news.send_modify(|count| *count += 1);
+    }
+
+    /// Counts what happens: a turn, a failure, another role, the end.
+    pub(super) fn news(&self) -> watch::Receiver<u64> {
+        self.news.subscribe()
     }
 
     /// Shows that the loop lives, for ever. To be awaited beside the loop in one task, so that it falls silent when the
@@ -100,19 +119,23 @@ impl Board {
     pub fn leads(&self, fencing: i64) {
         self.lock().role = Role::Leader;
         self.metrics.lease(Some(fencing));
+        self.tell();
     }
 
     /// Another holds the lease, in a database that answers: a follower is ready without a plan of its own.
     pub fn follows(&self) {
         let mut state = self.lock();
         (state.role, state.reason) = (Role::Follower, None);
+        drop(state);
         self.metrics.lease(None);
+        self.tell();
     }
 
     /// The lease was lost or given back.
     pub fn leads_no_more(&self) {
         self.lock().role = Role::Starting;
         self.metrics.lease(None);
+        self.tell();
     }
 
     /// A turn was carried through, or held back by the change budget: either way it was planned.
@@ -121,7 +144,7 @@ impl Board {
         (state.reason, state.has_planned) = (None, true);
         drop(state);
         self.metrics.turned(turned, took);
-        self.over.send_modify(|turns| *turns += 1);
+        self.tell();
     }
 
     /// There was no turn, or it broke off. What is in the way of this turn alone, such as a file with problems, leaves
@@ -138,7 +161,7 @@ impl Board {
         state.reason = reason;
         drop(state);
         self.metrics.failed(failure, took);
-        self.over.send_modify(|turns| *turns += 1);
+        self.tell();
     }
 
     /// Waits until somebody wants a turn. One who wanted it while nobody waited is told of at once.
@@ -156,14 +179,10 @@ impl Board {
         self.lock().role == Role::Leader
     }
 
-    /// Changes whenever a turn is over.
-    pub(super) fn turns(&self) -> watch::Receiver<u64> {
-        self.over.subscribe()
-    }
-
     /// The daemon has been told to end.
     pub fn ends(&self) {
         self.lock().reason = Some(Reason::Ending);
+        self.tell();
     }
 
     /// Whether the loop has shown that it lives.
@@ -171,19 +190,28 @@ impl Board {
         self.lock().beaten_at.elapsed() < SILENCE
     }
 
+    /// `starting`, `leader` or `follower`; and why it is not ready.
+    pub(super) fn role(&self) -> (&'static str, Option<&'static str>) {
+        let state = self.lock();
+        (state.role.word(), state.reason.map(|reason| reason.words().1))
+    }
+
+    pub(super) fn follows_another(&self) -> bool {
+        self.lock().role == Role::Follower
+    }
+
+    pub(super) fn is_ending(&self) -> bool {
+        self.lock().reason == Some(Reason::Ending)
+    }
+
     /// Whether it is ready, and why not.
     pub(super) fn readiness(&self) -> Readiness {
         let state = self.lock();
-        let role = match state.role {
-            Role::Starting => "starting",
-            Role::Leader => "leader",
-            Role::Follower => "follower",
-        };
         let reasons = state.reason.iter().map(|reason| {
             let (code, message) = reason.words();
             InTheWay { code, message }
         });
-        Readiness { ready: state.reason.is_none(), reasons: reasons.collect(), role }
+        Readiness { ready: state.reason.is_none(), reasons: reasons.collect(), role: state.role.word() }
     }
 }
 

@@ -1,6 +1,10 @@
-//! Who may come in: `/healthz`, `/readyz` and the API's description are everybody's, `/api` wants a token, and so does
-//! `/metrics`, unless the door is on loopback and was asked for by a name of it. To read wants `read`, to act `operate`,
-//! and to take a secret `secrets`.
+//! Who may come in: `/healthz`, `/readyz`, the sign-in and the API's description are everybody's; `/api` and the page want
+//! a token, and so does `/metrics`, unless the door is on loopback and was asked for by a name of it. To read wants `read`,
+//! to act `operate`, and to take a secret `secrets`.
+//!
+//! A token is shown as a bearer. The page alone takes it as the password of HTTP Basic too, so that a browser without
+//! scripts can ask. A browser sends that by itself with whatever another site makes it ask for; so it is good for reading
+//! the page, which no other site can see into, and for nothing that acts.
 //!
 //! On loopback, only users of the machine can ask, and a scraper there should need no secret. But a web page in a browser
 //! there can ask too, by a name that it makes lead to loopback (DNS rebinding), and so can anybody through a proxy there
@@ -16,8 +20,11 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
+use zeroize::Zeroizing;
 
 use super::billing::SIGNATURE;
 use super::problem::Problem;
@@ -40,6 +47,9 @@ const LIMIT: Duration = Duration::from_secs(5);
 pub const OPENAPI: &str = "/api/v1/openapi.json";
 /// Where callers of the older shape get a GUID.
 pub const LEGACY: &str = "/api/hostprovisioner/generate";
+
+/// How a browser is told to ask for a user and a password.
+const BASIC: &str = "Basic realm=\"reconcile: the token is the password\", charset=\"UTF-8\"";
 
 /// Lets in who may.
 pub struct Gate {
@@ -95,17 +105,22 @@ pub enum Need {
     /// A token, but on loopback, where nothing.
     Neighbour,
     Token(Scope),
+    /// A token that allows to look, shown in either way.
+    Page,
     /// A signature; or, from whoever cannot sign, a token that allows to act.
     Signature,
 }
 
 impl Need {
     pub fn of(method: &Method, path: &str) -> Self {
+        let is_looking = matches!(*method, Method::GET | Method::HEAD);
         match path.split('/').nth(1) {
             Some("webhooks") => Need::Signature,
             Some("metrics") => Need::Neighbour,
+            Some("page") if is_looking => Need::Page,
+            Some("page") => Need::Token(Scope::Operate),
             Some("api") if path == OPENAPI => Need::Nothing,
-            Some("api") if matches!(*method, Method::GET | Method::HEAD) => Need::Token(Scope::Read),
+            Some("api") if is_looking => Need::Token(Scope::Read),
             Some("api") if path.ends_with("/claim") || path == LEGACY => Need::Token(Scope::Secrets),
             Some("api") => Need::Token(Scope::Operate),
             _ => Need::Nothing,
@@ -125,33 +140,43 @@ impl Gate {
         path: &str,
         headers: &HeaderMap,
     ) -> std::result::Result<Option<Caller>, Problem> {
-        let scope = match Need::of(method, path) {
+        let need = Need::of(method, path);
+        let scope = match need {
             Need::Nothing => return Ok(None),
             // It is checked where the body is, which it signs.
             Need::Signature if headers.contains_key(SIGNATURE) => return Ok(None),
             Need::Signature => Scope::Operate,
             Need::Neighbour if self.is_loopback && is_called_loopback(headers) => return Ok(None),
-            Need::Neighbour => Scope::Read,
+            Need::Neighbour | Need::Page => Scope::Read,
             Need::Token(scope) => scope,
         };
-        let Some(shown) = headers.get(AUTHORIZATION) else { return Err(no_token()) };
+        let Some(shown) = headers.get(AUTHORIZATION) else {
+            return Err(match need {
+                Need::Page => unauthorized(BASIC, "this wants a token, as the password or as a bearer"),
+                _ => no_token(),
+            });
+        };
+        let (scheme, rest) = shown.to_str().ok().and_then(|text| text.split_once(' ')).unwrap_or_default();
+        let is_basic = need == Need::Page && scheme.eq_ignore_ascii_case("basic");
+        let token = match () {
+            () if is_basic => password(rest),
+            () if scheme.eq_ignore_ascii_case("bearer") => Token::read(rest.trim()),
+            () => None,
+        };
         let wrong = || {
-            let how = "Bearer realm=\"reconcile\", error=\"invalid_token\"";
+            let how = if is_basic { BASIC } else { "Bearer realm=\"reconcile\", error=\"invalid_token\"" };
             unauthorized(how, "this is no token, or one that is unknown, expired or revoked")
         };
-        let text = shown.to_str().ok().and_then(|text| text.split_once(' '));
-        let bearer = text.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map(|(_, token)| token.trim());
-        let token = bearer.and_then(Token::read).ok_or_else(wrong)?;
-        let found = self.find(&token).await?.ok_or_else(wrong)?;
-        if found.scope < scope {
-            let what = format!("this wants the scope {}, and the token has {}", scope.word(), found.scope.word());
+        let caller = self.find(&token.ok_or_else(wrong)?).await?.ok_or_else(wrong)?;
+        if caller.scope < scope {
+            let what = format!("this wants the scope {}, and the token has {}", scope.word(), caller.scope.word());
             let how = "Bearer realm=\"reconcile\", error=\"insufficient_scope\"";
             return Err(Problem::new(StatusCode::FORBIDDEN, what).header(WWW_AUTHENTICATE, how));
         }
-        Ok(Some(found))
+        Ok(Some(caller))
     }
 
-    /// Whose token it is, if it is good.
+    /// Whose the token is, and what it allows, if it is good.
     ///
     /// Errors: which tokens there are is not known.
     async fn find(&self, token: &Token) -> std::result::Result<Option<Caller>, Problem> {
@@ -192,6 +217,13 @@ fn good(tokens: &[Known], token: &Token) -> Option<Caller> {
     Some(Caller { name: known.name.clone(), scope: known.scope })
 }
 
+/// The token in what a browser sends for HTTP Basic: the password, whoever the user says that they are.
+fn password(text: &str) -> Option<Token> {
+    let shown = Zeroizing::new(STANDARD.decode(text.trim()).ok()?);
+    let (_, password) = std::str::from_utf8(&shown).ok()?.split_once(':')?;
+    Token::read(password)
+}
+
 fn no_token() -> Problem {
     unauthorized("Bearer realm=\"reconcile\"", "this wants a token: `Authorization: Bearer rct_…`")
 }
@@ -218,7 +250,8 @@ pub async fn has_token(world: &World) -> Result<bool> {
     Ok(world.tokens().await?.iter().any(|token| token.is_good(now())))
 }
 
-/// Asks each request for what it needs before it is looked at any further.
+/// Asks each request for what it needs before it is looked at any further. One that showed a token goes on with its
+/// [`Caller`].
 pub async fn hold(State(gate): State<Arc<Gate>>, mut request: Request, next: Next) -> Response {
     match gate.admit(request.method(), request.uri().path(), request.headers()).await {
         Ok(caller) => {
@@ -256,7 +289,7 @@ mod tests {
     #[test]
     fn the_api_always_wants_a_token_and_more_for_more() {
         let need = |method: Method, path| Need::of(&method, path);
-        for path in ["/healthz", "/readyz", "/", "/nothing", "/apiary", OPENAPI] {
+        for path in ["/healthz", "/readyz", "/", "/nothing", "/apiary", "/pages", "/assets/page.js", OPENAPI] {
             assert_eq!(need(Method::GET, path), Need::Nothing, "{path}");
         }
         for path in ["/api", "/api/", "/api/v1/status", "/api/v2"] {
@@ -268,5 +301,23 @@ mod tests {
         }
         assert_eq!(need(Method::GET, "/metrics"), Need::Neighbour);
         assert_eq!(need(Method::POST, "/webhooks/billing"), Need::Signature);
+        for path in ["/page", "/page/", "/page/events"] {
+            assert_eq!(need(Method::GET, path), Need::Page, "{path}");
+            assert_eq!(need(Method::POST, path), Need::Token(Scope::Operate), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_password_is_the_token_whoever_the_user_is() {
+        let token = Token::mint().unwrap();
+        let sent = |user: &str| STANDARD.encode(format!("{user}:{}", token.expose()));
+        for user in ["", "noor", "Zoë"] {
+            assert!(password(&sent(user)).is_some_and(|read| read.hash().is(&token.hash())), "{user}");
+        }
+        for wrong in
+            [token.expose().to_owned(), STANDARD.encode(token.expose()), STANDARD.encode("noor:"), String::new()]
+        {
+            assert!(password(&wrong).is_none());
+        }
     }
 }

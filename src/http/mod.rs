@@ -8,12 +8,15 @@
 mod act;
 mod answer;
 mod api;
+mod asked;
 mod billing;
 mod board;
 mod body;
 mod fields;
 mod gate;
 mod limits;
+mod lookout;
+mod me;
 mod metrics;
 mod once;
 mod openapi;
@@ -21,10 +24,12 @@ mod page;
 mod problem;
 mod process;
 mod rate;
+mod resources;
 mod route;
 mod routes;
 mod server;
 mod tls;
+mod window;
 
 pub use board::Board;
 pub use server::Door;

@@ -18,7 +18,7 @@ use utoipa::{Modify, OpenApi};
 use super::billing::SIGNATURE;
 use super::gate::{LEGACY, Need};
 use super::problem::{self, Problem};
-use super::{act, api, billing, routes};
+use super::{act, api, billing, me, resources, routes};
 
 /// How the document names the one way to show a token.
 const TOKEN: &str = "token";
@@ -43,6 +43,8 @@ const SIGNED: &str = "signature";
         api::plan,
         api::explain,
         api::history,
+        me::me,
+        resources::resources,
         act::reconcile::reconcile,
         act::reconcile::request,
         act::ledger::suspend,
@@ -110,6 +112,8 @@ fn hold(method: &Method, path: &str, operation: &mut Operation) {
     let mut refusals = vec![(StatusCode::INTERNAL_SERVER_ERROR, "It failed")];
     match Need::of(method, path) {
         Need::Nothing => {}
+        // The page is for people, and none of it is described.
+        Need::Page => {}
         Need::Neighbour => operation.security = Some(vec![SecurityRequirement::default(), token(&["read"])]),
         Need::Signature => {
             let signed = SecurityRequirement::new(SIGNED, [""; 0]);
@@ -200,9 +204,15 @@ mod tests {
 
     #[test]
     fn each_route_is_described_and_each_description_is_a_route() {
-        let served =
-            [names(&routes::routes()), names(&api::routes()), names(&act::routes()), names(&billing::routes())]
-                .concat();
+        let served = [
+            names(&routes::routes()),
+            names(&api::routes()),
+            names(&act::routes()),
+            names(&billing::routes()),
+            names(&me::routes()),
+            names(&resources::routes()),
+        ]
+        .concat();
         let served: BTreeSet<(String, String)> = served.into_iter().collect();
         let document = document();
         let paths = document["paths"].as_object().unwrap().iter();

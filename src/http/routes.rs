@@ -9,14 +9,15 @@ use axum::extract::{Request, State};
 use axum::http::header::{ACCEPT, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::Response;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Semaphore};
 
 use super::board::{Board, Readiness};
 use super::gate::{self, Gate, OPENAPI};
+use super::lookout::Lookout;
 use super::page::Language;
 use super::problem::Problem;
 use super::route::{self, Route};
-use super::{api, billing, limits, openapi};
+use super::{api, billing, limits, me, openapi, resources, window};
 use crate::turn::World;
 use crate::turn::status::Known;
 
@@ -24,6 +25,9 @@ use crate::turn::status::Known;
 const LOOK: Duration = Duration::from_secs(3);
 /// How long what it said is good for: several scrapers cost it no more than one.
 const FRESH: Duration = Duration::from_secs(5);
+
+/// Plans at once: one takes as much memory as a turn.
+const PLANS: usize = 1;
 
 /// What every answer is made from.
 pub struct House {
@@ -35,13 +39,19 @@ pub struct House {
 
 pub fn router(world: Arc<World>, board: Arc<Board>, is_loopback: bool) -> Router {
     let gate = Arc::new(Gate::new(Arc::clone(&world), is_loopback));
-    let api = api::router(Arc::clone(&world), Arc::clone(&board));
+    let plans = Arc::new(Semaphore::new(PLANS));
+    let api = api::router(Arc::clone(&world), Arc::clone(&board), Arc::clone(&plans));
     let webhooks = route::router(billing::routes()).with_state(Arc::clone(&world));
+    let lookout = Lookout::new(Arc::clone(&world), Arc::clone(&board), plans);
+    let window = window::router(Arc::clone(&world), Arc::clone(&board), Arc::clone(&lookout));
     let house = Arc::new(House { world, board, seen: Mutex::default() });
     route::router(routes())
         .with_state(house)
         .merge(api)
         .merge(webhooks)
+        .merge(route::router(me::routes()))
+        .merge(route::router(resources::routes()).with_state(lookout))
+        .merge(window)
         .fallback(missing)
         .method_not_allowed_fallback(wrong_method)
         .layer(axum::middleware::from_fn_with_state(gate, gate::hold))

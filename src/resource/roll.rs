@@ -149,6 +149,11 @@ impl<R: Compact> Roll<R> {
         self.search(key).ok()
     }
 
+    /// The number of the first key that comes after this one, which need not be there itself.
+    pub fn number_behind(&self, key: &R::Key) -> usize {
+        self.search(key).map_or_else(|place| place, |number| number + 1)
+    }
+
     /// As [`Roll::number`]; quick where keys are asked for in their order. `hint` is to be kept from one call to the
     /// next, and is 0 at the first.
     pub fn number_after(&self, key: &R::Key, hint: &mut usize) -> Option<usize> {

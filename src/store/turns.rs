@@ -23,6 +23,16 @@ pub struct Turn {
     pub good_at: Option<DateTime<Utc>>,
 }
 
+/// How the outcome of a turn begins that was held back by the change budget; the digest of its plan follows.
+pub const HELD: &str = "held back: ";
+
+impl Turn {
+    /// The digest of the plan, where the turn was held back.
+    pub fn held(&self) -> Option<&str> {
+        self.outcome.strip_prefix(HELD)
+    }
+}
+
 /// Replaces the record of the last turn.
 pub async fn write(tx: &mut Tx, turn: &Turn) -> Result<()> {
     let Turn { run, holder, started_at, finished_at, revision, outcome, summary, good_at } = turn;

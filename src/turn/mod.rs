@@ -9,6 +9,7 @@ pub mod history;
 pub mod hosts;
 mod idempotency;
 pub mod instances;
+pub mod inventory;
 mod look;
 mod memory;
 mod notices;
@@ -16,6 +17,7 @@ mod outside;
 pub mod requests;
 pub mod saved;
 pub mod status;
+pub mod survey;
 mod tokens;
 mod trouble;
 

@@ -56,7 +56,7 @@ impl World {
             Outcome::Applied(report) => {
                 (format!("{} failed, {} in conflict", report.failed.len(), report.conflicts.len()), false)
             }
-            Outcome::Held { digest, .. } => (format!("held back: {digest}"), false),
+            Outcome::Held { digest, .. } => (format!("{}{digest}", turns::HELD), false),
         };
         let mut tx = self.database.begin(&lease.authority(), context).await?;
         let finished_at = now();

@@ -18,8 +18,10 @@ mod instances;
 mod metrics;
 mod once;
 mod reconcile;
+mod resources;
 mod tls;
 mod tokens;
+mod window;
 
 /// From now on daemons of this world listen on a port of their own.
 pub fn listen(world: &mut World) {
@@ -200,7 +202,7 @@ fn every_path_and_series_that_the_manual_names_is_there() {
     let there = address(&daemon);
     let paths = section.lines().filter_map(|line| line.strip_prefix("| `/")?.split(['`', '?']).next());
     let paths: Vec<String> = paths.map(|path| format!("/{path}")).collect();
-    assert_eq!(paths.len(), 6, "{paths:?}");
+    assert_eq!(paths.len(), 10, "{paths:?}");
     for path in &paths {
         tokens::ask_as(there, &token, path).expect(200);
     }

@@ -88,7 +88,7 @@ impl From<&Asked> for AskedFor {
 pub async fn reconcile(State(office): State<Arc<Office>>, caller: Caller, Told(asked): Told<Reconcile>) -> Outcome {
     let Reconcile { reason, wait } = asked;
     let deadline = Instant::now() + wait.map_or(WAIT, |wait| wait.0);
-    let mut turns = office.board.turns();
+    let mut news = office.board.news();
     let applier = if office.board.is_leader() { Applier::Here } else { Applier::Elsewhere };
     let id = office.world.ask(reason.as_ref().map(|reason| reason.0.as_str()), caller.actor(), applier).await?;
     if applier == Applier::Here {
@@ -106,7 +106,7 @@ pub async fn reconcile(State(office): State<Arc<Office>>, caller: Caller, Told(a
         }
         tokio::select! {
             // A board that is gone tells of nothing any more, and is waited for like one that is silent.
-            Ok(()) = turns.changed() => {}
+            Ok(()) = news.changed() => {}
             () = tokio::time::sleep_until(deadline.min(Instant::now() + GLANCE)) => {}
         }
     }

@@ -25,7 +25,7 @@ pub fn sentence(summary: &Summary) -> String {
 }
 
 /// What a change does, without its address: `title "Al Baqara" -> "Al-Baqara"`.
-fn details<S>(change: &Change<S>) -> Vec<String> {
+pub fn details<S>(change: &Change<S>) -> Vec<String> {
     let field = |diff: &FieldDiff| match &diff.before {
         Value::None if diff.after == Value::None => format!("{} (none)", diff.field),
         Value::None => format!("{} {}", diff.field, diff.after),

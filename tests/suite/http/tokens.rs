@@ -60,6 +60,8 @@ both! {
             settle(LATE, &200, || ask_as(there, token, "/api/v1/status").status);
         }
         ask_as(there, &read, "/api/v1/nothing").expect(404);
+        let me = ask_as(there, &operate, "/api/v1/me").expect(200).json();
+        assert_eq!(me, serde_json::json!({ "name": "operate", "scope": "operate" }));
         let bearer = |token: &str| format!("Bearer {token}");
         let post = |token: &str| ask(there, "POST", "/api/v1/status", &[("authorization", &bearer(token))], "");
         let small = post(&read).expect(403);
