@@ -101,15 +101,16 @@ find_target() {
     python3 -c 'import json, sys; print(json.load(sys.stdin)["target_directory"])')
 }
 
-# Python packages away from the system's: they check our JSON Schema from outside, and run real provisioning tasks.
+# Python packages away from the system's: they check our JSON Schema and our API from outside, and run real provisioning
+# tasks.
 install_python_packages() {
   local python="$target/tmp/python"
-  ! "$python/bin/python3" -c 'import celery, jsonschema, pg8000, redis, yaml' 2>/dev/null || return 0
+  ! "$python/bin/python3" -c 'import celery, jsonschema, pg8000, redis, schemathesis, yaml' 2>/dev/null || return 0
   say 'making a Python environment'
   mkdir -p "$target/tmp"
   python3 -m venv --clear "$python"
   "$python/bin/python3" -m pip install --quiet \
-    'celery[redis]>=5.5,<6' 'jsonschema>=4,<5' 'pg8000>=1.31,<2' 'pyyaml>=6,<7'
+    'celery[redis]>=5.5,<6' 'jsonschema>=4,<5' 'pg8000>=1.31,<2' 'pyyaml>=6,<7' 'schemathesis>=4.32,<5'
 }
 
 nextest_version=0.9.143

@@ -26,7 +26,6 @@ const TOKEN: &str = "token";
         title = "reconcile",
         description = "Reads the state of a reconcile daemon, and acts as its commands do. Errors are \
                        `application/problem+json` (RFC 9457).",
-        license(name = "none", identifier = "LicenseRef-none"),
     ),
     paths(
         routes::health,
