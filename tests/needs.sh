@@ -104,16 +104,18 @@ find_target() {
     python3 -c 'import json, sys; print(json.load(sys.stdin)["target_directory"])')
 }
 
-# Python packages away from the system's: they check our JSON Schema from outside, run real provisioning tasks, and look
-# at the page. Of the last package only axe-core is wanted, which it holds, and nothing that it would bring along.
+# Python packages away from the system's: they check our JSON Schema and our API from outside, run real provisioning
+# tasks, and look at the page. Of the last package only axe-core is wanted, which it holds, and nothing that it would
+# bring along.
 install_python_packages() {
   local python="$target/tmp/python"
-  ! "$python/bin/python3" -c 'import axe_playwright_python, celery, jsonschema, pg8000, redis, selenium, yaml' 2>/dev/null || return 0
+  ! "$python/bin/python3" -c 'import axe_playwright_python, celery, jsonschema, pg8000, redis, schemathesis, selenium, yaml' 2>/dev/null || return 0
   say 'making a Python environment'
   mkdir -p "$target/tmp"
   python3 -m venv --clear "$python"
   "$python/bin/python3" -m pip install --quiet \
-    'celery[redis]>=5.5,<6' 'jsonschema>=4,<5' 'pg8000>=1.31,<2' 'pyyaml>=6,<7' 'selenium>=4.30,<5'
+    'celery[redis]>=5.5,<6' 'jsonschema>=4,<5' 'pg8000>=1.31,<2' 'pyyaml>=6,<7' 'schemathesis>=4.32,<5' \
+    'selenium>=4.30,<5'
   "$python/bin/python3" -m pip install --quiet --no-deps 'axe-playwright-python>=0.1.8,<0.2'
 }
 

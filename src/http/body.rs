@@ -128,7 +128,7 @@ mod tests {
             ("\"hush\"", "422: the body must be a JSON object"),
             ("{\"session\": \"hush\"}", "422: session must be the number of a session: a whole number above zero"),
             ("{\"session\": 0}", "422: session must be"),
-            ("{\"session\": 1.0}", "422: session must be"),
+            ("{\"session\": 1.5}", "422: session must be"),
             ("{\"session\": 9223372036854775808}", "422: session must be"),
             ("{\"session\": 1, \"session\": 2}", "422: duplicate field `session`"),
             ("{\"session\": 1, \"guid\": [\"hush\"]}", "422: guid must be a text"),

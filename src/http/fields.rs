@@ -17,6 +17,14 @@ fn texts() -> ObjectBuilder {
     ObjectBuilder::new().schema_type(Type::String)
 }
 
+/// A whole number. To JSON Schema `215.0` is one, too; but beyond 2^53 such a number may not be the one that was meant.
+fn whole(value: &Json) -> Option<i64> {
+    const EXACT: f64 = 9_007_199_254_740_991.0;
+    let exact = || value.as_f64().filter(|number| number.fract() == 0.0 && number.abs() <= EXACT);
+    // Whole, and small enough: nothing is cut off.
+    value.as_i64().or_else(|| exact().map(|number| number as i64))
+}
+
 /// The schema of what [`text`] reads.
 fn plain(most: usize) -> ObjectBuilder {
     let pattern = r"^[^\s\u0000-\u001f\u007f-\u009f][^\u0000-\u001f\u007f-\u009f]*$";
@@ -141,7 +149,7 @@ impl Kind for SessionKind {
     const ALLOWED: &'static str = "the number of a session: a whole number above zero";
 
     fn read(value: Json) -> Option<SessionId> {
-        value.as_i64().filter(|id| *id > 0).map(SessionId)
+        whole(&value).filter(|id| *id > 0).map(SessionId)
     }
 
     fn schema() -> ObjectBuilder {
@@ -288,7 +296,8 @@ impl Kind for WaitKind {
     const ALLOWED: &'static str = "0 to 30 seconds, as a whole number";
 
     fn read(value: Json) -> Option<Duration> {
-        value.as_u64().filter(|seconds| *seconds <= 30).map(Duration::from_secs)
+        let seconds = whole(&value).and_then(|seconds| u64::try_from(seconds).ok());
+        seconds.filter(|seconds| *seconds <= 30).map(Duration::from_secs)
     }
 
     fn schema() -> ObjectBuilder {
@@ -310,5 +319,9 @@ mod tests {
             assert!(CreatedByKind::read(wrong.into()).is_none(), "{wrong}");
         }
         assert_eq!(CreatedByKind::read("Noor Team".into()).as_deref(), Some("Noor Team"));
+        let numbers = ["215", "215.0", "2.15e2", "9007199254740993", "1.5", "9007199254740993.0", "1e300", "-215", "0"];
+        let read = numbers.map(|number| SessionKind::read(serde_json::from_str(number).unwrap()).map(|id| id.0));
+        let (small, large) = (Some(215), Some(9_007_199_254_740_993));
+        assert_eq!(read, [small, small, small, large, None, None, None, None, None]);
     }
 }

@@ -31,7 +31,6 @@ const SIGNED: &str = "signature";
         title = "reconcile",
         description = "Reads the state of a reconcile daemon, and acts as its commands do. Errors are \
                        `application/problem+json` (RFC 9457).",
-        license(name = "none", identifier = "LicenseRef-none"),
     ),
     paths(
         routes::health,

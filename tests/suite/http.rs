@@ -1,5 +1,6 @@
 //! The door as its callers meet it: real requests to the real daemon.
 
+use std::collections::BTreeSet;
 use std::net::TcpStream;
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ mod hostile;
 mod instances;
 mod metrics;
 mod once;
+mod openapi;
 mod reconcile;
 mod resources;
 mod tls;
@@ -197,16 +199,20 @@ fn every_path_and_series_that_the_manual_names_is_there() {
     let section = manual.split("## Over HTTP").nth(1).and_then(|rest| rest.split("\n## ").next()).unwrap();
     let mut world = World::on(Database::Sqlite);
     listen(&mut world);
-    let token = tokens::make(&world, "reader", "read");
     let daemon = start(&world);
     let there = address(&daemon);
-    let paths = section.lines().filter_map(|line| line.strip_prefix("| `/")?.split(['`', '?']).next());
-    let paths: Vec<String> = paths.map(|path| format!("/{path}")).collect();
-    assert_eq!(paths.len(), 10, "{paths:?}");
-    for path in &paths {
-        tokens::ask_as(there, &token, path).expect(200);
-    }
-    let series = |text: &str| -> std::collections::BTreeSet<String> {
+    let named = section.lines().filter_map(|line| line.strip_prefix("| `")?.split(" | ").next());
+    let routes = named.flat_map(|routes| routes.split(", ")).filter_map(|route| {
+        let (method, path) = route.trim_matches('`').split_once(' ')?;
+        Some((method.to_lowercase(), path.split('?').next()?.to_owned()))
+    });
+    let document = get(there, "/api/v1/openapi.json").expect(200).json();
+    let described =
+        document["paths"].as_object().unwrap().iter().flat_map(|(path, item)| {
+            item.as_object().unwrap().keys().map(move |method| (method.clone(), path.clone()))
+        });
+    assert_eq!(routes.collect::<BTreeSet<_>>(), described.collect::<BTreeSet<_>>());
+    let series = |text: &str| -> BTreeSet<String> {
         let words = text.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_');
         words.filter(|word| word.starts_with("reconcile_")).map(str::to_owned).collect()
     };
