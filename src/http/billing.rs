@@ -39,6 +39,7 @@ type Refused<T> = std::result::Result<T, Problem>;
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct Notice {
+    #[schema(min_length = 1, max_length = 100, pattern = "^[!-~]+$")]
     event_type: String,
     #[serde(default)]
     object_id: Option<String>,

@@ -20,10 +20,10 @@ pub fn routes() -> [Route<Arc<Lookout>>; 1] {
 /// Every declared resource, and how it stands.
 #[utoipa::path(get, path = "/api/v1/resources", tag = "look",
     params(
-        ("kind" = Option<String>, Query, description = "session, host, server or instance"),
-        ("state" = Option<String>, Query, description = "How it stands, such as changed or blocked"),
+        ("kind" = Option<String>, Query, description = "Of what kind", pattern = "^(session|host|server|instance)?$"),
+        ("state" = Option<String>, Query, description = "How it stands", pattern = "^(in_sync|changed|drift|blocked|suspended)?$"),
         ("q" = Option<String>, Query, description = "A text that its address or its title holds", max_length = 200),
-        ("after" = Option<String>, Query, description = "KIND/NAME: those that come after it"),
+        ("after" = Option<String>, Query, description = "KIND/NAME: those that come after it", pattern = "^((session|host)/[1-9][0-9]{0,17})?$"),
         ("limit" = Option<i64>, Query, description = "So many: 50 unless told otherwise", minimum = 1, maximum = 500),
     ),
     responses(

@@ -79,7 +79,10 @@ both! {
         let daemon = with_a_session(world);
         let client = Client::new(world, &daemon, "operate");
         let before = world.sql("SELECT COUNT(*) FROM reconcile_journal");
-        drop(send(client.there, &client.request("POST", "/api/v1/suspend", &[("content-type", "application/json"), ("idempotency-key", "gone")], "{\"reason\": \"R\"}")));
+        let caller = send(client.there, &client.request("POST", "/api/v1/suspend", &[("content-type", "application/json"), ("idempotency-key", "gone")], "{\"reason\": \"R\"}"));
+        // It has begun; before that, to hang up is not to have asked.
+        settle(LATE, &"1\n".to_owned(), || world.sql("SELECT COUNT(*) FROM reconcile_idempotency"));
+        drop(caller);
         settle(LATE, &"200\n".to_owned(), || world.sql("SELECT status FROM reconcile_idempotency"));
         assert_ne!(world.sql("SELECT COUNT(*) FROM reconcile_journal"), before);
         end(daemon);
