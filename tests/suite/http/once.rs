@@ -6,7 +6,7 @@ use rustix::process::Signal;
 use serde_json::json;
 
 use super::act::{Client, detail, with_a_session};
-use crate::daemon::{LATE, end, settle};
+use crate::daemon::{LATE, end, settle, start};
 use crate::fixture::http::{Answer, send};
 use crate::fixture::{Database, World, both};
 
@@ -75,13 +75,34 @@ both! {
         end(daemon);
     }
 
+    fn of_many_at_once_under_one_key_one_acts(world) {
+        let daemon = with_a_session(world);
+        let client = Client::new(world, &daemon, "operate");
+        let statuses: Vec<u16> = std::thread::scope(|scope| {
+            let ask = || client.post_under("same", "/api/v1/hosts", CREATE).status;
+            let threads: Vec<_> = (0..12).map(|_| scope.spawn(ask)).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        assert!(statuses.contains(&201) && statuses.iter().all(|status| [201, 409].contains(status)), "{statuses:?}");
+        assert_eq!(generation(world), "1\n");
+        end(daemon);
+    }
+
     fn whoever_hangs_up_breaks_nothing_off(world) {
         let daemon = with_a_session(world);
         let client = Client::new(world, &daemon, "operate");
-        let before = world.sql("SELECT COUNT(*) FROM reconcile_journal");
-        drop(send(client.there, &client.request("POST", "/api/v1/suspend", &[("content-type", "application/json"), ("idempotency-key", "gone")], "{\"reason\": \"R\"}")));
-        settle(LATE, &"200\n".to_owned(), || world.sql("SELECT status FROM reconcile_idempotency"));
-        assert_ne!(world.sql("SELECT COUNT(*) FROM reconcile_journal"), before);
+        for pause in 0..24 {
+            let headers = [("content-type", "application/json"), ("idempotency-key", &format!("gone-{pause}"))];
+            let connection = send(client.there, &client.request("POST", "/api/v1/suspend", &headers, "{\"reason\": \"R\"}"));
+            std::thread::sleep(Duration::from_millis(pause));
+            drop(connection);
+        }
+        // Some were gone before anything began; what has begun, ends.
+        std::thread::sleep(Duration::from_secs(1));
+        settle(LATE, &"0\n".to_owned(), || world.sql("SELECT COUNT(*) FROM reconcile_idempotency WHERE status IS NULL"));
+        let done = world.sql("SELECT COUNT(*) FROM reconcile_idempotency WHERE status = 200");
+        assert_ne!(done, "0\n");
+        assert_eq!(world.sql("SELECT COUNT(*) FROM reconcile_journal WHERE action = 'suspend'"), done);
         end(daemon);
     }
 }
@@ -105,6 +126,23 @@ fn a_key_whose_daemon_died_is_free_after_a_while() {
     );
     let again = client.post_under("key", "/api/v1/suspend", "{\"reason\": \"R\"}").expect(200);
     assert_eq!(again.header("idempotency-replayed"), None);
+    end(daemon);
+}
+
+#[test]
+fn the_least_rights_are_enough_with_postgres() {
+    let mut world = crate::rights::manual();
+    world.env("RECONCILE_HTTP_LISTEN", "127.0.0.1:0").env("RECONCILE_INTERVAL", "1h");
+    let daemon = start(&world);
+    let client = Client::new(&world, &daemon, "operate");
+    for replayed in [None, Some("true")] {
+        let answer = client.post_under("key", "/api/v1/reconcile", "").expect(200);
+        assert_eq!(answer.header("idempotency-replayed"), replayed);
+    }
+    // What is refused gives its key back, and what is old is forgotten: both want a right of their own.
+    client.post_under("another", "/api/v1/hosts/1/verify", "{}").expect(422);
+    client.post_under("another", "/api/v1/reconcile", "").expect(200);
+    assert_eq!(world.sql("SELECT COUNT(*) FROM reconcile_requests WHERE handled_at IS NOT NULL"), "2\n");
     end(daemon);
 }
 
