@@ -15,9 +15,11 @@ mod act;
 mod api;
 mod hostile;
 mod instances;
+mod legacy;
 mod metrics;
 mod once;
 mod openapi;
+mod rate;
 mod reconcile;
 mod tokens;
 

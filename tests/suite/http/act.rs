@@ -41,6 +41,11 @@ impl Client {
     }
 
     #[track_caller]
+    pub fn post_under(&self, key: &str, path: &str, body: &str) -> Answer {
+        self.send("POST", path, &[("content-type", "application/json"), ("idempotency-key", key)], body)
+    }
+
+    #[track_caller]
     pub fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
         let bearer = format!("Bearer {}", self.token);
         ask(self.there, method, path, &[&[("authorization", bearer.as_str())], headers].concat(), body)
