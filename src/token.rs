@@ -28,7 +28,7 @@ const LETTERS: (usize, usize) = (43, 6);
 pub enum Scope {
     /// To look.
     Read,
-    /// To ask for turns, to suspend, resume and approve.
+    /// To act, without being shown a secret.
     Operate,
     /// To take secrets out of the hand-off.
     Secrets,

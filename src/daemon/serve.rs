@@ -3,7 +3,7 @@
 //! Events are hints: each turn reads all that it needs afresh, so a missed one costs at most an interval.
 //!
 //! ```text
-//! lead (take the lease, or follow its holder) ──► turn ──► wait (files, database, timer, signal) ──► turn …
+//! lead (take the lease, or follow its holder) ──► turn ──► wait (files, database, timer, signal, HTTP) ──► turn …
 //!   ▲                                              │
 //!   └───────── lost to another, or refused ────────┘
 //! ```

@@ -9,6 +9,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
 use futures_util::StreamExt;
+use zeroize::Zeroizing;
 
 use super::problem::Problem;
 use crate::change::span;
@@ -65,7 +66,9 @@ async fn take_in(headers: &HeaderMap, body: Body) -> Result<Bytes, Problem> {
         return Err(too_large());
     }
     let read = async {
-        let (mut read, mut parts) = (Vec::new(), body.into_data_stream());
+        // It may hold a secret. With its length known it is never moved, and it is wiped in the end.
+        let room = length.and_then(|length| usize::try_from(length).ok()).unwrap_or_default();
+        let (mut read, mut parts) = (Zeroizing::new(Vec::with_capacity(room)), body.into_data_stream());
         while let Some(part) = parts.next().await {
             let part = part.map_err(|_| Problem::new(StatusCode::BAD_REQUEST, "the request's body broke off"))?;
             if read.len() + part.len() > BODY_SIZE {
@@ -73,7 +76,7 @@ async fn take_in(headers: &HeaderMap, body: Body) -> Result<Bytes, Problem> {
             }
             read.extend_from_slice(&part);
         }
-        Ok(Bytes::from(read))
+        Ok(Bytes::from_owner(read))
     };
     let late = || {
         let what = format!("the request's body did not arrive within {}", span(BODY_TIME));

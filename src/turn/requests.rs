@@ -47,6 +47,12 @@ impl World {
         Ok(id)
     }
 
+    /// Tells whoever holds the lease that somebody has asked.
+    pub async fn tell(&self) -> Result<()> {
+        let tx = self.database.begin(&Authority::ByHand, &self.by_user(None)).await?;
+        Ok(self.database.commit_aloud(tx).await?)
+    }
+
     /// How a request stands; `None`: there is none, or it was answered more than a day ago.
     pub async fn request(&self, id: Id) -> Result<Option<Asked>> {
         let Some(mut snapshot) = self.database.snapshot().await? else { return Ok(None) };

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 use super::OfSession;
 use crate::change::{ResourceId, rfc3339};
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
 use crate::http::answer::{Answer, Outcome};
 use crate::http::api::Office;
 use crate::http::body::{Nothing, Told};
@@ -114,15 +114,15 @@ async fn mint(office: &Office, intent: &Intent, status: StatusCode) -> Outcome {
     // The hand-off begins to count later than this, so that it is there until then at the least.
     let until =
         TimeDelta::from_std(office.world.config.claim_life).ok().and_then(|life| now().checked_add_signed(life));
-    let done = mine(office, intent).await?;
+    let done = carry_out(office, intent).await?;
     let minted = done.as_ref().and_then(|done| Some((done.action.name(), done.attempt?)));
-    let (done, attempt) = minted
-        .ok_or_else(|| crate::failure::Failure::conflict(format!("no GUID was made for session {}", intent.session)))?;
+    let (done, attempt) =
+        minted.ok_or_else(|| Failure::conflict(format!("no GUID was made for session {}", intent.session)))?;
     let claim_until = until.map(rfc3339).unwrap_or_default();
     Answer::new(status, &Waiting { session: intent.session.0, done, attempt: attempt.to_string(), claim_until })
 }
 
-async fn mine(office: &Office, intent: &Intent) -> Result<Option<Done>> {
+async fn carry_out(office: &Office, intent: &Intent) -> Result<Option<Done>> {
     office.world.prepare().await?;
     office.world.by_hand(intent).await
 }
@@ -188,7 +188,7 @@ pub async fn revoke(
     let Revoke { reason } = asked;
     let (by, actor) = (caller.actor(), caller.actor());
     let intent = Intent { session, by, actor, reason: Some(reason.0), wish: Wish::Revoke };
-    let changed = mine(&office, &intent).await?.is_some();
+    let changed = carry_out(&office, &intent).await?.is_some();
     Answer::new(StatusCode::OK, &Revoked { session: session.0, revoked: true, changed })
 }
 

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::State;
+use axum::extract::{FromRequestParts, State};
 use axum::http::StatusCode;
+use axum::http::request::Parts;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use utoipa::ToSchema;
@@ -89,7 +90,7 @@ pub async fn reconcile(State(office): State<Arc<Office>>, caller: Caller, Told(a
     let Reconcile { reason, wait } = asked;
     let deadline = Instant::now() + wait.map_or(WAIT, |wait| wait.0);
     let mut news = office.board.news();
-    let applier = if office.board.is_leader() { Applier::Here } else { Applier::Elsewhere };
+    let mut applier = if office.board.is_leader() { Applier::Here } else { Applier::Elsewhere };
     let id = office.world.ask(reason.as_ref().map(|reason| reason.0.as_str()), caller.actor(), applier).await?;
     if applier == Applier::Here {
         office.board.ask();
@@ -104,6 +105,10 @@ pub async fn reconcile(State(office): State<Arc<Office>>, caller: Caller, Told(a
             Err(_) => {}
             Ok(None) => return Err(gone(&id.to_string())),
         }
+        // Where the lease is another's by now, whoever it is has not been told.
+        if applier == Applier::Here && !office.board.is_leader() && office.world.tell().await.is_ok() {
+            applier = Applier::Elsewhere;
+        }
         tokio::select! {
             // A board that is gone tells of nothing any more, and is waited for like one that is silent.
             Ok(()) = news.changed() => {}
@@ -115,10 +120,10 @@ pub async fn reconcile(State(office): State<Arc<Office>>, caller: Caller, Told(a
 /// The id of the request that the path names.
 pub struct OfRequest(Id);
 
-impl<S: Send + Sync> axum::extract::FromRequestParts<S> for OfRequest {
+impl<S: Send + Sync> FromRequestParts<S> for OfRequest {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut axum::http::request::Parts, state: &S) -> Result<Self, Problem> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let name = name(parts, state).await?;
         Uuid::try_parse(&name).map(|id| Self(Id(id))).map_err(|_| gone(&name))
     }

@@ -41,6 +41,11 @@ impl Client {
     }
 
     #[track_caller]
+    pub fn post_under(&self, key: &str, path: &str, body: &str) -> Answer {
+        self.send("POST", path, &[("content-type", "application/json"), ("idempotency-key", key)], body)
+    }
+
+    #[track_caller]
     pub fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
         let bearer = format!("Bearer {}", self.token);
         ask(self.there, method, path, &[&[("authorization", bearer.as_str())], headers].concat(), body)
@@ -83,6 +88,9 @@ both! {
 
         // Who may operate may not take secrets.
         operator.post("/api/v1/hosts/215/claim", "").expect(403);
+        for disguise in ["/api/v1/hosts/215/cl%61im", "/api/v1/hosts/215/claim/", "/api/v1/hosts/215//claim", "/api/v1/hosts/x/../215/claim"] {
+            assert!([403, 404].contains(&operator.post(disguise, "").status), "{disguise}");
+        }
         let claimed = reader.post("/api/v1/hosts/215/claim", "").expect(200).json();
         let guid = claimed["guid"].as_str().unwrap().to_owned();
         assert_eq!(claimed["session"], 215);
@@ -114,6 +122,21 @@ both! {
             assert!(!said.contains(guid.as_str()), "the log holds a GUID");
             assert!(!world.sql("SELECT * FROM reconcile_journal").contains(guid.as_str()));
         }
+    }
+
+    fn of_many_who_claim_one_gets_the_guid(world) {
+        let daemon = with_a_session(world);
+        let client = Client::new(world, &daemon, "secrets");
+        client.post("/api/v1/hosts", "{\"session\": 215}").expect(201);
+        let mut statuses: Vec<u16> = std::thread::scope(|scope| {
+            let claim = || client.post("/api/v1/hosts/215/claim", "").status;
+            let threads: Vec<_> = (0..8).map(|_| scope.spawn(claim)).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        statuses.sort_unstable();
+        assert_eq!(statuses[0], 200, "{statuses:?}");
+        assert!(statuses[1..].iter().all(|status| [409, 429].contains(status)), "{statuses:?}");
+        end(daemon);
     }
 
     fn what_does_not_exist_is_404_with_the_nearest(world) {

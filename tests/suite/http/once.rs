@@ -6,18 +6,11 @@ use rustix::process::Signal;
 use serde_json::json;
 
 use super::act::{Client, detail, with_a_session};
-use crate::daemon::{LATE, end, settle};
-use crate::fixture::http::{Answer, send};
+use crate::daemon::{LATE, end, settle, start};
+use crate::fixture::http::send;
 use crate::fixture::{Database, World, both};
 
 const CREATE: &str = "{\"session\": 215, \"reason\": \"R\"}";
-
-impl Client {
-    #[track_caller]
-    fn post_under(&self, key: &str, path: &str, body: &str) -> Answer {
-        self.send("POST", path, &[("content-type", "application/json"), ("idempotency-key", key)], body)
-    }
-}
 
 fn generation(world: &World) -> String {
     world.sql("SELECT generation FROM host_sessions")
@@ -75,16 +68,34 @@ both! {
         end(daemon);
     }
 
+    fn of_many_at_once_under_one_key_one_acts(world) {
+        let daemon = with_a_session(world);
+        let client = Client::new(world, &daemon, "operate");
+        let statuses: Vec<u16> = std::thread::scope(|scope| {
+            let ask = || client.post_under("same", "/api/v1/hosts", CREATE).status;
+            let threads: Vec<_> = (0..12).map(|_| scope.spawn(ask)).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        assert!(statuses.contains(&201) && statuses.iter().all(|status| [201, 409].contains(status)), "{statuses:?}");
+        assert_eq!(generation(world), "1\n");
+        end(daemon);
+    }
+
     fn whoever_hangs_up_breaks_nothing_off(world) {
         let daemon = with_a_session(world);
         let client = Client::new(world, &daemon, "operate");
-        let before = world.sql("SELECT COUNT(*) FROM reconcile_journal");
-        let caller = send(client.there, &client.request("POST", "/api/v1/suspend", &[("content-type", "application/json"), ("idempotency-key", "gone")], "{\"reason\": \"R\"}"));
-        // It has begun; before that, to hang up is not to have asked.
-        settle(LATE, &"1\n".to_owned(), || world.sql("SELECT COUNT(*) FROM reconcile_idempotency"));
-        drop(caller);
-        settle(LATE, &"200\n".to_owned(), || world.sql("SELECT status FROM reconcile_idempotency"));
-        assert_ne!(world.sql("SELECT COUNT(*) FROM reconcile_journal"), before);
+        for pause in 0..24 {
+            let headers = [("content-type", "application/json"), ("idempotency-key", &format!("gone-{pause}"))];
+            let connection = send(client.there, &client.request("POST", "/api/v1/suspend", &headers, "{\"reason\": \"R\"}"));
+            std::thread::sleep(Duration::from_millis(pause));
+            drop(connection);
+        }
+        // Some were gone before anything began; what has begun, ends.
+        std::thread::sleep(Duration::from_secs(1));
+        settle(LATE, &"0\n".to_owned(), || world.sql("SELECT COUNT(*) FROM reconcile_idempotency WHERE status IS NULL"));
+        let done = world.sql("SELECT COUNT(*) FROM reconcile_idempotency WHERE status = 200");
+        assert_ne!(done, "0\n");
+        assert_eq!(world.sql("SELECT COUNT(*) FROM reconcile_journal WHERE action = 'suspend'"), done);
         end(daemon);
     }
 }
@@ -112,6 +123,23 @@ fn a_key_whose_daemon_died_is_free_after_a_while() {
 }
 
 #[test]
+fn the_least_rights_are_enough_with_postgres() {
+    let mut world = crate::rights::manual();
+    world.env("RECONCILE_HTTP_LISTEN", "127.0.0.1:0").env("RECONCILE_INTERVAL", "1h");
+    let daemon = start(&world);
+    let client = Client::new(&world, &daemon, "operate");
+    for replayed in [None, Some("true")] {
+        let answer = client.post_under("key", "/api/v1/reconcile", "").expect(200);
+        assert_eq!(answer.header("idempotency-replayed"), replayed);
+    }
+    // What is refused gives its key back, and what is old is forgotten: both want a right of their own.
+    client.post_under("another", "/api/v1/hosts/1/verify", "{}").expect(422);
+    client.post_under("another", "/api/v1/reconcile", "").expect(200);
+    assert_eq!(world.sql("SELECT COUNT(*) FROM reconcile_requests WHERE handled_at IS NOT NULL"), "2\n");
+    end(daemon);
+}
+
+#[test]
 fn keys_are_bounded_and_the_oldest_are_forgotten() {
     let mut world = World::on(Database::Sqlite);
     let daemon = with_a_session(&mut world);
@@ -126,65 +154,4 @@ fn keys_are_bounded_and_the_oldest_are_forgotten() {
     assert_eq!(world.sql("SELECT COUNT(*) FROM reconcile_idempotency"), "10000\n");
     assert_eq!(world.sql("SELECT COUNT(*) FROM reconcile_idempotency WHERE word = 'word-1'"), "0\n");
     end(daemon);
-}
-
-#[test]
-fn guids_are_tried_so_often_and_no_more() {
-    let mut world = World::on(Database::Sqlite);
-    world.write("desired-state/c.yaml", "hosts: [{session: 1}, {session: 215}]\n");
-    let daemon = with_a_session(&mut world);
-    let client = Client::new(&world, &daemon, "secrets");
-    let verify = |session: u32, guid: &str| {
-        client.post(&format!("/api/v1/hosts/{session}/verify"), &format!("{{\"guid\": \"{guid}\"}}"))
-    };
-    let guid = client.post("/api/v1/hosts/215/claim", "").expect(200).json()["guid"].as_str().unwrap().to_owned();
-    for _ in 0..5 {
-        assert_eq!(verify(215, "51179767-693b-49a1-b753-380ca3bb39f7").expect(200).json()["valid"], false);
-    }
-    // Not even what is right is told any more.
-    let refused = verify(215, &guid).expect(429);
-    assert_eq!(detail(&refused), "host/215 was tried 5 times in vain within 1m");
-    let rest: u32 = refused.header("retry-after").unwrap().parse().unwrap();
-    assert!((1..=60).contains(&rest), "{rest}");
-    client.post("/api/v1/hosts/215/claim", "").expect(429);
-    // Another host is another matter; and so is another second.
-    std::thread::sleep(Duration::from_millis(1100));
-    verify(1, "nonsense").expect(200);
-    let statuses: Vec<u16> = (0..30).map(|_| client.post("/api/v1/hosts/999/claim", "").status).collect();
-    assert!(statuses.contains(&429), "{statuses:?}");
-    end(daemon);
-}
-
-both! {
-    fn the_older_shape_makes_or_replaces_a_guid_and_answers_it(world) {
-        let daemon = with_a_session(world);
-        let [operator, client] = ["operate", "secrets"].map(|scope| Client::new(world, &daemon, scope));
-        let path = "/api/hostprovisioner/generate";
-        let body = "{\"sessionId\": 215, \"createdBy\": \"Noor Team\"}";
-        operator.post(path, body).expect(403);
-        let made = client.post_under("g", path, body).expect(200).json();
-        let row = world.sql("SELECT host_session_id, created_by, host_guid_hash FROM host_sessions");
-        let hash = made["hash"].as_str().unwrap();
-        let expected = format!("{}|Noor Team|{}", made["hostSessionId"], hash.strip_suffix("...").unwrap());
-        assert!(hash.len() == 19 && row.starts_with(&expected), "{row} {made}");
-        assert_eq!((&made["sessionId"], &made["createdBy"]), (&json!(215), &json!("Noor Team")));
-        assert!(made["createdAt"].as_str().is_some_and(|at| at.starts_with("20")), "{made}");
-        let guid = made["hostGuid"].as_str().unwrap().to_owned();
-        let verify = |guid: &str| operator.post("/api/v1/hosts/215/verify", &format!("{{\"guid\": \"{guid}\"}}")).expect(200).json()["valid"] == true;
-        assert!(verify(&guid));
-        let actors = "SELECT actor FROM reconcile_journal WHERE kind = 'host' ORDER BY journal_id";
-        assert_eq!(world.sql(actors), "token secrets for Noor Team\n".repeat(2));
-        let replayed = client.post_under("g", path, body).expect(200).json();
-        assert_eq!((&replayed["hostGuid"], &replayed["claimedBy"]), (&serde_json::Value::Null, &json!("token secrets")));
-        assert_eq!(replayed["hash"], made["hash"]);
-
-        let again = client.post(path, body).expect(200).json();
-        assert_eq!(again["hostSessionId"], made["hostSessionId"], "in place");
-        assert!(!verify(&guid) && verify(again["hostGuid"].as_str().unwrap()));
-        let missing = client.post(path, "{\"sessionId\": 216, \"createdBy\": \"Noor Team\"}").expect(404);
-        assert!(detail(&missing).starts_with("session 216 does not exist in sessions"), "{}", missing.body);
-        let wrong = client.post(path, "{\"sessionId\": 215}").expect(422);
-        assert!(detail(&wrong).starts_with("missing field `createdBy`"), "{}", wrong.body);
-        end(daemon);
-    }
 }

@@ -89,6 +89,22 @@ both! {
         assert!(answer["turn"]["holder"].as_str().is_some_and(|holder| holder.starts_with(&name(&follower))), "{answer}");
         end(follower);
     }
+
+    fn a_leader_that_was_overtaken_passes_the_question_on(world) {
+        listen(world);
+        world.env("RECONCILE_LEASE", "1s");
+        let overtaken = start(world);
+        let client = Client::new(world, &overtaken, "operate");
+        let mut other = world.spawn(&["-v"]);
+        other.wait_for("following: ", LATE);
+        overtaken.signal(Signal::STOP);
+        other.wait_for("the turn is over", LATE);
+        overtaken.signal(Signal::CONT);
+        let answer = client.post(NOW, "").expect(200).json();
+        assert!(answer["turn"]["holder"].as_str().is_some_and(|holder| holder.starts_with(&name(&other))), "{answer}");
+        end(other);
+        end(overtaken);
+    }
 }
 
 #[test]
@@ -113,6 +129,22 @@ fn a_turn_that_fails_or_is_held_answers_too() {
         assert_eq!(failed["turn"]["outcome"], "failed: the state files have a problem; nothing was applied");
         assert!(failed["turn"]["summary"].as_str().is_some_and(|first| first.contains("a.yaml:2:9: ")), "{failed}");
     }
+    end(daemon);
+}
+
+#[test]
+fn while_the_database_is_away_nothing_is_done_and_that_is_said() {
+    let mut world = World::on(Database::Postgres);
+    listen(&mut world);
+    let daemon = start(&world);
+    let client = Client::new(&world, &daemon, "secrets");
+    world.server().unwrap().stop();
+    for path in ["/api/v1/reconcile", "/api/v1/hosts/1/claim"] {
+        let away = client.post(path, "").expect(503);
+        assert_eq!(away.header("content-type"), Some("application/problem+json"));
+    }
+    world.server().unwrap().start_again();
+    settle(LATE, &200, || client.post(NOW, "").status);
     end(daemon);
 }
 
