@@ -224,6 +224,7 @@ def acting(world):
             browser.run("window.answers = arguments[0]; window.sent = []" if is_set else RECORDER, list(answers))
             wanted = f"[data-resource='{resource}']" if resource else ":not([data-resource])"
             browser.find(f"button[data-act={name}]{wanted}").click()
+            assert browser.find("#act-reason-label").is_displayed() == (name != "claim")
             if reason:
                 browser.find("#act-reason").send_keys(reason)
             for count in range(1, len(answers) + 1):
