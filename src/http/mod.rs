@@ -1,4 +1,4 @@
-//! The door: health, readiness, metrics and a read-only API over HTTP.
+//! The door: health, readiness, metrics, a read-only API and the page over HTTP.
 //!
 //! Nothing here changes the desired state or the database. What the daemon does it tells to a [`Board`]; requests are
 //! answered from that, and from the database in a snapshot. Everything that waits has a limit: a request's head and

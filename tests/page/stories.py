@@ -85,6 +85,7 @@ def following(world):
         write(world, "c.yaml", "sessions:\n  - {id: one}\n")
         browser.wait_for_text("desired-state/c.yaml:2:10", ".notice")
         browser.wait_for_text("The last good state stays in force", ".notice")
+        stumbles(browser, "problems of files")
         browser.press("air")
         assert browser.find("#act-reason").get_attribute("value") == "Under repair"
         browser.press(Keys.ESCAPE)
@@ -217,6 +218,7 @@ def acting(world):
     with Browser() as browser:
         browser.get(world["url"])
         browser.sign_in(world["secrets"])
+        stumbles(browser, "a plan that is held back")
 
         def act(name, resource, reason, answers):
             """What is sent when a button is pressed and its dialog carried through, as often as there are answers."""
