@@ -195,6 +195,23 @@ both! {
     }
 }
 
+#[test]
+fn a_page_tells_of_a_database_that_is_away_until_it_is_back() {
+    let mut world = World::on(Database::Postgres);
+    listen(&mut world);
+    world.env("RECONCILE_INTERVAL", "1s").env("RECONCILE_LEASE", "2s");
+    let token = make(&world, "reader", "read");
+    let daemon = start(&world);
+    let there = address(&daemon);
+    let shows = |what: &str| ask_as(there, &token, "/page/").expect(200).body.contains(what);
+    assert!(shows("session/1") && !shows("Not ready"));
+    world.server().unwrap().stop();
+    settle(LATE, &true, || shows("the database does not answer"));
+    world.server().unwrap().start_again();
+    settle(LATE, &true, || shows("session/1") && !shows("Not ready"));
+    end(daemon);
+}
+
 /// A page's stream of news.
 fn listen_to(there: SocketAddr, token: &str) -> TcpStream {
     send(there, &format!("GET /page/events HTTP/1.1\r\nhost: {there}\r\nauthorization: Bearer {token}\r\n\r\n"))
