@@ -1,4 +1,4 @@
-//! The door: health, readiness, metrics and the API over HTTP.
+//! The door: health, readiness, metrics, the API and the page over HTTP.
 //!
 //! Nothing here changes the desired state, and nothing here changes the database but by the functions that commands use.
 //! What the daemon does it tells to a [`Board`]; requests are answered from that, and from the database in a snapshot.

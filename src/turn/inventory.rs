@@ -128,6 +128,8 @@ pub struct Inventory {
     /// By the numbers that [`Desired::listed`] has.
     states: Vec<State>,
     about: BTreeMap<usize, About>,
+    /// How many stand as is wished, in the order of [`Wish::ALL`].
+    counts: [usize; 5],
 }
 
 impl Inventory {
@@ -137,7 +139,8 @@ impl Inventory {
         let desired = wanted.desired;
         notes.truncate(NOTES);
         let states = vec![State::InSync; desired.len()];
-        let mut inventory = Self { header, made_at: now, unmanaged, notes, desired, states, about: BTreeMap::new() };
+        let mut inventory =
+            Self { header, made_at: now, unmanaged, notes, desired, states, about: BTreeMap::new(), counts: [0; 5] };
         let numbers = inventory.numbers();
         let number = |desired: &Desired, id: &ResourceId| match id.kind {
             Session::KIND => desired.sessions.number(&SessionId(id.name.parse().ok()?)),
@@ -165,6 +168,7 @@ impl Inventory {
                 inventory.put(number, State::Changed(change.action, change.origin), about);
             }
         }
+        inventory.counts = Wish::ALL.map(|wish| inventory.states.iter().filter(|state| wish.is(**state)).count());
         inventory
     }
 
@@ -181,7 +185,7 @@ impl Inventory {
 
     /// How many resources stand as is wished.
     pub fn count(&self, wish: Wish) -> usize {
-        self.states.iter().filter(|state| wish.is(**state)).count()
+        self.counts.get(wish as usize).copied().unwrap_or_default()
     }
 
     /// How many resources are declared.
@@ -198,11 +202,16 @@ impl Inventory {
         let within = filter.kind.map_or(0..self.len(), |kind| self.desired.numbers(kind));
         let from = after.map_or(0, |id| self.desired.number_behind(id)).max(within.start);
         let sought = filter.text.to_lowercase();
-        let numbered = (from..within.end).zip(self.desired.listed(from));
-        let passing = numbered.filter_map(|(number, listed)| {
-            let state = *self.states.get(number)?;
-            let is_wished = filter.wish.is_none_or(|wish| wish.is(state)) && listed.holds(&sought);
-            is_wished.then(|| Row { listed, state, about: self.about.get(&number) })
+        let is_wished =
+            |number: usize| self.states.get(number).is_some_and(|state| filter.wish.is_none_or(|wish| wish.is(*state)));
+        // Sessions may be a million, and each is found by its number; the others are walked through.
+        let middle = self.desired.numbers(Session::KIND).end;
+        let sessions = (from..within.end.min(middle)).filter(|number| is_wished(*number));
+        let sessions = sessions.filter_map(|number| Some((number, self.desired.listed(number).next()?)));
+        let others = (from.max(middle)..within.end).zip(self.desired.listed(from.max(middle)));
+        let numbered = sessions.chain(others.filter(|(number, _)| is_wished(*number)));
+        let passing = numbered.filter(|(_, listed)| listed.holds(&sought)).filter_map(|(number, listed)| {
+            Some(Row { listed, state: *self.states.get(number)?, about: self.about.get(&number) })
         });
         let mut rows: Vec<Row<'_>> = passing.take(most.saturating_add(1)).collect();
         let has_more = rows.len() > most;

@@ -85,6 +85,7 @@ def following(world):
         write(world, "c.yaml", "sessions:\n  - {id: one}\n")
         browser.wait_for_text("desired-state/c.yaml:2:10", ".notice")
         browser.wait_for_text("The last good state stays in force", ".notice")
+        stumbles(browser, "problems of files")
         browser.press("air")
         assert browser.find("#act-reason").get_attribute("value") == "Under repair"
         browser.press(Keys.ESCAPE)
@@ -217,6 +218,7 @@ def acting(world):
     with Browser() as browser:
         browser.get(world["url"])
         browser.sign_in(world["secrets"])
+        stumbles(browser, "a plan that is held back")
 
         def act(name, resource, reason, answers):
             """What is sent when a button is pressed and its dialog carried through, as often as there are answers."""
@@ -224,6 +226,7 @@ def acting(world):
             browser.run("window.answers = arguments[0]; window.sent = []" if is_set else RECORDER, list(answers))
             wanted = f"[data-resource='{resource}']" if resource else ":not([data-resource])"
             browser.find(f"button[data-act={name}]{wanted}").click()
+            assert browser.find("#act-reason-label").is_displayed() == (name != "claim")
             if reason:
                 browser.find("#act-reason").send_keys(reason)
             for count in range(1, len(answers) + 1):

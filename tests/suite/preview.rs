@@ -3,24 +3,29 @@
 use crate::fixture::{World, both};
 
 /// Every table of the schema, in the order of their names.
-pub const TABLES: [&str; 19] = [
+pub const TABLES: [&str; 24] = [
     "db_servers",
     "host_sessions",
     "instances",
     "reconcile_allocations",
     "reconcile_applied",
     "reconcile_approvals",
+    "reconcile_billing_events",
+    "reconcile_deliveries",
     "reconcile_flaps",
     "reconcile_handoffs",
     "reconcile_idempotency",
     "reconcile_journal",
     "reconcile_lease",
     "reconcile_migrations",
+    "reconcile_outbox",
+    "reconcile_releases",
     "reconcile_requests",
     "reconcile_servers",
     "reconcile_stamp",
     "reconcile_suspensions",
     "reconcile_tokens",
+    "reconcile_told",
     "reconcile_turns",
     "sessions",
 ];

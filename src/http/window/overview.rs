@@ -62,7 +62,7 @@ fn trouble(failure: &Failure) -> Markup {
                 ul.problems {
                     @for problem in &problems {
                         li {
-                            code { (plain(&problem.place.to_string())) } " " (plain(&problem.message))
+                            code { (plain(&problem.place.to_string())) } " " (prose(&problem.message))
                             @if let Some(hint) = &problem.hint { br; span.muted { (prose(hint)) } }
                         }
                     }

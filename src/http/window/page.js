@@ -208,7 +208,7 @@
       field.value = "";
       sessionStorage.setItem(KEY, token);
       await begin();
-      find("main").focus();
+      find("main").focus({ preventScroll: true });
     } catch (error) {
       token = null;
       wrong.textContent = error.message;

@@ -173,6 +173,43 @@ both! {
         get(there, "/assets/../Cargo.toml").expect(404);
         end(daemon);
     }
+
+    fn no_answer_holds_a_secret(world) {
+        listen(world);
+        world.write("desired-state/h.yaml", "hosts: [{session: 1}]\n");
+        let token = make(world, "keeper", "secrets");
+        let daemon = start(world);
+        let there = address(&daemon);
+        let paths = ["/", "/page/", "/page/?of=host%2F1", "/api/v1/resources", "/api/v1/me"];
+        let answers: String = paths.iter().map(|path| ask_as(there, &token, path).expect(200).body).collect();
+        assert!(answers.contains("data-act=\"claim\""), "nothing waits to be claimed");
+        let guid = world.run(&["host", "claim", "1"]).expect_code(0).stdout.trim().to_owned();
+        assert!(guid.len() == 36 && !answers.contains(&guid), "a page shows a GUID");
+        assert!(!answers.contains(&token[4..47]), "a page shows a token");
+        let url = world.url();
+        let user = url.split_once("://").and_then(|(_, rest)| rest.split_once('@'));
+        if let Some((_, password)) = user.and_then(|(user, _)| user.split_once(':')) {
+            assert!(!answers.contains(password), "a page shows the database's password");
+        }
+        end(daemon);
+    }
+}
+
+#[test]
+fn a_page_tells_of_a_database_that_is_away_until_it_is_back() {
+    let mut world = World::on(Database::Postgres);
+    listen(&mut world);
+    world.env("RECONCILE_INTERVAL", "1s").env("RECONCILE_LEASE", "2s");
+    let token = make(&world, "reader", "read");
+    let daemon = start(&world);
+    let there = address(&daemon);
+    let shows = |what: &str| ask_as(there, &token, "/page/").expect(200).body.contains(what);
+    assert!(shows("session/1") && !shows("Not ready"));
+    world.server().unwrap().stop();
+    settle(LATE, &true, || shows("the database does not answer"));
+    world.server().unwrap().start_again();
+    settle(LATE, &true, || shows("session/1") && !shows("Not ready"));
+    end(daemon);
 }
 
 /// A page's stream of news.
