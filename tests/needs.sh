@@ -34,6 +34,8 @@ missing_packages() {
   have chromedriver || echo chromium-driver
   have setpriv && have setsid || echo util-linux
   have python3 || echo python3
+  # Its tool checks the unit file of the manual.
+  have systemd-analyze || echo systemd
   have sqlite3 || echo sqlite3
   # A clock that the tests can set, for the program alone.
   compgen -G '/usr/lib/*/faketime/libfaketimeMT.so.1' >/dev/null || echo libfaketime

@@ -27,7 +27,7 @@ pub const PLANNED: &str = "the plan is computed";
 pub const OVER: &str = "the turn is over";
 
 /// Logged when a turn begins.
-const BEGINS: &str = "a turn begins";
+pub const BEGINS: &str = "a turn begins";
 
 /// Linux counts processor time for its users in hundredths of a second, on every machine.
 const TICK: Duration = Duration::from_millis(10);
@@ -47,7 +47,14 @@ pub struct Daemon {
 
 impl Daemon {
     /// Starts it, and waits until its first turn is over. Its log must be JSON.
-    pub fn start(mut command: Command) -> Self {
+    pub fn start(command: Command) -> Self {
+        let mut daemon = Self::launch(command);
+        daemon.wait_for("Ctrl-C ends it");
+        daemon
+    }
+
+    /// Starts it.
+    pub fn launch(mut command: Command) -> Self {
         command.args(["--log-format", "json"]).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("start the daemon");
         let log = BufReader::new(child.stderr.take().expect("the daemon's log"));
@@ -60,9 +67,7 @@ impl Daemon {
                 }
             }
         });
-        let mut daemon = Self { child, lines, in_turn: false };
-        daemon.wait_for("Ctrl-C ends it");
-        daemon
+        Self { child, lines, in_turn: false }
     }
 
     /// The next line that tells of this; what was logged before is passed over. Fails at the limit.

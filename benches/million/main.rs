@@ -14,6 +14,7 @@ mod daemon;
 mod data;
 mod fixture;
 mod lab;
+mod load;
 mod options;
 mod program;
 mod project;

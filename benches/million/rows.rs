@@ -2,6 +2,7 @@
 
 mod bulk;
 mod daemon;
+mod load;
 mod plan;
 
 use std::time::Duration;
@@ -28,6 +29,7 @@ pub const GROUPS: &[Group] = &[
     plan::ALL_NEW,
     daemon::IDLE,
     daemon::SAVES,
+    load::LOAD,
 ];
 
 impl Pairs {

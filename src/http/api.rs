@@ -37,7 +37,7 @@ pub struct Office {
 
 /// `plans` has a place for each plan that may be made at once.
 pub fn router(world: Arc<World>, board: Arc<Board>, plans: Arc<Semaphore>) -> Router {
-    let act = act::router(&world);
+    let act = act::router(&world, &board);
     let office = Office { world, board, rates: Rates::default(), plans };
     route::router(routes()).merge(act).with_state(Arc::new(office))
 }

@@ -99,7 +99,12 @@ impl Board {
         self.news.send_modify(|count| *count += 1);
     }
 
-    /// Counts what happens: a turn, a failure, another role, the end.
+    /// Somebody has done something beside the turns.
+    pub(super) fn acted(&self) {
+        self.tell();
+    }
+
+    /// Counts what happens: a turn, a failure, another role, an action, the end.
     pub(super) fn news(&self) -> watch::Receiver<u64> {
         self.news.subscribe()
     }

@@ -79,6 +79,7 @@ pub struct Metrics {
     taken: ByServer<Gauge>,
     ratio: ByServer<Real>,
     handoffs: Maybe<Gauge>,
+    notifications: Maybe<Gauge>,
     cpu: Counter<f64, AtomicU64>,
     resident: Maybe<Gauge>,
     open_files: Maybe<Gauge>,
@@ -136,6 +137,11 @@ impl Metrics {
             taken: shelf.add("reconcile_pool_places_taken", "Instances that a server has", Family::default()),
             ratio: shelf.add("reconcile_pool_used_ratio", "The taken share of a server's places", Family::default()),
             handoffs: shelf.add("reconcile_handoffs_waiting", "Secrets that wait for their reader", Family::default()),
+            notifications: shelf.add(
+                "reconcile_notifications_waiting",
+                "Messages that their receivers have not taken yet",
+                Family::default(),
+            ),
             cpu: shelf.add("process_cpu_seconds", "Processor time of the process", Counter::default()),
             resident: shelf.add("process_resident_memory_bytes", "Memory of the process", Family::default()),
             open_files: shelf.add("process_open_fds", "Open file descriptors of the process", Family::default()),
@@ -244,6 +250,7 @@ impl Metrics {
         if known.handoff_trouble.is_none() {
             self.handoffs.get_or_create(&[]).set(count(known.waiting.len() as u64));
         }
+        self.notifications.get_or_create(&[]).set(known.notifications.iter().map(|waiting| waiting.messages).sum());
     }
 
     /// All series as OpenMetrics text, with what the database says now where it answers.

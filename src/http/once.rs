@@ -18,6 +18,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
 
 use super::answer::Kept;
+use super::board::Board;
 use super::gate::Caller;
 use super::limits::BODY_SIZE;
 use super::problem::Problem;
@@ -36,12 +37,14 @@ const LIMIT: Duration = Duration::from_secs(120);
 /// Where actions are carried out.
 pub struct Once {
     world: Arc<World>,
+    /// Tells whoever looks on that something was done.
+    board: Arc<Board>,
     places: Arc<Semaphore>,
 }
 
 impl Once {
-    pub fn new(world: Arc<World>) -> Self {
-        Self { world, places: Arc::new(Semaphore::new(ACTIONS)) }
+    pub fn new(world: Arc<World>, board: Arc<Board>) -> Self {
+        Self { world, board, places: Arc::new(Semaphore::new(ACTIONS)) }
     }
 }
 
@@ -90,8 +93,13 @@ pub async fn hold(State(once): State<Arc<Once>>, request: Request, next: Next) -
         let what = format!("{ACTIONS} actions are under way");
         return Problem::new(StatusCode::SERVICE_UNAVAILABLE, what).retry_after(1).answer();
     };
+    // Whoever looks on sees nothing of a GUID that was tried.
+    let is_seen = !request.uri().path().ends_with("/verify");
     let acting = tokio::spawn(async move {
         let ended = tokio::time::timeout(LIMIT, act(&once, request, next)).await;
+        if is_seen && ended.as_ref().is_ok_and(|answer| answer.status().is_success()) {
+            once.board.acted();
+        }
         drop(place);
         ended
     });

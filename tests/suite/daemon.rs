@@ -12,6 +12,7 @@ mod head;
 mod lease;
 mod restraint;
 mod systemd;
+mod unit;
 
 /// Far less than the time after which files are looked at without an event, and far more than a turn takes.
 pub const SOON: Duration = Duration::from_secs(4);

@@ -16,6 +16,7 @@ use axum::http::request::Parts;
 use axum::middleware::from_fn_with_state;
 
 use super::api::Office;
+use super::board::Board;
 use super::gate::LEGACY;
 use super::once::{self, Once};
 use super::problem::Problem;
@@ -25,8 +26,8 @@ use crate::resource::instance::InstanceId;
 use crate::resource::session::SessionId;
 use crate::turn::World;
 
-pub fn router(world: &Arc<World>) -> Router<Arc<Office>> {
-    let once = Arc::new(Once::new(Arc::clone(world)));
+pub fn router(world: &Arc<World>, board: &Arc<Board>) -> Router<Arc<Office>> {
+    let once = Arc::new(Once::new(Arc::clone(world), Arc::clone(board)));
     route::router(routes()).route_layer(from_fn_with_state(once, once::hold))
 }
 

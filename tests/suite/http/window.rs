@@ -16,20 +16,28 @@ use crate::fixture::http::{Answer, address, ask, get, send};
 use crate::fixture::process::{self, Running};
 use crate::fixture::{Database, World, both, python};
 
+mod acts;
+
 /// A story may take so long, on a busy machine.
 const LIMIT: Duration = Duration::from_secs(100);
 
 /// Has a story of `tests/page/stories.py` told, with a token of each scope.
 #[track_caller]
 fn tell(world: &World, daemon: &Running, story: &str) {
+    tell_of(world, daemon, "stories.py", story);
+}
+
+/// The same of another script beside it.
+#[track_caller]
+fn tell_of(world: &World, daemon: &Running, script: &str, story: &str) {
     let facts = json!({
         "url": format!("http://{}", address(daemon)), "pid": daemon.pid(), "state": world.path().join("desired-state"),
         "read": make(world, "reader", "read"), "operate": make(world, "operator", "operate"),
         "secrets": make(world, "keeper", "secrets"),
     });
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/page/stories.py");
+    let script = format!("{}/tests/page/{script}", env!("CARGO_MANIFEST_DIR"));
     let mut command = Command::new(python::program());
-    command.args([script, story, &facts.to_string()]).env("PYTHONDONTWRITEBYTECODE", "1");
+    command.args([&script, story, &facts.to_string()]).env("PYTHONDONTWRITEBYTECODE", "1");
     process::finish(&mut command, "", LIMIT).expect_code(0);
 }
 
