@@ -1,6 +1,7 @@
 //! `/api/v1`: what commands print as JSON, to be read over HTTP; and, in [`act`], what they do.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::rejection::PathRejection;
@@ -12,6 +13,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::act;
 use super::board::Board;
+use super::glance::Glance;
 use super::problem::Problem;
 use super::rate::Rates;
 use super::resources::ending;
@@ -21,9 +23,12 @@ use crate::change::{ResourceId, quoted};
 use crate::failure::Result;
 use crate::kinds::parse_id;
 use crate::plan::render;
-use crate::turn::status::server_json;
+use crate::turn::status::{Status, server_json};
 use crate::turn::{self, Request, World};
 
+/// How long what the database said is good for, unless something happens here: however many ask, it is asked no more
+/// often.
+const FRESH: Duration = Duration::from_secs(1);
 /// Lines of the journal in an answer: unless asked for otherwise, and at most.
 const LINES: (i64, i64) = (50, 10_000);
 
@@ -31,14 +36,15 @@ const LINES: (i64, i64) = (50, 10_000);
 pub struct Office {
     pub world: Arc<World>,
     pub board: Arc<Board>,
+    glance: Arc<Glance>,
     pub rates: Rates,
     plans: Arc<Semaphore>,
 }
 
 /// `plans` has a place for each plan that may be made at once.
-pub fn router(world: Arc<World>, board: Arc<Board>, plans: Arc<Semaphore>) -> Router {
+pub fn router(world: Arc<World>, board: Arc<Board>, glance: Arc<Glance>, plans: Arc<Semaphore>) -> Router {
     let act = act::router(&world, &board);
-    let office = Office { world, board, rates: Rates::default(), plans };
+    let office = Office { world, board, glance, rates: Rates::default(), plans };
     route::router(routes()).merge(act).with_state(Arc::new(office))
 }
 
@@ -63,9 +69,14 @@ impl Office {
 
 /// As the command would print it.
 fn printed(asked: Result<Json>) -> Response {
+    known(&asked, Json::clone)
+}
+
+/// The same of what is known, as far as it is asked for.
+fn known<T>(asked: &Result<T>, json: impl Fn(&T) -> Json) -> Response {
     match asked {
-        Ok(json) => answer(StatusCode::OK, "application/json", format!("{json:#}\n")),
-        Err(failure) => Problem::of(&failure).answer(),
+        Ok(known) => answer(StatusCode::OK, "application/json", format!("{:#}\n", json(known))),
+        Err(failure) => Problem::of(failure).answer(),
     }
 }
 
@@ -74,7 +85,7 @@ fn printed(asked: Result<Json>) -> Response {
     (status = 200, description = "How things stand", body = Json)
 ))]
 pub async fn status(State(office): State<Arc<Office>>) -> Response {
-    printed(office.world.status().await.map(|status| status.json()))
+    known(&*office.glance.status(FRESH).await, Status::json)
 }
 
 /// The part of the status that tells of the servers.
@@ -82,8 +93,8 @@ pub async fn status(State(office): State<Arc<Office>>) -> Response {
     (status = 200, description = "The servers, by name", body = [Json])
 ))]
 pub async fn servers(State(office): State<Arc<Office>>) -> Response {
-    let status = office.world.status().await;
-    printed(status.map(|status| server_json(status.known.as_ref().map_or(&[], |known| &known.servers))))
+    let servers = |status: &Status| server_json(status.known.as_ref().map_or(&[], |known| &known.servers));
+    known(&*office.glance.status(FRESH).await, servers)
 }
 
 /// What `reconcile explain KIND/NAME --format json` prints.

@@ -14,6 +14,7 @@ mod board;
 mod body;
 mod fields;
 mod gate;
+mod glance;
 mod limits;
 mod lookout;
 mod me;

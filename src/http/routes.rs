@@ -9,20 +9,18 @@ use axum::extract::{Request, State};
 use axum::http::header::{ACCEPT, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::Response;
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::Semaphore;
 
 use super::board::{Board, Readiness};
 use super::gate::{self, Gate, OPENAPI};
+use super::glance::Glance;
 use super::lookout::Lookout;
 use super::page::Language;
 use super::problem::Problem;
 use super::route::{self, Route};
 use super::{api, billing, limits, me, openapi, resources, window};
 use crate::turn::World;
-use crate::turn::status::Known;
 
-/// How long the database is asked for what the metrics tell of it. They are told without, when it is silent.
-const LOOK: Duration = Duration::from_secs(3);
 /// How long what it said is good for: several scrapers cost it no more than one.
 const FRESH: Duration = Duration::from_secs(5);
 
@@ -31,20 +29,19 @@ const PLANS: usize = 1;
 
 /// What every answer is made from.
 pub struct House {
-    world: Arc<World>,
     board: Arc<Board>,
-    /// What the database said of itself, and when it was asked.
-    seen: Mutex<Option<(tokio::time::Instant, Option<Known>)>>,
+    glance: Arc<Glance>,
 }
 
 pub fn router(world: Arc<World>, board: Arc<Board>, is_loopback: bool) -> Router {
     let gate = Arc::new(Gate::new(Arc::clone(&world), is_loopback));
     let plans = Arc::new(Semaphore::new(PLANS));
-    let api = api::router(Arc::clone(&world), Arc::clone(&board), Arc::clone(&plans));
+    let glance = Arc::new(Glance::new(Arc::clone(&world), Arc::clone(&board)));
+    let api = api::router(Arc::clone(&world), Arc::clone(&board), Arc::clone(&glance), Arc::clone(&plans));
     let webhooks = route::router(billing::routes()).with_state(Arc::clone(&world));
     let lookout = Lookout::new(Arc::clone(&world), Arc::clone(&board), plans);
-    let window = window::router(Arc::clone(&world), Arc::clone(&board), Arc::clone(&lookout));
-    let house = Arc::new(House { world, board, seen: Mutex::default() });
+    let window = window::router(world, Arc::clone(&board), Arc::clone(&lookout));
+    let house = Arc::new(House { board, glance });
     route::router(routes())
         .with_state(house)
         .merge(api)
@@ -111,14 +108,9 @@ pub async fn readiness(State(house): State<Arc<House>>) -> Response {
     )),
 ))]
 pub async fn metrics(State(house): State<Arc<House>>, headers: HeaderMap) -> Response {
-    let mut seen = house.seen.lock().await;
-    if seen.as_ref().is_none_or(|(at, _)| at.elapsed() >= FRESH) {
-        let status = tokio::time::timeout(LOOK, house.world.status()).await;
-        let known = status.ok().and_then(Result::ok).and_then(|status| status.known);
-        *seen = Some((tokio::time::Instant::now(), known));
-    }
-    let page = house.board.metrics.page(seen.as_ref().and_then(|(_, known)| known.as_ref()));
-    drop(seen);
+    let status = house.glance.status(FRESH).await;
+    let known = status.as_ref().as_ref().ok().and_then(|status| status.known.as_ref());
+    let page = house.board.metrics.page(known);
     let Ok(page) = page else {
         return Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the metrics cannot be written").answer();
     };
