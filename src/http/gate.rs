@@ -64,7 +64,7 @@ struct Seen {
     tokens: Vec<Known>,
     /// When it said so.
     at: Option<Instant>,
-    /// When it was asked last, whether it said anything or not.
+    /// When it was asked last, or last gave no answer.
     asked: Option<Instant>,
 }
 
@@ -200,12 +200,16 @@ impl Gate {
     }
 
     async fn ask(&self, seen: &mut Seen) {
-        seen.asked = Some(Instant::now());
+        let begun = Some(Instant::now());
+        // Whoever asks may be gone before there is an answer.
+        seen.asked = begun;
         match tokio::time::timeout(LIMIT, self.world.tokens()).await {
-            Ok(Ok(tokens)) => (seen.tokens, seen.at) = (tokens, seen.asked),
+            Ok(Ok(tokens)) => (seen.tokens, seen.at) = (tokens, begun),
             Ok(Err(failure)) => tracing::debug!("the tokens cannot be read: {}", failure.line()),
             Err(_) => tracing::debug!("the tokens cannot be read in time"),
         }
+        // Those who have waited for this answer meanwhile do not each wait for another.
+        seen.asked = Some(Instant::now());
     }
 }
 
