@@ -97,9 +97,12 @@ pub async fn take(tx: &mut Tx, most: i64) -> Result<Vec<Posted>> {
     Ok(rows.into_iter().map(|(_, posted)| posted).collect())
 }
 
-/// Throws away what nobody wants to be told.
-pub async fn clear(tx: &mut Tx) -> Result<()> {
-    execute!(tx.conn(), "DELETE FROM reconcile_outbox").map(drop).map_err(Error::query(WRITE))
+/// Throws away what nobody wants to be told, and the messages from before `limit`, which nobody will send any more.
+pub async fn clear(tx: &mut Tx, limit: DateTime<Utc>) -> Result<()> {
+    execute!(tx.conn(), "DELETE FROM reconcile_outbox").map_err(Error::query(WRITE))?;
+    execute!(tx.conn(), "DELETE FROM reconcile_deliveries WHERE made_at < $1", limit)
+        .map(drop)
+        .map_err(Error::query(WRITE))
 }
 
 /// What was told of a topic; `Null`: nothing yet.

@@ -19,7 +19,7 @@ const LOOK: i64 = 100;
 /// After the first attempt, and at most: the pause doubles.
 const PAUSE: (i64, i64) = (5, 3600);
 /// A message that nobody takes for so long is given up.
-const LIFE: TimeDelta = TimeDelta::days(3);
+pub(super) const LIFE: TimeDelta = TimeDelta::days(3);
 
 /// How the journal addresses a message. No file declares one, so that it stands in no register.
 const NOTIFICATION: Kind = Kind { name: "notification", plural: "notifications" };

@@ -49,7 +49,9 @@ impl World {
     /// Puts down what is new in what a turn has found, and makes messages of all that is put down.
     pub(super) async fn tell_of_turn(&self, tx: &mut Tx, turned: &Turned) -> Result<()> {
         if self.config.receivers.is_empty() {
-            return Ok(outbox::clear(tx).await?);
+            // Another applier may have receivers, and gives up its messages after the same time.
+            let limit = tx.now() - delivery::LIFE;
+            return Ok(outbox::clear(tx, limit).await?);
         }
         let mut notices = self.turns_again(tx).await?;
         notices.extend(troubles(tx, turned).await?);
