@@ -175,6 +175,37 @@ fn a_receiver_chooses_its_language_and_its_events_and_one_that_is_down_holds_up_
 }
 
 #[test]
+fn one_that_takes_nothing_hides_no_message_to_another_and_leaves_none_behind() {
+    let mut world = World::on(Database::Sqlite);
+    prepare(&mut world);
+    let (dead, good) = (Receiver::start(), Receiver::start());
+    dead.behave(Manner::Answers(500));
+    // What the good one answers never comes to its end, which is its own affair.
+    good.behave(Manner::Trails(200));
+    world.env("RECONCILE_NOTIFY_DEAD_URL", &dead.url()).env("RECONCILE_NOTIFY_GOOD_URL", &good.url());
+    world.write("reconcile.toml", "[notify.dead]\nformat = \"slack\"\n[notify.good]\nformat = \"slack\"\n");
+    world.run(&["--once"]).expect_code(0);
+    world.sql(
+        "WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 200)
+         INSERT INTO reconcile_deliveries (delivery_id, target, event, items, made_at, due_at)
+         SELECT printf('01900000-0000-7000-8000-%012d', n), 'dead', 'drift', '[]', at, at
+         FROM n, (SELECT strftime('%Y-%m-%dT%H:%M:%S.000000+00:00', 'now') AS at)",
+    );
+    world.write("desired-state/b.yaml", "hosts: [{session: 1}]\n");
+    let daemon = start(&world);
+    good.wait_for(|message| message.body.contains("host/1"));
+    let waiting = || world.sql("SELECT COUNT(*) FROM reconcile_deliveries WHERE target = 'good'");
+    settle(LATE, &"0\n".to_owned(), waiting);
+    end(daemon);
+    assert_eq!(good.taken().len(), 1);
+    // Nobody is told any more: what is young may be another applier's, what is old is nobody's.
+    world.write("reconcile.toml", "");
+    world.sql("UPDATE reconcile_deliveries SET made_at = '2026-01-01T00:00:00.000000+00:00' WHERE delivery_id < '01900000-0000-7000-8000-000000000200'");
+    world.run(&["--once"]).expect_code(0);
+    assert_eq!(world.sql("SELECT COUNT(*) FROM reconcile_deliveries"), "2\n");
+}
+
+#[test]
 fn tls_is_checked_against_the_systems_authorities() {
     let mut world = World::on(Database::Sqlite);
     prepare(&mut world);
