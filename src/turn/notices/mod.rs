@@ -147,9 +147,16 @@ async fn troubles(tx: &mut Tx, turned: &Turned) -> Result<Vec<Notice>> {
             found.insert(format!("plan/{digest}"), (Event::Blocked, format!("held back: {}; {way}", over.join(", "))));
         }
     }
+    let before = outbox::told(tx, TOPIC).await?;
+    if let Outcome::Held { .. } = turned.outcome {
+        // Nothing was tried, so nothing that had failed is over.
+        let failed = before.as_object().into_iter().flatten().filter(|(_, what)| *what == Event::Failure.word());
+        for (about, _) in failed {
+            found.entry(about.clone()).or_insert_with(|| (Event::Failure, String::new()));
+        }
+    }
     let kept: BTreeMap<String, &str> =
         found.iter().take(REMEMBERED).map(|(about, (event, _))| (about.clone(), event.word())).collect();
-    let before = outbox::told(tx, TOPIC).await?;
     let state = json!(kept);
     if before == state || (before.is_null() && kept.is_empty()) {
         return Ok(Vec::new());
