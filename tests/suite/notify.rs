@@ -226,6 +226,27 @@ fn a_turn_that_is_held_back_mends_nothing_that_had_failed() {
 }
 
 #[test]
+fn an_outage_is_told_of_by_whoever_applies_next_and_not_again_by_one_who_follows() {
+    let mut world = World::on(Database::Postgres);
+    prepare(&mut world);
+    let ops = ops(&mut world);
+    world.env("RECONCILE_INTERVAL", "1s").env("RECONCILE_LEASE", "5s");
+    let leader = start(&world);
+    let mut follower = world.spawn(&["-v"]);
+    follower.wait_for("following: ", LATE);
+    world.server().unwrap().stop();
+    std::thread::sleep(Duration::from_secs(32));
+    world.server().unwrap().start_again();
+    ops.wait_for(|message| message.body.contains("turns are carried through again; since "));
+    std::thread::sleep(Duration::from_secs(12));
+    drop(leader);
+    follower.wait_for("the turn is over", LATE);
+    end(follower);
+    let told = ops.taken().iter().filter(|message| message.body.contains("carried through again; since")).count();
+    assert_eq!(told, 1);
+}
+
+#[test]
 fn tls_is_checked_against_the_systems_authorities() {
     let mut world = World::on(Database::Sqlite);
     prepare(&mut world);

@@ -46,6 +46,11 @@ impl World {
         }
     }
 
+    /// Another has carried turns through since, and has told of what was in their way.
+    pub fn leave_outage(&self) {
+        *self.outage.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = None;
+    }
+
     /// Puts down what is new in what a turn has found, and makes messages of all that is put down.
     pub(super) async fn tell_of_turn(&self, tx: &mut Tx, turned: &Turned) -> Result<()> {
         if self.config.receivers.is_empty() {
