@@ -201,7 +201,12 @@ impl Daemon {
             *is_ready = true;
         };
         let (database, life) = (&self.world.database, self.world.config.lease);
+        let begun = Instant::now();
         let lease = lease::acquire(database, &self.context, &holder(), life, Patience::Follow, waiting).await?;
+        if begun.elapsed() >= 2 * life {
+            // One who had fallen silent before would have been followed for one such life.
+            self.world.leave_outage();
+        }
         tracing::info!("applying as {}", lease.holder());
         self.has_led = true;
         self.board.leads(lease.fencing());

@@ -17,7 +17,7 @@ use std::time::Duration;
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::header::{AUTHORIZATION, HOST, WWW_AUTHENTICATE};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, Method, StatusCode};
+use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::Response;
 use base64::Engine;
@@ -64,7 +64,7 @@ struct Seen {
     tokens: Vec<Known>,
     /// When it said so.
     at: Option<Instant>,
-    /// When it was asked last, whether it said anything or not.
+    /// When it was asked last, or last gave no answer.
     asked: Option<Instant>,
 }
 
@@ -137,16 +137,16 @@ impl Gate {
     async fn admit(
         &self,
         method: &Method,
-        path: &str,
+        uri: &Uri,
         headers: &HeaderMap,
     ) -> std::result::Result<Option<Caller>, Problem> {
-        let need = Need::of(method, path);
+        let need = Need::of(method, uri.path());
         let scope = match need {
             Need::Nothing => return Ok(None),
             // It is checked where the body is, which it signs.
             Need::Signature if headers.contains_key(SIGNATURE) => return Ok(None),
             Need::Signature => Scope::Operate,
-            Need::Neighbour if self.is_loopback && is_called_loopback(headers) => return Ok(None),
+            Need::Neighbour if self.is_loopback && is_called_loopback(uri, headers) => return Ok(None),
             Need::Neighbour | Need::Page => Scope::Read,
             Need::Token(scope) => scope,
         };
@@ -200,12 +200,16 @@ impl Gate {
     }
 
     async fn ask(&self, seen: &mut Seen) {
-        seen.asked = Some(Instant::now());
+        let begun = Some(Instant::now());
+        // Whoever asks may be gone before there is an answer.
+        seen.asked = begun;
         match tokio::time::timeout(LIMIT, self.world.tokens()).await {
-            Ok(Ok(tokens)) => (seen.tokens, seen.at) = (tokens, seen.asked),
+            Ok(Ok(tokens)) => (seen.tokens, seen.at) = (tokens, begun),
             Ok(Err(failure)) => tracing::debug!("the tokens cannot be read: {}", failure.line()),
             Err(_) => tracing::debug!("the tokens cannot be read in time"),
         }
+        // Those who have waited for this answer meanwhile do not each wait for another.
+        seen.asked = Some(Instant::now());
     }
 }
 
@@ -232,9 +236,15 @@ fn unauthorized(how: &'static str, what: &str) -> Problem {
     Problem::new(StatusCode::UNAUTHORIZED, what).header(WWW_AUTHENTICATE, how)
 }
 
-/// Whether the `Host` header names loopback.
-fn is_called_loopback(headers: &HeaderMap) -> bool {
-    let Some(host) = headers.get(HOST).and_then(|host| host.to_str().ok()) else { return false };
+/// Whether the request names loopback, and nothing else: in its one `Host` header and, where it has it there too, in its
+/// first line.
+fn is_called_loopback(uri: &Uri, headers: &HeaderMap) -> bool {
+    let mut hosts = headers.get_all(HOST).iter();
+    let (Some(host), None) = (hosts.next(), hosts.next()) else { return false };
+    host.to_str().is_ok_and(names_loopback) && uri.authority().is_none_or(|named| names_loopback(named.as_str()))
+}
+
+fn names_loopback(host: &str) -> bool {
     let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
     let is_loopback = |address: IpAddr| address.is_loopback();
     name.eq_ignore_ascii_case("localhost")
@@ -253,7 +263,7 @@ pub async fn has_token(world: &World) -> Result<bool> {
 /// Asks each request for what it needs before it is looked at any further. One that showed a token goes on with its
 /// [`Caller`].
 pub async fn hold(State(gate): State<Arc<Gate>>, mut request: Request, next: Next) -> Response {
-    match gate.admit(request.method(), request.uri().path(), request.headers()).await {
+    match gate.admit(request.method(), request.uri(), request.headers()).await {
         Ok(caller) => {
             if let Some(caller) = caller {
                 request.extensions_mut().insert(caller);
@@ -272,8 +282,14 @@ mod tests {
 
     #[test]
     fn only_names_of_loopback_are_called_so() {
-        let called =
-            |host: &'static str| is_called_loopback(&HeaderMap::from_iter([(HOST, HeaderValue::from_static(host))]));
+        let asked = |uri: &'static str, hosts: &[&'static str]| {
+            let mut headers = HeaderMap::new();
+            for host in hosts {
+                headers.append(HOST, HeaderValue::from_static(host));
+            }
+            is_called_loopback(&Uri::from_static(uri), &headers)
+        };
+        let called = |host: &'static str| asked("/metrics", &[host]);
         for host in ["localhost", "LOCALHOST:7326", "127.0.0.1:7326", "127.0.0.1", "[::1]:7326", "[::1]", "127.9.9.9:1"]
         {
             assert!(called(host), "{host}");
@@ -283,7 +299,10 @@ mod tests {
         {
             assert!(!called(host), "{host}");
         }
-        assert!(!is_called_loopback(&HeaderMap::new()));
+        assert!(!asked("/metrics", &[]));
+        assert!(!asked("/metrics", &["localhost", "example.org"]) && !asked("/metrics", &["localhost", "localhost"]));
+        assert!(asked("http://localhost:7326/metrics", &["localhost:7326"]));
+        assert!(!asked("http://example.org/metrics", &["localhost"]));
     }
 
     #[test]

@@ -21,8 +21,9 @@ use crate::secret::Secret;
 
 /// How long it may take until the answer is there.
 const LIMIT: Duration = Duration::from_secs(10);
-/// The most bytes of an answer that are looked at; whoever sends more has taken the message all the same.
-const LARGEST: usize = 64 * 1024;
+/// The most bytes of an answer that are looked at, and for how long: whoever sends more, or more slowly, has taken the
+/// message all the same.
+const REST: (usize, Duration) = (64 * 1024, Duration::from_secs(1));
 
 /// Where messages are posted to. The whole URL is a secret: for many receivers, to know it is to be allowed to post.
 #[derive(Clone)]
@@ -125,7 +126,8 @@ impl Address {
             let answer = sender.send_request(request).await?;
             let status = answer.status().as_u16();
             // Read to its end, so that the receiver is not hung up on in the middle of it; within reason.
-            let _ = Limited::new(answer.into_body(), LARGEST).collect().await;
+            let rest = Limited::new(answer.into_body(), REST.0).collect();
+            drop(tokio::time::timeout(REST.1, rest).await);
             Ok(status)
         };
         let answered = answered.await;

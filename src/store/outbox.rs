@@ -27,7 +27,7 @@ pub struct Posted {
 /// One message to one receiver.
 #[derive(Clone, Debug)]
 pub struct Delivery {
-    /// The same however often it is sent.
+    /// The same however often it is sent. Of version 7, so that ids are in the order in which messages were made.
     pub id: Id,
     pub target: String,
     pub event: Event,
@@ -97,9 +97,12 @@ pub async fn take(tx: &mut Tx, most: i64) -> Result<Vec<Posted>> {
     Ok(rows.into_iter().map(|(_, posted)| posted).collect())
 }
 
-/// Throws away what nobody wants to be told.
-pub async fn clear(tx: &mut Tx) -> Result<()> {
-    execute!(tx.conn(), "DELETE FROM reconcile_outbox").map(drop).map_err(Error::query(WRITE))
+/// Throws away what nobody wants to be told, and the messages from before `limit`, which nobody will send any more.
+pub async fn clear(tx: &mut Tx, limit: DateTime<Utc>) -> Result<()> {
+    execute!(tx.conn(), "DELETE FROM reconcile_outbox").map_err(Error::query(WRITE))?;
+    execute!(tx.conn(), "DELETE FROM reconcile_deliveries WHERE made_at < $1", limit)
+        .map(drop)
+        .map_err(Error::query(WRITE))
 }
 
 /// What was told of a topic; `Null`: nothing yet.
@@ -150,7 +153,7 @@ pub async fn count(tx: &mut Tx, target: &str) -> Result<i64> {
     rows.first().map_or(Ok(0), |row| row.get("messages")).map_err(failed)
 }
 
-/// The messages that are due, the oldest first, at most so many; and when the next one is.
+/// The messages that are due, of each receiver the oldest, at most so many of each; and when the next one is.
 pub async fn due(
     snapshot: &mut Snapshot,
     now: DateTime<Utc>,
@@ -160,7 +163,12 @@ pub async fn due(
     let rows = fetch!(
         snapshot.conn(),
         "SELECT delivery_id, target, event, items, made_at, attempts FROM reconcile_deliveries
-         WHERE due_at <= $1 ORDER BY made_at, delivery_id LIMIT $2",
+         WHERE delivery_id IN (
+             SELECT delivery_id FROM (
+                 SELECT delivery_id, ROW_NUMBER() OVER (PARTITION BY target ORDER BY delivery_id) AS place
+                 FROM reconcile_deliveries WHERE due_at <= $1
+             ) AS due WHERE place <= $2
+         ) ORDER BY delivery_id",
         now,
         most,
     );

@@ -10,13 +10,12 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{Focus, Outcome, Picture, Request, Turned, World};
-use crate::change::{ResourceId, moment};
+use crate::change::{ResourceId, hex, moment};
 use crate::failure::{Failure, Result};
 use crate::kinds::parse_id;
 use crate::plan::Plan;
 use crate::plan::budget::Force;
 use crate::plan::render::{self, FORMAT_VERSION};
-use crate::resource::hex;
 use crate::store::connect::TargetIdentity;
 use crate::store::lease::Lease;
 use crate::store::sql::now;
@@ -121,7 +120,7 @@ impl World {
         }
         let context = self.context(wanted.revision.actor(), &wanted.revision);
         let work = wanted.work(None, &picture);
-        let approved = plan.approve(self.budget(), request.force, &picture.approvals);
+        let approved = plan.approve(self.budget(), request.force.clone(), &picture.approvals);
         let turned = match approved {
             Ok(approved) => {
                 let report = self.apply(&approved, lease.authority(), &context, &picture).await?;
@@ -134,7 +133,7 @@ impl World {
             }
         };
         // Whoever asks that all be looked at is not answered by a plan of yesterday's.
-        self.remember(lease, &context, started_at, &turned, &[]).await?;
+        self.remember(lease, &context, started_at, &request, &turned, &[]).await?;
         Ok(turned)
     }
 }

@@ -175,6 +175,98 @@ fn a_receiver_chooses_its_language_and_its_events_and_one_that_is_down_holds_up_
 }
 
 #[test]
+fn one_that_takes_nothing_hides_no_message_to_another_and_leaves_none_behind() {
+    let mut world = World::on(Database::Sqlite);
+    prepare(&mut world);
+    let (dead, good) = (Receiver::start(), Receiver::start());
+    dead.behave(Manner::Answers(500));
+    // What the good one answers never comes to its end, which is its own affair.
+    good.behave(Manner::Trails(200));
+    world.env("RECONCILE_NOTIFY_DEAD_URL", &dead.url()).env("RECONCILE_NOTIFY_GOOD_URL", &good.url());
+    world.write("reconcile.toml", "[notify.dead]\nformat = \"slack\"\n[notify.good]\nformat = \"slack\"\n");
+    world.run(&["--once"]).expect_code(0);
+    world.sql(
+        "WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 200)
+         INSERT INTO reconcile_deliveries (delivery_id, target, event, items, made_at, due_at)
+         SELECT printf('01900000-0000-7000-8000-%012d', n), 'dead', 'drift', '[]', at, at
+         FROM n, (SELECT strftime('%Y-%m-%dT%H:%M:%S.000000+00:00', 'now') AS at)",
+    );
+    world.write("desired-state/b.yaml", "hosts: [{session: 1}]\n");
+    let daemon = start(&world);
+    good.wait_for(|message| message.body.contains("host/1"));
+    let waiting = || world.sql("SELECT COUNT(*) FROM reconcile_deliveries WHERE target = 'good'");
+    settle(LATE, &"0\n".to_owned(), waiting);
+    end(daemon);
+    assert_eq!(good.taken().len(), 1);
+    // Nobody is told any more: what is young may be another applier's, what is old is nobody's.
+    world.write("reconcile.toml", "");
+    world.sql("UPDATE reconcile_deliveries SET made_at = '2026-01-01T00:00:00.000000+00:00' WHERE delivery_id < '01900000-0000-7000-8000-000000000200'");
+    world.run(&["--once"]).expect_code(0);
+    assert_eq!(world.sql("SELECT COUNT(*) FROM reconcile_deliveries"), "2\n");
+}
+
+#[test]
+fn a_turn_that_is_held_back_mends_nothing_that_had_failed() {
+    let mut world = World::on(Database::Sqlite);
+    prepare(&mut world);
+    let ops = ops(&mut world);
+    let titled = |title: &str| (1..=10).map(|id| format!("- {{id: {id}, title: {title}}}\n")).collect::<String>();
+    world.write("desired-state/a.yaml", &format!("sessions:\n{}", titled("One")));
+    world.run(&["--once"]).expect_code(0);
+    world.sql("INSERT INTO reconcile_told (topic, state) VALUES ('trouble', '{\"host/1\": \"failure\"}')");
+    world.write("desired-state/a.yaml", &format!("sessions:\n{}", titled("Two")));
+    for _ in 0..2 {
+        assert_ne!(world.run(&["--once"]).code, 0, "it is held back");
+    }
+    let told = || ops.taken().iter().map(kind).filter(|kind| kind != "drift").collect::<Vec<_>>();
+    assert_eq!(told(), ["blocked"]);
+    world.run(&["--once", "--force", "--reason", "New term"]).expect_code(0);
+    let over = wait_for(&ops, "recovery", "host/1");
+    assert!(items(&over).contains(&("host/1".to_owned(), "it no longer fails".to_owned())), "{}", over.body);
+}
+
+#[test]
+fn a_turn_for_one_target_tells_nothing_of_the_others_and_answers_nobody() {
+    let mut world = World::on(Database::Sqlite);
+    prepare(&mut world);
+    let ops = ops(&mut world);
+    world.write("desired-state/b.yaml", "hosts: [{session: 1}, {session: 9}]\n");
+    world.run(&["--once"]).expect_code(0);
+    wait_for(&ops, "blocked", "host/9");
+    world.sql(
+        "INSERT INTO reconcile_requests (request_id, asked_by, asked_at)
+         VALUES ('01900000-0000-7000-8000-000000000001', 'token ops', '2026-01-01T00:00:00.000000+00:00')",
+    );
+    let told = ops.taken().len();
+    world.run(&["--once", "--target", "session/1"]).expect_code(0);
+    assert_eq!(world.sql("SELECT COUNT(*) FROM reconcile_requests WHERE handled_at IS NULL"), "1\n");
+    world.run(&["--once"]).expect_code(0);
+    assert_eq!(world.sql("SELECT COUNT(*) FROM reconcile_requests WHERE handled_at IS NULL"), "0\n");
+    assert_eq!(ops.taken().len(), told, "{:#?}", ops.taken());
+}
+
+#[test]
+fn an_outage_is_told_of_by_whoever_applies_next_and_not_again_by_one_who_follows() {
+    let mut world = World::on(Database::Postgres);
+    prepare(&mut world);
+    let ops = ops(&mut world);
+    world.env("RECONCILE_INTERVAL", "1s").env("RECONCILE_LEASE", "5s");
+    let leader = start(&world);
+    let mut follower = world.spawn(&["-v"]);
+    follower.wait_for("following: ", LATE);
+    world.server().unwrap().stop();
+    std::thread::sleep(Duration::from_secs(32));
+    world.server().unwrap().start_again();
+    ops.wait_for(|message| message.body.contains("turns are carried through again; since "));
+    std::thread::sleep(Duration::from_secs(12));
+    drop(leader);
+    follower.wait_for("the turn is over", LATE);
+    end(follower);
+    let told = ops.taken().iter().filter(|message| message.body.contains("carried through again; since")).count();
+    assert_eq!(told, 1);
+}
+
+#[test]
 fn tls_is_checked_against_the_systems_authorities() {
     let mut world = World::on(Database::Sqlite);
     prepare(&mut world);

@@ -1,5 +1,7 @@
 //! Messages to their receivers: each until it is taken, under the same id, with growing pauses.
 
+use std::time::{Duration, Instant};
+
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::join_all;
 use serde_json::json;
@@ -14,12 +16,13 @@ use crate::store::sql::now;
 use crate::store::{Authority, Context, Entry, journal};
 use crate::turn::World;
 
-/// Messages in one look, at most.
-const LOOK: i64 = 100;
+/// Messages to one receiver in one look, at most, and for how long one after the other is sent: who is slow holds up the
+/// others no longer.
+const LOOK: (i64, Duration) = (100, Duration::from_secs(10));
 /// After the first attempt, and at most: the pause doubles.
 const PAUSE: (i64, i64) = (5, 3600);
 /// A message that nobody takes for so long is given up.
-const LIFE: TimeDelta = TimeDelta::days(3);
+pub(super) const LIFE: TimeDelta = TimeDelta::days(3);
 
 /// How the journal addresses a message. No file declares one, so that it stands in no register.
 const NOTIFICATION: Kind = Kind { name: "notification", plural: "notifications" };
@@ -34,7 +37,7 @@ impl World {
             return Ok(None);
         }
         let Some(mut snapshot) = self.database.snapshot().await? else { return Ok(None) };
-        let (due, next) = outbox::due(&mut snapshot, now(), LOOK).await?;
+        let (due, next) = outbox::due(&mut snapshot, now(), LOOK.0).await?;
         snapshot.finish().await?;
         if due.is_empty() {
             return Ok(next);
@@ -42,8 +45,9 @@ impl World {
         let of = |receiver: &Receiver| -> Vec<&Delivery> {
             due.iter().filter(|delivery| delivery.target == receiver.name).collect()
         };
+        let begun = Instant::now();
         let sending = self.config.receivers.iter().map(|receiver| async move {
-            for delivery in of(receiver) {
+            for delivery in of(receiver).into_iter().take_while(|_| begun.elapsed() < LOOK.1) {
                 if !self.send(receiver, delivery, authority, context).await? {
                     return Ok(false);
                 }

@@ -13,7 +13,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
-use super::{Outcome, Turned, World};
+use super::{Outcome, Request, Turned, World};
 use crate::change::{Obstacle, Origin, moment};
 use crate::config::Receiver;
 use crate::failure::{Failure, Result};
@@ -46,15 +46,25 @@ impl World {
         }
     }
 
+    /// Another has carried turns through since, and has told of what was in their way.
+    pub fn leave_outage(&self) {
+        *self.outage.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = None;
+    }
+
     /// Puts down what is new in what a turn has found, and makes messages of all that is put down.
-    pub(super) async fn tell_of_turn(&self, tx: &mut Tx, turned: &Turned) -> Result<()> {
+    pub(super) async fn tell_of_turn(&self, tx: &mut Tx, request: &Request, turned: &Turned) -> Result<()> {
         if self.config.receivers.is_empty() {
-            return Ok(outbox::clear(tx).await?);
+            // Another applier may have receivers, and gives up its messages after the same time.
+            let limit = tx.now() - delivery::LIFE;
+            return Ok(outbox::clear(tx, limit).await?);
         }
         let mut notices = self.turns_again(tx).await?;
-        notices.extend(troubles(tx, turned).await?);
-        notices.extend(fills(tx, turned).await?);
-        notices.extend(drifts(tx, turned).await?);
+        // The plan for one target tells nothing of the others, not even that they are well.
+        if request.target.is_none() {
+            notices.extend(troubles(tx, turned).await?);
+            notices.extend(fills(tx, turned).await?);
+            notices.extend(drifts(tx, turned).await?);
+        }
         outbox::post(tx, &notices).await?;
         self.make_messages(tx).await
     }
@@ -145,9 +155,16 @@ async fn troubles(tx: &mut Tx, turned: &Turned) -> Result<Vec<Notice>> {
             found.insert(format!("plan/{digest}"), (Event::Blocked, format!("held back: {}; {way}", over.join(", "))));
         }
     }
+    let before = outbox::told(tx, TOPIC).await?;
+    if let Outcome::Held { .. } = turned.outcome {
+        // Nothing was tried, so nothing that had failed is over.
+        let failed = before.as_object().into_iter().flatten().filter(|(_, what)| *what == Event::Failure.word());
+        for (about, _) in failed {
+            found.entry(about.clone()).or_insert_with(|| (Event::Failure, String::new()));
+        }
+    }
     let kept: BTreeMap<String, &str> =
         found.iter().take(REMEMBERED).map(|(about, (event, _))| (about.clone(), event.word())).collect();
-    let before = outbox::told(tx, TOPIC).await?;
     let state = json!(kept);
     if before == state || (before.is_null() && kept.is_empty()) {
         return Ok(Vec::new());

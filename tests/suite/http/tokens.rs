@@ -1,6 +1,7 @@
 //! Tokens: made, shown once, kept as hashes, and asked for where they are needed.
 
 use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
 use super::listen;
 use crate::daemon::{LATE, end, settle, start};
@@ -142,9 +143,31 @@ fn tokens_are_known_while_the_database_is_away_and_unknown_ones_are_not_let_in()
     end(daemon);
 }
 
+#[test]
+fn those_who_ask_while_the_database_stands_still_wait_for_it_together() {
+    let mut world = World::on(Database::Postgres);
+    listen(&mut world);
+    let token = make(&world, "prometheus", "read");
+    let daemon = start(&world);
+    let there = address(&daemon);
+    ask_as(there, &token, "/api/v1/me").expect(200);
+    world.server().unwrap().freeze();
+    // Until what the database said last is not fresh any more.
+    std::thread::sleep(Duration::from_secs(6));
+    let begun = Instant::now();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| ask_as(there, &token, "/api/v1/me").expect(200));
+        }
+    });
+    assert!(begun.elapsed() < Duration::from_secs(9), "{:?}", begun.elapsed());
+    world.server().unwrap().wake();
+    end(daemon);
+}
+
 /// As [`end`], where the lease cannot be given back.
 #[track_caller]
 fn end_without_database(daemon: crate::fixture::process::Running) {
     daemon.signal(rustix::process::Signal::TERM);
-    daemon.finish(std::time::Duration::from_secs(12)).expect_code(0);
+    daemon.finish(Duration::from_secs(12)).expect_code(0);
 }
