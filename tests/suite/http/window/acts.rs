@@ -1,22 +1,18 @@
 //! What the page's buttons do to the world: each pressed in a real browser, and carried through by the real API.
 
-use super::{sessions, tell_of, world};
+use super::{tell_of, twelve, world};
 use crate::daemon::{LATE, end, start};
 
 /// Has one of the deeds of `tests/page/acts.py` done in a world with twelve sessions and a host, one of them suspended.
 #[track_caller]
 fn done(deed: &str, journal: &str) {
     let world = world();
-    let named = |tail: &str| {
-        let titles: Vec<(u32, String)> = (1..=12).map(|id| (id, format!("Number {id}{tail}"))).collect();
-        sessions(&titles.iter().map(|(id, title)| (*id, title.as_str())).collect::<Vec<_>>())
-    };
-    world.write("desired-state/a.yaml", &named(""));
+    twelve(&world, "");
     world.write("desired-state/h.yaml", "hosts: [{session: 1}]\n");
     world.run(&["suspend", "session/2", "--reason", "Under repair"]).expect_code(0);
     let mut daemon = start(&world);
     if deed == "approve" {
-        world.write("desired-state/a.yaml", &named("!"));
+        twelve(&world, "!");
         daemon.wait_for("held back", LATE);
     }
     tell_of(&world, &daemon, "acts.py", deed);
