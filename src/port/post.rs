@@ -37,7 +37,7 @@ pub struct Address {
 /// Why a message was not taken. Never shows the URL.
 #[derive(Debug, thiserror::Error)]
 pub enum PostError {
-    #[error("the name {0} cannot be resolved, or nobody listens there: {1}")]
+    #[error("{0} cannot be reached: {1}")]
     Unreachable(String, io::Error),
     #[error("no trusted TLS with {0}: {1}")]
     Tls(String, io::Error),
