@@ -301,15 +301,15 @@
     event.preventDefault();
     const action = ACTIONS[deed.act], mine = { ...deed, reason: find("act-reason").value.trim() };
     const path = action.path(mine), body = JSON.stringify(action.body(mine));
-    // The same request that got no answer keeps its key, so that it is not done twice.
+    // The same request keeps its key until it is known to be done, so that it is not done twice.
     if (sent?.path !== path || sent.body !== body) sent = { path, body, key: newKey() };
     find("act-wrong").replaceChildren();
     find("act-do").disabled = true;
     try {
       const headers = { "Content-Type": "application/json", "Idempotency-Key": sent.key };
       const answer = await ask(path, { method: "POST", headers, body });
-      sent = null;
       if (!answer.ok) return refuse(await problem(answer));
+      sent = null;
       if (mine.act === "claim") show(mine.resource, (await answer.json()).guid);
       find("act").close();
       say(action.done(mine));
