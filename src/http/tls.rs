@@ -19,7 +19,7 @@ use crate::port::private;
 
 /// Changed files are seen this soon.
 const GLANCE: Duration = Duration::from_secs(10);
-/// The most bytes of either file: a long chain has some tens of thousands.
+/// The most bytes of the key's file.
 const LARGEST: u64 = 1024 * 1024;
 
 /// Speaks TLS with whoever connects.
