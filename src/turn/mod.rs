@@ -288,7 +288,7 @@ impl World {
                     let outcome = Outcome::Held { over: held.over, digest: held.digest };
                     let work = wanted.work(since.as_ref(), &picture);
                     let turned = Turned { plan: *held.plan, outcome, warnings: wanted.warnings, work };
-                    self.remember(lease, &context, started_at, &turned, asked).await?;
+                    self.remember(lease, &context, started_at, &request, &turned, asked).await?;
                     return Ok(turned);
                 }
             };
@@ -311,7 +311,7 @@ impl World {
         let warnings = wanted.warnings.clone();
         let turned = Turned { plan, outcome: Outcome::Applied(total), warnings, work };
         self.sweep().await;
-        self.remember(lease, &context, started_at, &turned, asked).await?;
+        self.remember(lease, &context, started_at, &request, &turned, asked).await?;
         self.memory.settle(&wanted, &turned, rows);
         Ok(turned)
     }

@@ -61,14 +61,14 @@ impl World {
         Ok(found)
     }
 
-    /// One turn, under the lease. One that looks at everything answers all who had asked for it before it read anything,
-    /// whatever it comes to.
+    /// One turn, under the lease. One that looks at everything, and at more than one target, answers all who had asked for
+    /// it before it read anything, whatever it comes to.
     pub async fn turn(&self, lease: &Lease, request: &Request) -> Result<Turned> {
         let begun = Instant::now();
-        let asked = match request.extent {
-            Extent::Everything => self.asked().await,
+        let asked = match (request.extent, &request.target) {
+            (Extent::Everything, None) => self.asked().await,
             // No answer for those who ask that all be looked at: they are told of by the database, or by the next timer.
-            Extent::Changes => Vec::new(),
+            (Extent::Everything, Some(_)) | (Extent::Changes, _) => Vec::new(),
         };
         let ended = self.carry_out(lease, request, &asked).await;
         if let Err(failure) = &ended

@@ -121,7 +121,7 @@ impl World {
         }
         let context = self.context(wanted.revision.actor(), &wanted.revision);
         let work = wanted.work(None, &picture);
-        let approved = plan.approve(self.budget(), request.force, &picture.approvals);
+        let approved = plan.approve(self.budget(), request.force.clone(), &picture.approvals);
         let turned = match approved {
             Ok(approved) => {
                 let report = self.apply(&approved, lease.authority(), &context, &picture).await?;
@@ -134,7 +134,7 @@ impl World {
             }
         };
         // Whoever asks that all be looked at is not answered by a plan of yesterday's.
-        self.remember(lease, &context, started_at, &turned, &[]).await?;
+        self.remember(lease, &context, started_at, &request, &turned, &[]).await?;
         Ok(turned)
     }
 }

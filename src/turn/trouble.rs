@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{Outcome, Turned, World};
+use super::{Outcome, Request, Turned, World};
 use crate::failure::{Failure, Result};
 use crate::plan::render::sentence;
 use crate::store::Context;
@@ -46,6 +46,7 @@ impl World {
         lease: &Lease,
         context: &Context,
         started_at: DateTime<Utc>,
+        request: &Request,
         turned: &Turned,
         asked: &[Id],
     ) -> Result<()> {
@@ -71,7 +72,7 @@ impl World {
             good_at: good.then_some(finished_at),
         };
         turns::write(&mut tx, &turn).await?;
-        self.tell_of_turn(&mut tx, turned).await?;
+        self.tell_of_turn(&mut tx, request, turned).await?;
         if !asked.is_empty() {
             requests::answered(&mut tx, asked, &turn).await?;
         }

@@ -226,6 +226,26 @@ fn a_turn_that_is_held_back_mends_nothing_that_had_failed() {
 }
 
 #[test]
+fn a_turn_for_one_target_tells_nothing_of_the_others_and_answers_nobody() {
+    let mut world = World::on(Database::Sqlite);
+    prepare(&mut world);
+    let ops = ops(&mut world);
+    world.write("desired-state/b.yaml", "hosts: [{session: 1}, {session: 9}]\n");
+    world.run(&["--once"]).expect_code(0);
+    wait_for(&ops, "blocked", "host/9");
+    world.sql(
+        "INSERT INTO reconcile_requests (request_id, asked_by, asked_at)
+         VALUES ('01900000-0000-7000-8000-000000000001', 'token ops', '2026-01-01T00:00:00.000000+00:00')",
+    );
+    let told = ops.taken().len();
+    world.run(&["--once", "--target", "session/1"]).expect_code(0);
+    assert_eq!(world.sql("SELECT COUNT(*) FROM reconcile_requests WHERE handled_at IS NULL"), "1\n");
+    world.run(&["--once"]).expect_code(0);
+    assert_eq!(world.sql("SELECT COUNT(*) FROM reconcile_requests WHERE handled_at IS NULL"), "0\n");
+    assert_eq!(ops.taken().len(), told, "{:#?}", ops.taken());
+}
+
+#[test]
 fn an_outage_is_told_of_by_whoever_applies_next_and_not_again_by_one_who_follows() {
     let mut world = World::on(Database::Postgres);
     prepare(&mut world);

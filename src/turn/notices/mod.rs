@@ -13,7 +13,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
-use super::{Outcome, Turned, World};
+use super::{Outcome, Request, Turned, World};
 use crate::change::{Obstacle, Origin, moment};
 use crate::config::Receiver;
 use crate::failure::{Failure, Result};
@@ -52,16 +52,19 @@ impl World {
     }
 
     /// Puts down what is new in what a turn has found, and makes messages of all that is put down.
-    pub(super) async fn tell_of_turn(&self, tx: &mut Tx, turned: &Turned) -> Result<()> {
+    pub(super) async fn tell_of_turn(&self, tx: &mut Tx, request: &Request, turned: &Turned) -> Result<()> {
         if self.config.receivers.is_empty() {
             // Another applier may have receivers, and gives up its messages after the same time.
             let limit = tx.now() - delivery::LIFE;
             return Ok(outbox::clear(tx, limit).await?);
         }
         let mut notices = self.turns_again(tx).await?;
-        notices.extend(troubles(tx, turned).await?);
-        notices.extend(fills(tx, turned).await?);
-        notices.extend(drifts(tx, turned).await?);
+        // The plan for one target tells nothing of the others, not even that they are well.
+        if request.target.is_none() {
+            notices.extend(troubles(tx, turned).await?);
+            notices.extend(fills(tx, turned).await?);
+            notices.extend(drifts(tx, turned).await?);
+        }
         outbox::post(tx, &notices).await?;
         self.make_messages(tx).await
     }
