@@ -188,6 +188,17 @@ pub fn hanging(lead: &str, text: &str, indent: usize) -> String {
     format!("{lead}{}", lines.join(&format!("\n{:indent$}", "")))
 }
 
+/// Lower-case hexadecimal. The text never grows, so that no copy of it is left behind.
+pub fn hex(bytes: &[u8]) -> String {
+    let digit = |nibble: u8| char::from(b"0123456789abcdef"[usize::from(nibble & 15)]);
+    let mut text = String::with_capacity(bytes.len() * 2);
+    for byte in bytes {
+        text.push(digit(byte >> 4));
+        text.push(digit(*byte));
+    }
+    text
+}
+
 /// `text` with everything that could move a terminal's cursor, or turn the direction of writing, made visible.
 pub fn printable(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());

@@ -21,6 +21,7 @@ use super::gate::Caller;
 use super::problem::Problem;
 use super::route::Route;
 use super::routes::answer;
+use crate::change::hex;
 use crate::store::sql::now;
 use crate::turn::World;
 use crate::turn::billing::{Event, Heard};
@@ -133,7 +134,7 @@ impl Notice {
     fn digest(&self) -> String {
         let Self { event_type, object_id, account_id, meta_data } = self;
         let said = json!([event_type, object_id, account_id, meta_data]).to_string();
-        Sha256::digest(said).iter().map(|byte| format!("{byte:02x}")).collect()
+        hex(&Sha256::digest(said))
     }
 
     /// The subscription that it releases; or why none.

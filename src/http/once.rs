@@ -22,6 +22,7 @@ use super::gate::Caller;
 use super::limits::BODY_SIZE;
 use super::problem::Problem;
 use super::routes::answer;
+use crate::change::hex;
 use crate::store::idempotency::{Done, Key, Standing};
 use crate::turn::World;
 
@@ -81,7 +82,7 @@ fn digest(method: &Method, path: &str, body: &Bytes) -> String {
         digest.update((part.len() as u64).to_be_bytes());
         digest.update(part);
     }
-    digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&digest.finalize())
 }
 
 /// Carries a request through that acts.

@@ -13,9 +13,8 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
 
-use crate::change::{Action, Blocked, Change, FieldDiff, Origin, ResourceId, Revision, Value};
+use crate::change::{Action, Blocked, Change, FieldDiff, Origin, ResourceId, Revision, Value, hex};
 use crate::kinds::Step;
-use crate::resource::hex;
 use crate::resource::instance::placement::Considered;
 use crate::resource::roll::Marks;
 pub use draft::plan;

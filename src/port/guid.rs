@@ -7,7 +7,7 @@
 
 use zeroize::Zeroizing;
 
-use super::hex;
+use crate::change::hex;
 use crate::secret::Secret;
 
 /// Where the hyphens stand in `51179767-693b-49a1-b753-380ca3bb39f7`.

@@ -13,7 +13,7 @@ use std::fmt::Display;
 
 use sha2::{Digest, Sha256};
 
-use crate::change::{Blocked, Change, Kind, Origin, ResourceId, Value};
+use crate::change::{Blocked, Change, Kind, Origin, ResourceId, Value, hex};
 use crate::yaml::{Item, Place, Problem, Section};
 
 /// A resource as a file declares it.
@@ -92,17 +92,6 @@ pub trait Resource: Sized {
 
     /// Gives back to the scope what a change has taken from it: the change is held, and another may have its place.
     fn withdraw(_change: &Change<Self::Step>, _scope: &mut Self::Scope<'_>) {}
-}
-
-/// Lower-case hexadecimal.
-pub fn hex(bytes: &[u8]) -> String {
-    let digit = |nibble: u8| char::from(b"0123456789abcdef"[usize::from(nibble & 15)]);
-    let mut text = String::with_capacity(bytes.len() * 2);
-    for byte in bytes {
-        text.push(digit(byte >> 4));
-        text.push(digit(*byte));
-    }
-    text
 }
 
 /// How the recording of one step ended.

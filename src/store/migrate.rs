@@ -7,6 +7,7 @@ use super::connect::Database;
 use super::error::{Error, Result};
 use super::sql::{Conn, begin_to_write, execute, fetch, now, script};
 use super::stamp::{self, Stamped};
+use crate::change::hex;
 
 /// One step of the schema. Same number and name on both databases.
 struct Migration {
@@ -70,7 +71,7 @@ impl Migration {
     }
 
     fn checksum(&self, conn: &Conn) -> String {
-        Sha256::digest(self.sql(conn)).iter().map(|byte| format!("{byte:02x}")).collect()
+        hex(&Sha256::digest(self.sql(conn)))
     }
 }
 

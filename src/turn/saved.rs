@@ -10,13 +10,12 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{Focus, Outcome, Picture, Request, Turned, World};
-use crate::change::{ResourceId, moment};
+use crate::change::{ResourceId, hex, moment};
 use crate::failure::{Failure, Result};
 use crate::kinds::parse_id;
 use crate::plan::Plan;
 use crate::plan::budget::Force;
 use crate::plan::render::{self, FORMAT_VERSION};
-use crate::resource::hex;
 use crate::store::connect::TargetIdentity;
 use crate::store::lease::Lease;
 use crate::store::sql::now;

@@ -20,9 +20,10 @@ use sha2::{Digest, Sha256};
 
 use super::seal::{self, OpenError, SealError};
 use super::{Entry, HandOffError, expiry};
+use crate::change::hex;
 use crate::port::keys::KeyRing;
+use crate::port::private;
 use crate::port::private::ReadError;
-use crate::port::{hex, private};
 use crate::secret::Secret;
 
 /// The most bytes of one entry: secrets are short.

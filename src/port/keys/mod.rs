@@ -14,7 +14,7 @@ use sha2::Sha256;
 use zeroize::Zeroizing;
 
 use super::guid::HostGuid;
-use super::hex;
+use crate::change::hex;
 use crate::secret::Secret;
 
 pub use source::{KeySource, Opened, SourceError};

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
 
 use super::{Observed, Session, SessionId, Status};
-use crate::resource::hex;
+use crate::change::hex;
 use crate::resource::roll::Compact;
 use crate::yaml::{Item, Problem};
 
