@@ -27,8 +27,8 @@ pub const HEAD_TIME: Duration = Duration::from_secs(10);
 pub const BODY_SIZE: usize = 64 * 1024;
 /// How long it may take to arrive.
 const BODY_TIME: Duration = Duration::from_secs(10);
-/// How long an answer may take to be made.
-const ANSWER_TIME: Duration = Duration::from_secs(30);
+/// How long an answer may take to be made, from the head on.
+const WHOLE_TIME: Duration = Duration::from_secs(40);
 /// A connection's life. Afterwards the request under way is finished, and the next needs a new connection.
 pub const LIFE: Duration = Duration::from_secs(5 * 60);
 /// How long a request under way may go on after that, its answer being taken by the client included.
@@ -46,10 +46,10 @@ pub async fn hold(request: Request, next: Next) -> Response {
         }
     };
     let late = || {
-        let what = format!("the answer was not ready within {}", span(ANSWER_TIME));
+        let what = format!("the answer was not ready within {}", span(WHOLE_TIME));
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, what).answer()
     };
-    let mut answer = tokio::time::timeout(BODY_TIME + ANSWER_TIME, answer).await.unwrap_or_else(|_| late());
+    let mut answer = tokio::time::timeout(WHOLE_TIME, answer).await.unwrap_or_else(|_| late());
     // What is true now is not true later, and is what its header says that it is.
     let headers = answer.headers_mut();
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -153,10 +153,12 @@ pub async fn count(tx: &mut Tx, target: &str) -> Result<i64> {
     rows.first().map_or(Ok(0), |row| row.get("messages")).map_err(failed)
 }
 
-/// The messages that are due, of each receiver the oldest, at most so many of each; and when the next one is.
+/// The messages that are due, of each receiver the oldest, at most so many of each; and when the next one is. Due is also
+/// what is put off beyond `latest`: by a clock that has been set back since.
 pub async fn due(
     snapshot: &mut Snapshot,
     now: DateTime<Utc>,
+    latest: DateTime<Utc>,
     most: i64,
 ) -> Result<(Vec<Delivery>, Option<DateTime<Utc>>)> {
     let failed = Error::query(READ);
@@ -166,10 +168,11 @@ pub async fn due(
          WHERE delivery_id IN (
              SELECT delivery_id FROM (
                  SELECT delivery_id, ROW_NUMBER() OVER (PARTITION BY target ORDER BY delivery_id) AS place
-                 FROM reconcile_deliveries WHERE due_at <= $1
-             ) AS due WHERE place <= $2
+                 FROM reconcile_deliveries WHERE due_at <= $1 OR due_at > $2
+             ) AS due WHERE place <= $3
          ) ORDER BY delivery_id",
         now,
+        latest,
         most,
     );
     let one = |row: &Row| {

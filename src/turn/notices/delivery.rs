@@ -37,7 +37,9 @@ impl World {
             return Ok(None);
         }
         let Some(mut snapshot) = self.database.snapshot().await? else { return Ok(None) };
-        let (due, next) = outbox::due(&mut snapshot, now(), LOOK.0).await?;
+        // No pause is so long.
+        let latest = now() + TimeDelta::seconds(2 * PAUSE.1);
+        let (due, next) = outbox::due(&mut snapshot, now(), latest, LOOK.0).await?;
         snapshot.finish().await?;
         if due.is_empty() {
             return Ok(next);
