@@ -3,7 +3,7 @@
 /// What happened, as a receiver chooses it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Event {
-    /// A new GUID or new credentials wait for their reader, who has to be told.
+    /// There is a new GUID, or there are new credentials: whoever needs them has to be told.
     Rotation,
     /// An instance has its database.
     Allocation,

@@ -118,7 +118,7 @@ pub fn notice(step: &Step, round: usize) -> Option<(Event, String)> {
     match step {
         Step::Session(_) | Step::Server(_) => None,
         Step::Host(step) => match &**step {
-            host::Step::Mint(_) => Some((Event::Rotation, "a new GUID waits to be claimed".to_owned())),
+            host::Step::Mint(_) => Some((Event::Rotation, "it has a new GUID".to_owned())),
             host::Step::Adjust(_) | host::Step::Revoke(_) => None,
         },
         Step::Instance(step) => step.notice(round),

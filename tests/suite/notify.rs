@@ -160,7 +160,7 @@ fn a_receiver_chooses_its_language_and_its_events_and_one_that_is_down_holds_up_
     let daemon = start(&world);
     let message = slack.wait_for(|_| true);
     let text = message.json()["text"].as_str().expect("a text").to_owned();
-    assert!(text.starts_with("*:key: new secrets wait* · development · KSESSIONS_DEV\n• host/1: "), "{text}");
+    assert!(text.starts_with("*:key: new secrets* · development · KSESSIONS_DEV\n• host/1: "), "{text}");
     assert!(text.contains("A &lt;b&gt; &amp; c"), "{text}");
     dead.wait_for(|_| true);
     // The dead one is asked again after some seconds, not at once; the other is told of nothing else.

@@ -198,7 +198,7 @@ impl Step {
                 let text = format!("its database {database} is there on {server}, and its credentials wait");
                 Some((Event::Allocation, text))
             }
-            Stage::HandOver { .. } => Some((Event::Rotation, "new credentials wait to be taken".to_owned())),
+            Stage::HandOver { .. } => Some((Event::Rotation, "it has new credentials".to_owned())),
             Stage::Dispatch { .. } => Some((Event::Provisioning, "its provisioning task was dispatched".to_owned())),
             Stage::Finish { to: Phase::Failed, outcome } => {
                 let what = outcome.as_deref().unwrap_or("an error");

@@ -41,7 +41,7 @@ pub fn json(delivery: &Delivery, origin: &Origin<'_>, attempt: i64, now: DateTim
 pub fn slack(delivery: &Delivery, origin: &Origin<'_>, attempt: i64) -> String {
     let items = delivery.items.as_array().map(Vec::as_slice).unwrap_or_default();
     let head = match delivery.event {
-        Event::Rotation => ":key: new secrets wait",
+        Event::Rotation => ":key: new secrets",
         Event::Allocation => ":package: allocated",
         Event::Provisioning => ":gear: provisioning",
         Event::Blocked => ":no_entry: blocked",
@@ -96,7 +96,7 @@ mod tests {
             about: format!("host/{number}"),
             actor: "Security <Team>".to_owned(),
             reason: (number == 0).then(|| "a & b\u{7}".to_owned()),
-            text: "a new GUID waits to be claimed".to_owned(),
+            text: "it has a new GUID".to_owned(),
         };
         Delivery {
             id: Id(Uuid::nil()),
@@ -112,9 +112,9 @@ mod tests {
     fn people_read_what_happened_and_no_markup_of_others() {
         let said: Json = serde_json::from_str(&slack(&delivery(2), &ORIGIN, 1)).unwrap();
         insta::assert_snapshot!(said["text"].as_str().unwrap(), @"
-        *:key: new secrets wait* · production · KSESSIONS
-        • host/0: a new GUID waits to be claimed (by Security &lt;Team&gt;: a &amp; b\\u{7})
-        • host/1: a new GUID waits to be claimed (by Security &lt;Team&gt;)
+        *:key: new secrets* · production · KSESSIONS
+        • host/0: it has a new GUID (by Security &lt;Team&gt;: a &amp; b\\u{7})
+        • host/1: it has a new GUID (by Security &lt;Team&gt;)
         ");
         let said: Json = serde_json::from_str(&slack(&delivery(23), &ORIGIN, 3)).unwrap();
         let said = said["text"].as_str().unwrap();
