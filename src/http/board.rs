@@ -179,6 +179,11 @@ impl Board {
         self.asked.notify_one();
     }
 
+    /// Whether the database did not answer when it was asked last.
+    pub(super) fn database_is_away(&self) -> bool {
+        self.lock().reason == Some(Reason::DatabaseAway)
+    }
+
     /// Whether the lease is ours, as far as is known.
     pub(super) fn is_leader(&self) -> bool {
         self.lock().role == Role::Leader

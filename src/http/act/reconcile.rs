@@ -97,13 +97,18 @@ pub async fn reconcile(State(office): State<Arc<Office>>, caller: Caller, Told(a
     }
     loop {
         let is_over = Instant::now() >= deadline;
-        match office.world.request(id).await {
-            Ok(Some(asked)) if asked.answer.is_some() || is_over => return told(&asked),
-            Ok(Some(_)) => {}
-            // It is kept; only how it stands cannot be told, perhaps not for long.
-            Err(failure) if is_over => return Err(Problem::from(failure).hint(format!("it was asked for: {}", at(id)))),
-            Err(_) => {}
-            Ok(None) => return Err(gone(&id.to_string())),
+        // While the database is away, whoever takes the turns asks for it; not each of those who wait as well.
+        if is_over || !office.board.database_is_away() {
+            match office.world.request(id).await {
+                Ok(Some(asked)) if asked.answer.is_some() || is_over => return told(&asked),
+                Ok(Some(_)) => {}
+                // It is kept; only how it stands cannot be told, perhaps not for long.
+                Err(failure) if is_over => {
+                    return Err(Problem::from(failure).hint(format!("it was asked for: {}", at(id))));
+                }
+                Err(_) => {}
+                Ok(None) => return Err(gone(&id.to_string())),
+            }
         }
         // Where the lease is another's by now, whoever it is has not been told.
         if applier == Applier::Here && !office.board.is_leader() && office.world.tell().await.is_ok() {
