@@ -184,24 +184,17 @@ fn a_server_whose_disk_is_full_says_so_and_goes_on_with_room_with_postgres() {
     declare(&world, [1], "");
     world.run(&["--once"]).expect_code(0);
     let pool = &estate.pools[0];
-    let fill = |number: u32| {
-        let rows = format!("CREATE TABLE filler_{number} AS SELECT repeat('x', 1000) FROM generate_series(1, 2000)");
-        crate::fixture::rows(&pool.url("postgres"), &rows)
-    };
-    let filled = (0..100).take_while(|number| fill(*number).is_ok()).count();
-    assert!(filled < 100, "the disk is not small");
+    pool.fill_disk();
     declare(&world, 1..=3, "");
     let failed = world.run(&["--once"]);
+    assert!(!pool.log().contains("PANIC"), "{}", pool.log());
     assert_eq!(failed.code, 1, "{}", failed.text());
     // Depending on where it fills up, PostgreSQL says so, or only its log does.
     let said = flat(&failed.stderr);
     assert!(said.contains("the server's disk") && said.contains("make room there"), "{}", failed.text());
     assert_eq!(one(&world, "SELECT COUNT(*) FROM instances WHERE provisioning_status = 'allocated'"), "1");
     counters_are_right(&world);
-    for number in 0..filled {
-        pool.psql("postgres", &format!("DROP TABLE filler_{number}"));
-    }
-    pool.psql("postgres", "CHECKPOINT");
+    pool.empty_disk();
     world.run(&["--once"]).expect_code(0);
     for number in 1..=3 {
         estate.is_allocated(&world, number);
