@@ -114,8 +114,10 @@ fn whereabouts(id: &ResourceId, desired: &Desired, observed: &Observed) -> Vec<S
 impl Explanation {
     pub fn json(&self) -> serde_json::Value {
         let Self { id, declared, exists, verdict, hint, change, notes, considered, history } = self;
-        let server =
-            |one: &Considered| serde_json::json!({ "server": one.server.to_string(), "passed_over": one.passed_over });
+        let server = |Considered { server, passed_over }: &Considered| {
+            let passed_over = passed_over.as_ref().map(ToString::to_string);
+            serde_json::json!({ "server": server.to_string(), "passed_over": passed_over })
+        };
         let line = |line: &Line| {
             serde_json::json!({ "at": rfc3339(line.at), "action": line.action, "actor": line.actor,
                                 "revision": line.revision, "reason": line.reason })
@@ -140,8 +142,8 @@ impl Explanation {
         line("verdict", verdict);
         hint.iter().for_each(|hint| line("way out", hint));
         notes.iter().for_each(|note| line("note", note));
-        for Considered { server, passed_over } in considered {
-            line("server", &format!("{server}: {}", passed_over.as_deref().unwrap_or("it would do")));
+        for one in considered {
+            line("server", &one.to_string());
         }
         for entry in history {
             let reason = entry.reason.as_ref().map(|reason| format!(": {}", printable(reason))).unwrap_or_default();

@@ -228,8 +228,8 @@ fn every_server_that_does_not_take_an_instance_says_why() {
                                   maintenance; c-own: it is dedicated; d-ill: it is
                                   degraded; e-down: nobody listens there;
                                   f-undeclared: no file declares it any more;
-                                  a-full: it is full (2/2); add a server, or raise
-                                  max_instances of one
+                                  a-full: it is full (2/2); see `reconcile doctor`,
+                                  or add a server
       i server/a-full             it is nearly out of places: 2 of 2 are taken
                                   (100%)
       i server/e-down             it cannot be used now: nobody listens there
@@ -289,6 +289,10 @@ fn a_premium_instance_wants_a_server_of_its_own_and_a_pin_must_fit() {
 
     Plan: nothing to change; 1 blocked. 1 unchanged, 0 unmanaged.
     ");
+    let away = wants(POOL, &acme("server: pool-1")).has_server("pool-1", 0, |_| ()).down("pool-1");
+    let (why, hint) =
+        ("it is pinned to pool-1, and nobody listens there", "see `reconcile doctor`, or take the pin away");
+    assert!(away.plan().blocked.iter().any(|blocked| blocked.reason == why && blocked.hint == hint));
     let full = wants(POOL, &acme("server: pool-1")).has_server("pool-1", 50, |_| ());
     insta::assert_snapshot!(full.told(), @"
       ! instance/fbaa8c92-0000-4000-8000-000000000001

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::names::{self, Names};
 use super::onward;
 use super::phase::Phase;
-use super::placement::{Candidate, Considered, clause, consider};
+use super::placement::{Candidate, Considered, Objection, clause, consider};
 use super::steps::{Place, Stage, Step};
 use super::{Allocation, Instance, InstanceId, KIND, Observed, Profile, Provision, SECTION, State, Tier};
 use crate::change::{Action, Blocked, Change, FieldDiff, Kind, Obstacle, Origin, Value};
@@ -170,17 +170,22 @@ pub(super) fn released_by(subscription: Option<Uuid>, releases: &BTreeMap<Uuid, 
 
 fn no_server(asked: &Asked<'_, Instance>, tier: Tier, considered: &[Considered]) -> Blocked {
     if let Some(pin) = &asked.desired.server {
-        return match considered.iter().find(|one| one.server == *pin) {
+        let objection = considered.iter().find(|one| one.server == *pin).and_then(|one| one.passed_over.as_ref());
+        return match objection {
             None => blocked(asked, format!("it is pinned to {pin}, which is not known"), "declare it under servers:"),
-            Some(one) => {
-                let why = one.passed_over.as_deref().unwrap_or_default();
-                blocked(asked, format!("it is pinned to {pin}, and {why}"), "make room there, or take the pin away")
+            Some(why) => {
+                let hint = format!("{}, or take the pin away", why.mend());
+                blocked(asked, format!("it is pinned to {pin}, and {why}"), hint)
             }
         };
     }
-    let hint = match tier.wants_dedicated() {
-        true => "add a server of type dedicated",
-        false => "add a server, or raise max_instances of one",
+    let is_away = |one: &Considered| matches!(one.passed_over, Some(Objection::Away(_)));
+    let hint = if considered.iter().any(is_away) {
+        "see `reconcile doctor`, or add a server"
+    } else if tier.wants_dedicated() {
+        "add a server of type dedicated"
+    } else {
+        "add a server, or raise max_instances of one"
     };
     match considered {
         [] => blocked(asked, "there is no server", "declare one under servers:"),

@@ -1,5 +1,7 @@
 //! Placement: which server an instance goes to, and why the others were passed over.
 
+use std::fmt;
+
 use super::Tier;
 use crate::port::pool::Sight;
 use crate::resource::server::{Health, ServerName, ServerType, Status};
@@ -31,7 +33,64 @@ pub struct Candidate {
 pub struct Considered {
     pub server: ServerName,
     /// `None`: it would do.
-    pub passed_over: Option<String>,
+    pub passed_over: Option<Objection>,
+}
+
+/// Why a server does not take an instance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Objection {
+    /// The instance is pinned to this one.
+    Pinned(ServerName),
+    /// It is dedicated.
+    Dedicated,
+    /// It is shared, and the tier wants a dedicated one.
+    Shared(Tier),
+    Undeclared,
+    Maintenance,
+    Full {
+        fill: i64,
+        max: i64,
+    },
+    /// It cannot be asked, or is not well: what is wrong with it.
+    Away(String),
+}
+
+impl fmt::Display for Objection {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Objection::Pinned(pin) => write!(out, "the instance is pinned to {pin}"),
+            Objection::Dedicated => out.write_str("it is dedicated"),
+            Objection::Shared(tier) => write!(out, "it is shared, and {} wants a dedicated server", tier.word()),
+            Objection::Undeclared => out.write_str("no file declares it any more"),
+            Objection::Maintenance => out.write_str("it is in maintenance"),
+            Objection::Full { fill, max } => write!(out, "it is full ({fill}/{max})"),
+            Objection::Away(trouble) => out.write_str(trouble),
+        }
+    }
+}
+
+impl fmt::Display for Considered {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.passed_over {
+            Some(objection) => write!(out, "{}: {objection}", self.server),
+            None => write!(out, "{}: it would do", self.server),
+        }
+    }
+}
+
+impl Objection {
+    /// What ends it.
+    pub fn mend(&self) -> &'static str {
+        match self {
+            Objection::Pinned(_) => "take the pin away",
+            Objection::Dedicated => "pin it to a shared server",
+            Objection::Shared(_) => "pin it to a server of type dedicated",
+            Objection::Undeclared => "declare the server under servers:",
+            Objection::Maintenance => "end its maintenance",
+            Objection::Full { .. } => "make room there",
+            Objection::Away(_) => "see `reconcile doctor`",
+        }
+    }
 }
 
 /// The servers in the order in which they are tried: lowest priority, then least filled, then by name; each with the
@@ -49,14 +108,14 @@ pub fn consider(tier: Tier, pin: Option<&ServerName>, candidates: &[Candidate]) 
     let judged = order.into_iter().map(|candidate| Considered {
         server: candidate.name.clone(),
         passed_over: match pin {
-            Some(pin) if *pin != candidate.name => Some(format!("the instance is pinned to {pin}")),
+            Some(pin) if *pin != candidate.name => Some(Objection::Pinned(pin.clone())),
             _ => objection(tier, candidate),
         },
     });
     judged.collect()
 }
 
-fn objection(tier: Tier, candidate: &Candidate) -> Option<String> {
+fn objection(tier: Tier, candidate: &Candidate) -> Option<Objection> {
     let Candidate {
         name: _,
         id: _,
@@ -72,32 +131,29 @@ fn objection(tier: Tier, candidate: &Candidate) -> Option<String> {
         sight,
     } = candidate;
     match (server_type, tier.wants_dedicated()) {
-        (ServerType::Shared, true) => {
-            return Some(format!("it is shared, and {} wants a dedicated server", tier.word()));
-        }
-        (ServerType::Dedicated, false) => return Some("it is dedicated".to_owned()),
+        (ServerType::Shared, true) => return Some(Objection::Shared(tier)),
+        (ServerType::Dedicated, false) => return Some(Objection::Dedicated),
         _ => {}
     }
     if !is_declared {
-        return Some("no file declares it any more".to_owned());
+        return Some(Objection::Undeclared);
     }
     if *status == Status::Maintenance {
-        return Some("it is in maintenance".to_owned());
+        return Some(Objection::Maintenance);
     }
     if fill >= max {
-        return Some(format!("it is full ({fill}/{max})"));
+        return Some(Objection::Full { fill: *fill, max: *max });
     }
     if let Err(trouble) = sight {
-        return Some(trouble.clone());
+        return Some(Objection::Away(trouble.clone()));
     }
     if !health.takes_more() {
-        return Some(format!("it is {}", health.condition.word()));
+        return Some(Objection::Away(format!("it is {}", health.condition.word())));
     }
     None
 }
 
 /// The list as one clause: `pool-1: it is full (50/50); pool-2: it is in maintenance`.
 pub fn clause(considered: &[Considered]) -> String {
-    let one = |one: &Considered| format!("{}: {}", one.server, one.passed_over.as_deref().unwrap_or("it would do"));
-    considered.iter().map(one).collect::<Vec<_>>().join("; ")
+    considered.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
