@@ -142,7 +142,11 @@ pub enum Verb {
         reason: String,
     },
     /// Show the last turn, the lease, and what waits or is held
-    Status,
+    Status {
+        /// Ask this daemon, over HTTP, instead of the database: http://127.0.0.1:7326
+        #[arg(long, value_name = "URL")]
+        daemon: Option<String>,
+    },
     /// Show the journal, the newest first
     History {
         /// Of this resource alone
@@ -177,7 +181,7 @@ impl Verb {
     pub fn has_formats(&self) -> bool {
         match self {
             Verb::Validate | Verb::Explain { .. } | Verb::Doctor => true,
-            Verb::Status | Verb::History { .. } | Verb::Config | Verb::Token(_) => true,
+            Verb::Status { .. } | Verb::History { .. } | Verb::Config | Verb::Token(_) => true,
             // Always JSON.
             Verb::Schema => true,
             Verb::Host(_) | Verb::Instance(_) | Verb::Migrate(_) | Verb::Approve { .. } => false,

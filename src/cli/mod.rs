@@ -7,6 +7,7 @@ mod host;
 mod instance;
 mod journal;
 mod print;
+mod remote;
 mod run;
 mod setup;
 mod token;
@@ -113,7 +114,8 @@ async fn command(verb: &Verb, config: Config, format: Format, terminal: Terminal
         Verb::Doctor => setup::doctor(&World::open(config)?, format).await,
         Verb::Migrate(args) => setup::migrate(config, args).await,
         Verb::Approve { digest, reason } => journal::approve(&World::open(config)?, digest, reason).await,
-        Verb::Status => journal::status(&World::open(config)?, format).await,
+        Verb::Status { daemon: None } => journal::status(&World::open(config)?, format).await,
+        Verb::Status { daemon: Some(url) } => remote::status(&config, url, format).await,
         Verb::History { id, limit } => journal::history(&World::open(config)?, id.clone(), *limit, format).await,
         Verb::Suspend(args) => journal::suspend(&World::open(config)?, args).await,
         Verb::Resume(args) => journal::resume(&World::open(config)?, args).await,

@@ -23,6 +23,7 @@ pub(super) struct Draft {
     pub broker_file: Option<PathBuf>,
     pub result_file: Option<PathBuf>,
     pub billing_file: Option<PathBuf>,
+    pub token_file: Option<PathBuf>,
     pub certificate: Option<PathBuf>,
     pub certificate_key: Option<PathBuf>,
     pub by_reference: bool,
@@ -70,6 +71,7 @@ impl Draft {
             pool_catalog: String::new(),
             pools: file.pools,
             billing_keys: None,
+            client_token: None,
             receivers: Vec::new(),
             http_listen: None,
             http_certificate: None,
@@ -90,6 +92,7 @@ impl Draft {
             broker_file: None,
             result_file: None,
             billing_file: None,
+            token_file: None,
             certificate: None,
             certificate_key: None,
             by_reference: false,
@@ -100,8 +103,8 @@ impl Draft {
     /// Decides what depends on more than one setting.
     pub fn finish(self, given: &[Given], cwd: &Path, problems: &mut Vec<Problem>) -> Config {
         let Draft { mut config, source, url_file, keys, keys_file, .. } = self;
-        let Draft { redis_file, broker_file, result_file, billing_file, by_reference, reference_life, .. } = self;
-        let Draft { certificate, certificate_key, .. } = self;
+        let Draft { redis_file, broker_file, result_file, billing_file, token_file, .. } = self;
+        let Draft { by_reference, reference_life, certificate, certificate_key, .. } = self;
         let origin = |key: &str| {
             let found = TABLE.iter().zip(given).find(|(setting, _)| setting.key == key);
             found.map_or(&Origin::Default, |(_, given)| &given.origin)
@@ -123,11 +126,12 @@ impl Draft {
             };
             read.map_err(unusable).ok()
         };
-        let url = |read: Option<Secret>, given: &mut Option<Secret>| *given = read.or(given.take());
-        url(from_file("database.url_file", url_file, "the database URL"), &mut config.database_url);
-        url(from_file("redis.url_file", redis_file, "the URL of Redis"), &mut config.redis_url);
-        url(from_file("celery.broker_url_file", broker_file, "the broker's URL"), &mut config.broker_url);
-        url(from_file("celery.result_url_file", result_file, "the URL of Redis"), &mut config.result_url);
+        let either = |read: Option<Secret>, given: &mut Option<Secret>| *given = read.or(given.take());
+        either(from_file("database.url_file", url_file, "the database URL"), &mut config.database_url);
+        either(from_file("redis.url_file", redis_file, "the URL of Redis"), &mut config.redis_url);
+        either(from_file("celery.broker_url_file", broker_file, "the broker's URL"), &mut config.broker_url);
+        either(from_file("celery.result_url_file", result_file, "the URL of Redis"), &mut config.result_url);
+        either(from_file("client.token_file", token_file, "a token"), &mut config.client_token);
         if let Some(text) = from_file("billing.keys_file", billing_file, "keys") {
             let unfit =
                 |what| problems.push(Problem::new(origin("billing.keys_file"), format!("billing.keys_file: {what}")));

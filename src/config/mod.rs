@@ -103,6 +103,8 @@ pub struct Config {
     pools: Vec<pools::Pool>,
     /// What billing signs its events with; `None`: it shows a token.
     pub billing_keys: Option<Keys>,
+    /// What is shown to a daemon elsewhere.
+    pub client_token: Option<Secret>,
     /// Who is told of what happens.
     pub receivers: Vec<Receiver>,
     /// Where HTTP is spoken; `None`: nowhere.

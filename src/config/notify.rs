@@ -9,7 +9,7 @@ use super::file::Reader;
 use super::given::Origin;
 use super::{Entry, HIDDEN, Problem, read_secret, shown};
 use crate::notice::Event;
-use crate::port::post::Address;
+use crate::port::client::Address;
 use crate::secret::Secret;
 use crate::webhook::Keys;
 

@@ -6,7 +6,8 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
-use axum::http::StatusCode;
+use axum::http::header::ACCEPT;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use serde_json::Value as Json;
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -18,7 +19,7 @@ use super::problem::Problem;
 use super::rate::Rates;
 use super::resources::ending;
 use super::route::{self, Route};
-use super::routes::answer;
+use super::routes::{TEXT, answer};
 use crate::change::{ResourceId, quoted};
 use crate::failure::Result;
 use crate::kinds::parse_id;
@@ -80,12 +81,16 @@ fn known<T>(asked: &Result<T>, json: impl Fn(&T) -> Json) -> Response {
     }
 }
 
-/// What `reconcile status --format json` prints.
+/// What `reconcile status` prints: as text where that alone is asked for, otherwise as JSON.
 #[utoipa::path(get, path = "/api/v1/status", tag = "look", responses(
-    (status = 200, description = "How things stand", body = Json)
+    (status = 200, description = "How things stand", content((Json = "application/json"), (String = "text/plain")))
 ))]
-pub async fn status(State(office): State<Arc<Office>>) -> Response {
-    known(&*office.glance.status(FRESH).await, Status::json)
+pub async fn status(State(office): State<Arc<Office>>, headers: HeaderMap) -> Response {
+    let asked = &*office.glance.status(FRESH).await;
+    match (headers.get(ACCEPT), asked) {
+        (Some(accept), Ok(status)) if accept == "text/plain" => answer(StatusCode::OK, TEXT, status.text()),
+        _ => known(asked, Status::json),
+    }
 }
 
 /// The part of the status that tells of the servers.

@@ -27,6 +27,9 @@ const FRESH: Duration = Duration::from_secs(5);
 /// Plans at once: one takes as much memory as a turn.
 const PLANS: usize = 1;
 
+/// For people to read.
+pub const TEXT: &str = "text/plain; charset=utf-8";
+
 /// What every answer is made from.
 pub struct House {
     board: Arc<Board>,
@@ -83,7 +86,7 @@ pub async fn health(State(house): State<Arc<House>>) -> Response {
         true => (StatusCode::OK, "ok\n"),
         false => (StatusCode::SERVICE_UNAVAILABLE, "the daemon's loop hangs\n"),
     };
-    answer(status, "text/plain; charset=utf-8", text.to_owned())
+    answer(status, TEXT, text.to_owned())
 }
 
 /// Whether what is done can be relied on, or why not.

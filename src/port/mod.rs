@@ -5,11 +5,11 @@
 //! `Dispatcher::sent`) leave no trace, so that a preview may use them; whatever changes the world is asked for by the
 //! one who applies.
 
+pub mod client;
 pub mod guid;
 pub mod handoff;
 pub mod keys;
 pub mod pool;
-pub mod post;
 pub mod private;
 pub mod redis;
 pub mod task;

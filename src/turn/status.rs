@@ -16,7 +16,10 @@ use crate::store::{Authority, Entry, journal};
 /// What `status` tells.
 #[derive(Debug)]
 pub struct Status {
-    pub header: String,
+    pub environment: String,
+    pub catalog: String,
+    /// `sqlite` or `postgres`.
+    pub driver: &'static str,
     /// `None`: there is no schema of ours yet.
     pub known: Option<Known>,
 }
@@ -40,8 +43,13 @@ pub struct Known {
 impl World {
     pub async fn status(&self) -> Result<Status> {
         let (environment, database) = (self.guard.environment(), &self.database);
-        let header = format!("environment {environment} · catalog {} · {}", database.catalog(), database.driver());
-        let Some(mut snapshot) = self.database.snapshot().await? else { return Ok(Status { header, known: None }) };
+        let told = |known| Status {
+            environment: environment.to_string(),
+            catalog: database.catalog().to_string(),
+            driver: database.driver(),
+            known,
+        };
+        let Some(mut snapshot) = self.database.snapshot().await? else { return Ok(told(None)) };
         let mut known = Known {
             lease: lease::seen(&mut snapshot).await?,
             last: turns::last(&mut snapshot).await?,
@@ -63,7 +71,7 @@ impl World {
             }
             Err(error) => known.handoff_trouble = Some(error.to_string()),
         }
-        Ok(Status { header, known: Some(known) })
+        Ok(told(Some(known)))
     }
 
     /// Stamps the database anew, after a restore or an upgrade.
@@ -138,8 +146,9 @@ fn entry(id: Option<&ResourceId>, action: &'static str, after: Option<serde_json
 impl Status {
     /// For a terminal.
     pub fn text(&self) -> String {
-        let mut text = format!("{}\n", self.header);
-        let Some(known) = &self.known else {
+        let Self { environment, catalog, driver, known } = self;
+        let mut text = format!("environment {environment} · catalog {catalog} · {driver}\n");
+        let Some(known) = known else {
             text.push_str("  nothing was applied yet: there is no schema\n");
             return text;
         };
@@ -192,8 +201,11 @@ impl Status {
     }
 
     pub fn json(&self) -> serde_json::Value {
-        let Some(known) = &self.known else {
-            return json!({ "schema_missing": true });
+        let Self { environment, catalog, driver, known } = self;
+        let Some(known) = known else {
+            return json!({
+                "environment": environment, "catalog": catalog, "driver": driver, "schema_missing": true,
+            });
         };
         let Known { lease, last, suspensions, waiting, handoff_trouble, servers, phases, notifications } = known;
         let last = last.as_ref().map(|turn| {
@@ -215,6 +227,9 @@ impl Status {
         let phases: serde_json::Map<_, _> =
             phases.iter().map(|(phase, count)| (phase.clone(), serde_json::Value::from(*count))).collect();
         json!({
+            "environment": environment,
+            "catalog": catalog,
+            "driver": driver,
             "schema_missing": false,
             "lease": { "holder": lease.holder, "fencing": lease.fencing },
             "last_turn": last,

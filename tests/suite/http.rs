@@ -22,6 +22,7 @@ mod once;
 mod openapi;
 mod rate;
 mod reconcile;
+mod remote;
 mod resources;
 mod tls;
 mod tokens;

@@ -42,13 +42,14 @@ pub struct Setting {
 }
 
 /// Settings that say the same thing in two ways.
-pub(super) const RIVALS: [(&str, &str); 6] = [
+pub(super) const RIVALS: [(&str, &str); 7] = [
     ("database.url", "database.url_file"),
     ("host.keys", "host.keys_file"),
     ("redis.url", "redis.url_file"),
     ("celery.broker_url", "celery.broker_url_file"),
     ("celery.result_url", "celery.result_url_file"),
     ("billing.keys", "billing.keys_file"),
+    ("client.token", "client.token_file"),
 ];
 
 const MS_100: Duration = Duration::from_millis(100);

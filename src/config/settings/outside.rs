@@ -15,7 +15,7 @@ fn plain(text: String) -> Result<String, String> {
     Ok(text)
 }
 
-pub(super) static OUTSIDE: [Setting; 17] = [
+pub(super) static OUTSIDE: [Setting; 19] = [
     Setting {
         key: "redis.url",
         variable: "RECONCILE_REDIS_URL",
@@ -187,5 +187,21 @@ pub(super) static OUTSIDE: [Setting; 17] = [
         secrecy: Secrecy::Open,
         about: "A file with the same, readable by its owner alone (mode 0600).",
         take: |draft, given| given.path().map(|path| draft.billing_file = Some(path)),
+    },
+    Setting {
+        key: "client.token",
+        variable: "RECONCILE_CLIENT_TOKEN",
+        fallback: Fallback::Rule("none"),
+        secrecy: Secrecy::Hidden { instead: "client.token_file" },
+        about: "The token to show to a daemon that is asked over HTTP, with `reconcile status --daemon URL`.",
+        take: |draft, given| given.secret().map(|token| draft.config.client_token = Some(token)),
+    },
+    Setting {
+        key: "client.token_file",
+        variable: "RECONCILE_CLIENT_TOKEN_FILE",
+        fallback: Fallback::Rule("none"),
+        secrecy: Secrecy::Open,
+        about: "A file with the same, readable by its owner alone (mode 0600).",
+        take: |draft, given| given.path().map(|path| draft.token_file = Some(path)),
     },
 ];

@@ -10,7 +10,7 @@ use super::message::{self, Origin};
 use crate::change::{Kind, ResourceId};
 use crate::config::{Language, Receiver};
 use crate::failure::Result;
-use crate::port::post::PostError;
+use crate::port::client::ClientError;
 use crate::store::outbox::{self, Delivery};
 use crate::store::sql::now;
 use crate::store::{Authority, Context, Entry, journal};
@@ -108,7 +108,12 @@ impl World {
         }
     }
 
-    async fn post(&self, receiver: &Receiver, delivery: &Delivery, attempt: i64) -> std::result::Result<(), PostError> {
+    async fn post(
+        &self,
+        receiver: &Receiver,
+        delivery: &Delivery,
+        attempt: i64,
+    ) -> std::result::Result<(), ClientError> {
         let catalog = self.database.catalog().to_string();
         let origin = Origin { environment: self.guard.environment().as_str(), catalog: &catalog };
         match &receiver.language {

@@ -23,16 +23,16 @@ print(answer.status, answer.read().decode().strip(), client.sock.version(), seri
 
 /// Makes a certificate for `localhost` with this serial number, and its key.
 #[track_caller]
-fn make(world: &World, serial: u32) {
+pub fn make(world: &World, serial: u32) {
     let made = world.sh(&format!(
         "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=localhost -days 2 \
-           -addext subjectAltName=DNS:localhost -set_serial {serial} -keyout new.key -out new.crt &&
+           -addext subjectAltName=DNS:localhost -addext basicConstraints=critical,CA:FALSE -set_serial {serial} -keyout new.key -out new.crt &&
          chmod 600 new.key && mv new.key door.key && mv new.crt door.crt"
     ));
     made.expect_code(0);
 }
 
-fn address(daemon: &Running) -> SocketAddr {
+pub fn address(daemon: &Running) -> SocketAddr {
     let said = daemon.stderr();
     let rest = said.split("listening on https://").nth(1).unwrap_or_else(|| panic!("no TLS:\n{said}"));
     rest.split_whitespace().next().expect("an address").parse().expect("an address")
@@ -44,7 +44,7 @@ fn ask(world: &World, there: SocketAddr) -> String {
     asked.stdout.trim().to_owned()
 }
 
-fn open() -> World {
+pub fn open() -> World {
     let mut world = World::on(Database::Sqlite);
     listen(&mut world);
     world.env("RECONCILE_HTTP_CERTIFICATE_FILE", "door.crt").env("RECONCILE_HTTP_KEY_FILE", "door.key");
