@@ -16,7 +16,7 @@ pub fn plan(header: Header, desired: &Desired, observed: &Observed, ledger: &Led
     let mut draft = Draft { plan: Plan::empty(header, terms.now), observed, ledger, terms };
     draft.sessions(desired);
     draft.hosts(desired);
-    let mut scope = server::diff::Scope { observed: &observed.servers };
+    let mut scope = server::diff::Scope { declared: &desired.servers, observed: &observed.servers };
     draft.kind(&desired.servers, &observed.servers, &mut scope, |step| Step::Server(Box::new(step)));
     // The row of a server that is renamed stands under a name that no file knows any more.
     let renamed = draft.plan.changes.iter().filter(|planned| planned.change.step.renames()).count() as u64;

@@ -126,14 +126,13 @@ impl Server {
     }
 }
 
-/// Two names that lead to one cluster: the one that was bound to it first stays, and the others are trouble. A place on
+/// Two servers that lead to one cluster: one that was bound to it before stays, and the others are trouble. A place on
 /// each of them would be counted twice.
 pub fn tell_twins_apart(
     sights: &mut BTreeMap<ServerName, Result<Sight, String>>,
-    observed: &BTreeMap<ServerName, Observed>,
+    is_bound: impl Fn(&ServerName) -> bool,
 ) {
     let mut first: BTreeMap<String, ServerName> = BTreeMap::new();
-    let is_bound = |name: &ServerName| observed.get(name).is_some_and(|row| row.identity.is_some());
     let mut names: Vec<ServerName> = sights.keys().cloned().collect();
     names.sort_by_key(|name| !is_bound(name));
     for name in names {
