@@ -28,7 +28,7 @@ pub struct Cli {
 }
 
 /// What the bare command is to do, other than to be the daemon.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, PartialEq, Args)]
 pub struct Mode {
     /// Preview what would change; write nothing anywhere
     #[arg(long, conflicts_with_all = ["once", "apply"])]

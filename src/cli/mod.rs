@@ -22,7 +22,7 @@ use crate::config::{self, Config, LogFormat, Overrides};
 use crate::failure::{Failure, Result};
 use crate::store::held;
 use crate::turn::World;
-use args::{Cli, Format, Global, Verb};
+use args::{Cli, Format, Global, Mode, Verb};
 use print::{Terminal, err};
 
 /// Parses the command line and does what it says.
@@ -92,8 +92,10 @@ async fn act(cli: &Cli, config: Config, terminal: Terminal) -> Result<u8> {
     let global = &cli.global;
     match &cli.verb {
         None => run::run(World::open(config)?, &cli.mode, global.format, terminal).await,
-        Some(_) if cli.mode.plan || cli.mode.once || cli.mode.apply.is_some() => {
-            Err(Failure::error("--plan, --once and --apply stand alone, without a command"))
+        // A target that was passed over would make `suspend` stop everything.
+        Some(_) if cli.mode != Mode::default() => {
+            Err(Failure::error("--plan, --once, --apply and what goes with them stand alone, without a command")
+                .hint("one resource is named behind the command: `reconcile suspend KIND/NAME --reason R`"))
         }
         Some(verb) => {
             if !verb.has_formats() {

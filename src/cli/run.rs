@@ -40,12 +40,12 @@ pub async fn run(world: World, mode: &Mode, format: Format, terminal: Terminal) 
             let apply = async |lease: &Lease| world.apply_saved(lease, &saved, force.clone()).await;
             once(&world, mode, format, terminal, apply).await
         }
-        (false, false, None) => match (&mode.target, &request.force) {
-            (None, None) => {
+        (false, false, None) => match (&mode.target, &request.force, mode.detailed_exitcode) {
+            (None, None, false) => {
                 only(format, &[Format::Text])?;
                 daemon::serve::serve(world, &|turned| out(&told(turned))).await.map(|()| 0)
             }
-            _ => Err(Failure::error("--target and --force go with --plan, --once or --apply")),
+            _ => Err(Failure::error("--target, --force and --detailed-exitcode go with --plan, --once or --apply")),
         },
     }
 }
