@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
-use crate::fixture::{Database, World, both};
+use crate::fixture::{Database, World, both, own_mounts};
 
 const WEEK: &str = "sessions: [{id: 215, title: Al-Fatiha}]\n";
 
@@ -136,6 +136,19 @@ fn the_configuration_says_where_each_value_came_from_and_hides_secrets() {
         "{}",
         wrong.text()
     );
+}
+
+#[test]
+fn a_log_that_cannot_be_written_is_named_by_the_doctor() {
+    let world = World::on(Database::Sqlite);
+    ready(&world);
+    let mut daemon = world.spawn(&[]);
+    daemon.wait_for("watching", Duration::from_secs(10));
+    let index = ".reconcile/KSESSIONS_DEV.db-shm";
+    let doctor = format!("mount --bind {index} {index} && mount -o remount,bind,ro {index} && reconcile doctor");
+    let told = world.sh(&format!("{} sh -c '{doctor}'", own_mounts().join(" "))).expect_code(1);
+    assert!(told.stdout.contains("FAIL  rights") && told.stdout.contains("db-shm"), "{}", told.text());
+    world.run(&["doctor"]).expect_code(0);
 }
 
 #[test]
