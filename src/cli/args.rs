@@ -173,6 +173,11 @@ pub enum Verb {
 }
 
 impl Verb {
+    /// Whether it works on nothing but files that people commit: then it runs where no secret is.
+    pub fn is_without_secrets(&self) -> bool {
+        matches!(self, Verb::Validate | Verb::Schema | Verb::Alerts | Verb::Completions { .. })
+    }
+
     /// Whether it looks at `--format`; the others print text, or one format of their own.
     pub fn has_formats(&self) -> bool {
         match self {

@@ -22,7 +22,7 @@ use crate::config::{self, Config, LogFormat, Overrides};
 use crate::failure::{Failure, Result};
 use crate::store::held;
 use crate::turn::World;
-use args::{Cli, Format, Global, Mode, Verb};
+use args::{Cli, Format, Mode, Verb};
 use print::{Terminal, err};
 
 /// Parses the command line and does what it says.
@@ -44,7 +44,7 @@ pub fn main() -> ExitCode {
         }
     };
     let mut terminal = Terminal::of(&cli.global);
-    let config = match settings(&cli.global) {
+    let config = match settings(&cli) {
         Ok(config) => config,
         Err(failure) => {
             terminal.failed(&failure);
@@ -127,7 +127,8 @@ async fn command(verb: &Verb, config: Config, format: Format, terminal: Terminal
     }
 }
 
-fn settings(global: &Global) -> Result<Config> {
+fn settings(cli: &Cli) -> Result<Config> {
+    let global = &cli.global;
     let mut overrides = Overrides::default();
     let given = [
         ("environment", &global.environment, "--environment"),
@@ -149,8 +150,15 @@ fn settings(global: &Global) -> Result<Config> {
     }
     let here = std::env::current_dir()
         .map_err(|error| Failure::error(format!("the working directory cannot be read: {error}")))?;
+    let warnings = config::check_variables(std::env::vars_os())?;
     let env = |name: &str| std::env::var(name).ok();
-    Ok(config::load(global.config.as_deref(), &overrides, env, &here)?)
+    let named = global.config.as_deref();
+    let mut config = match cli.verb.as_ref().is_some_and(Verb::is_without_secrets) {
+        true => config::load_without_secrets(named, &overrides, env, &here)?,
+        false => config::load(named, &overrides, env, &here)?,
+    };
+    config.warnings.extend(warnings);
+    Ok(config)
 }
 
 fn log_to_stderr(config: &Config, terminal: Terminal) {

@@ -139,6 +139,24 @@ fn the_configuration_says_where_each_value_came_from_and_hides_secrets() {
 }
 
 #[test]
+fn what_works_on_files_alone_wants_no_secret() {
+    let world = World::on(Database::Sqlite);
+    world.write("desired-state/week.yaml", WEEK);
+    let settings = "[database]\nurl_file = \"no-url\"\n[redis]\nurl_file = \"no-redis\"\n[notify.team]\nurl_file = \"no-team\"\nformat = \"slack\"\n";
+    world.write("reconcile.toml", settings);
+    for arguments in [&["validate"][..], &["schema"], &["alerts"], &["completions", "bash"]] {
+        world.run(arguments).expect_code(0);
+    }
+    let wrong = world.run(&["--plan"]).expect_code(1).stderr;
+    let lines: Vec<&str> = wrong.lines().collect();
+    assert_eq!(lines[0], "error: the settings have 3 problems", "{wrong}");
+    for (line, file) in lines[1..].iter().zip(["no-url", "no-redis", "no-team"]) {
+        assert!(line.starts_with("  because: reconcile.toml:") && line.contains(file), "{wrong}");
+    }
+    assert_eq!(lines.len(), 4, "{wrong}");
+}
+
+#[test]
 fn a_log_that_cannot_be_written_is_named_by_the_doctor() {
     let world = World::on(Database::Sqlite);
     ready(&world);
