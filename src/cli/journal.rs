@@ -10,7 +10,7 @@ use crate::turn::{World, history};
 
 pub async fn approve(world: &World, digest: &str, reason: &str) -> Result<u8> {
     world.approve(digest, reason, None).await?;
-    out(&format!("Approved: the next turn whose plan has the digest {digest} is applied.\n"))?;
+    out(&format!("Approved for a day: the next turn whose plan has the digest {digest} is applied.\n"))?;
     Ok(0)
 }
 

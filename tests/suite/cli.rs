@@ -31,6 +31,23 @@ both! {
         assert_eq!(plan(&["--database", "sqlite:KSESSIONS.db"]), 3, "refused, before anything is read");
     }
 
+    fn an_approval_is_good_for_a_day(world) {
+        let sessions = |title: &str| (1..=12).map(|id| format!("  - {{id: {id}, title: {title}}}\n")).collect::<String>();
+        world.write("desired-state/week.yaml", &format!("sessions:\n{}", sessions("Before")));
+        world.run(&["migrate"]).expect_code(0);
+        world.run(&["--once"]).expect_code(0);
+        world.write("desired-state/week.yaml", &format!("sessions:\n{}", sessions("After")));
+        let plan: serde_json::Value = serde_json::from_str(&world.run(&["--plan", "--format", "json"]).stdout).unwrap();
+        let approve = || world.run(&["approve", plan["digest"].as_str().unwrap(), "--reason", "Meant"]).expect_code(0);
+        approve();
+        world.sql("UPDATE reconcile_approvals SET approved_at = '2020-01-01T00:00:00.000000+00:00'");
+        let held = world.run(&["--once"]).expect_code(1);
+        assert!(held.stderr.contains("held back"), "{}", held.text());
+        approve();
+        world.run(&["--once"]).expect_code(0);
+        assert_eq!(world.sql("SELECT COUNT(*) FROM reconcile_approvals"), "0\n");
+    }
+
     fn history_is_text_json_and_inert_csv(world) {
         world.write("desired-state/week.yaml", "sessions: [{id: 215, title: '=cmd|calc!A1'}]\n");
         world.run(&["migrate"]).expect_code(0);
