@@ -2,11 +2,15 @@
 //!
 //! Nothing here knows a particular kind; `kinds` is the register of those.
 
+mod revision;
+
 use std::fmt;
 use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Serialize, Serializer};
+
+pub use revision::{NO_COMMIT, Revision};
 
 /// One type of managed resource. Each room of `resource` declares its own; `kinds` lists them in order.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -322,43 +326,6 @@ pub enum Source {
     Worktree,
     /// The files as they were committed: the tree of `HEAD`.
     Head,
-}
-
-/// What stands for a commit where there is none: outside Git, and for what was done by hand.
-pub const NO_COMMIT: &str = "no commit";
-
-/// Where the desired state came from.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Revision {
-    /// Full commit id; `None` outside a Git repository or before its first commit.
-    pub commit: Option<String>,
-    /// The commit's author, as `Name`.
-    pub author: Option<String>,
-    /// The working tree below the state directory differs from the commit.
-    pub dirty: bool,
-    /// The user that runs the process, as the operating system names it.
-    pub user: String,
-}
-
-impl Revision {
-    /// Whom the files' changes are attributed to.
-    pub fn actor(&self) -> String {
-        match (&self.author, self.dirty) {
-            (Some(author), false) => author.clone(),
-            _ => format!("uncommitted ({})", self.user),
-        }
-    }
-
-    /// `4f1c2ab (clean)`, `4f1c2ab (dirty)` or `no commit`.
-    pub fn label(&self) -> String {
-        match &self.commit {
-            Some(commit) => {
-                let short: String = commit.chars().take(7).collect();
-                format!("{short} ({})", if self.dirty { "dirty" } else { "clean" })
-            }
-            None => NO_COMMIT.to_owned(),
-        }
-    }
 }
 
 #[cfg(test)]
