@@ -30,7 +30,8 @@ pub async fn doctor(world: &World, format: Format) -> Result<u8> {
     match failed {
         None => Ok(0),
         Some((name, trouble)) => {
-            let outside = matches!(name.as_str(), "hand-off" | "broker" | "results") || name.starts_with("server ");
+            let outside =
+                matches!(name.as_str(), "host key" | "hand-off" | "broker" | "results") || name.starts_with("server ");
             let trouble_with = if outside { format!("the {name}") } else { "the database".to_owned() };
             let mend = Some(trouble.mend).filter(|mend| !mend.is_empty());
             Err(Failure::error(format!("{} cannot be used as it is", trouble_with)).hints(mend))
