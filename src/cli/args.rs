@@ -52,7 +52,7 @@ pub struct Mode {
     #[arg(long, requires = "reason", conflicts_with = "plan")]
     pub force: bool,
     /// Why, for the journal
-    #[arg(long, value_name = "R", requires = "force")]
+    #[arg(long, value_name = "R", value_parser = reason, requires = "force")]
     pub reason: Option<String>,
     /// Let the exit code tell what the plan holds: 2, 4 or 5, see below
     #[arg(long)]
@@ -138,7 +138,7 @@ pub enum Verb {
         /// The plan's digest, as `status` and the log show it
         digest: String,
         /// Why, for the journal
-        #[arg(long, value_name = "R")]
+        #[arg(long, value_name = "R", value_parser = reason)]
         reason: String,
     },
     /// Show the last turn, the lease, and what waits or is held
@@ -200,7 +200,7 @@ pub struct MigrateArgs {
     #[arg(long, requires = "reason", conflicts_with = "adopt")]
     pub restamp: bool,
     /// Why, for the journal
-    #[arg(long, value_name = "R", requires = "restamp")]
+    #[arg(long, value_name = "R", value_parser = reason, requires = "restamp")]
     pub reason: Option<String>,
 }
 
@@ -210,7 +210,7 @@ pub struct SuspendArgs {
     #[arg(value_name = "KIND/NAME", value_parser = parse_id)]
     pub id: Option<ResourceId>,
     /// Why, for the journal
-    #[arg(long, value_name = "R")]
+    #[arg(long, value_name = "R", value_parser = reason)]
     pub reason: String,
 }
 

@@ -124,6 +124,10 @@ fn what_is_typed_wrong_is_said_so() {
         (&["--plan", "--state", "elsewhere"], 1, "`elsewhere` does not exist"),
         (&["--plan", "--environment", "moon"], 3, "moon"),
         (&["host", "claim", "0"], 1, "0"),
+        (&["suspend", "--reason", " "], 1, "it is blank"),
+        (&["approve", "766007e0de814cae2a2d368d8f8a8736", "--reason", ""], 1, "it is empty"),
+        (&["--once", "--force", "--reason", ""], 1, "it is empty"),
+        (&["migrate", "--restamp", "--reason", &"x".repeat(501)], 1, "500 are allowed"),
     ] {
         let output = world.run(arguments);
         assert_eq!(output.code, code, "{arguments:?}: {}", output.text());
