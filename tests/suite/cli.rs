@@ -48,6 +48,19 @@ both! {
         assert_eq!(world.sql("SELECT COUNT(*) FROM reconcile_approvals"), "0\n");
     }
 
+    fn an_explanation_of_a_revoked_host_says_so_and_moves_no_cursor(world) {
+        ready(world);
+        world.write("desired-state/host.yaml", "hosts: [{session: 215}]");
+        world.run(&["--once"]).expect_code(0);
+        world.run(&["host", "revoke", "--session-id", "215", "--revoked-by", "\u{1b}[2JNoor"]).expect_code(0);
+        for verdict in ["in sync: the database matches the file", "blocked: it was revoked"] {
+            let text = world.run(&["explain", "host/215"]).expect_code(0).stdout;
+            assert!(text.contains("it was revoked by \\u{1b}[2JNoor at ") && text.contains(verdict), "{text:?}");
+            assert!(!text.contains('\u{1b}'), "{text:?}");
+            world.write("desired-state/host.yaml", "hosts: [{session: 215, active: true}]");
+        }
+    }
+
     fn history_is_text_json_and_inert_csv(world) {
         world.write("desired-state/week.yaml", "sessions: [{id: 215, title: '=cmd|calc!A1'}]\n");
         world.run(&["migrate"]).expect_code(0);
