@@ -2,7 +2,7 @@
 
 use super::args::{Format, SuspendArgs};
 use super::only;
-use super::print::out;
+use super::print::{out, out_json};
 use crate::change::{NO_COMMIT, ResourceId, hanging, moment, printable, rfc3339};
 use crate::failure::{Failure, Result};
 use crate::store::journal::Line;
@@ -37,21 +37,22 @@ fn what(id: Option<&ResourceId>) -> String {
 pub async fn status(world: &World, format: Format) -> Result<u8> {
     only(format, &[Format::Text, Format::Json])?;
     let status = world.status().await?;
-    out(&match format {
-        Format::Json => format!("{:#}\n", status.json()),
-        _ => status.text(),
-    })?;
+    match format {
+        Format::Json => out_json(&status.json())?,
+        _ => out(&status.text())?,
+    }
     Ok(0)
 }
 
 pub async fn history(world: &World, id: Option<ResourceId>, most: i64, format: Format) -> Result<u8> {
     only(format, &[Format::Text, Format::Json, Format::Csv])?;
-    let lines = world.history(id, most).await?;
-    out(&match format {
-        Format::Json => format!("{:#}\n", history::json(&lines)),
-        Format::Csv => csv(&lines)?,
-        Format::Text | Format::Markdown => text(&lines),
-    })?;
+    let lines = world.history(id.clone(), most).await?;
+    match (format, id) {
+        (Format::Json, _) => out_json(&history::json(&lines))?,
+        (Format::Csv, _) => out(&csv(&lines)?)?,
+        (_, Some(id)) if lines.is_empty() => out(&format!("The journal has nothing of {id}.\n"))?,
+        _ => out(&text(&lines))?,
+    }
     Ok(0)
 }
 
@@ -123,10 +124,11 @@ fn csv(lines: &[Line]) -> Result<String> {
 }
 
 /// A field as a spreadsheet shows it, never as one that it computes: a leading `=`, `+`, `-`, `@`, tab or return would
-/// make it a formula (OWASP, CSV injection).
+/// make it a formula (OWASP, CSV injection). Nor does it do anything to a terminal.
 fn inert(field: &str) -> String {
+    let shown = printable(field);
     match field.chars().next() {
-        Some('=' | '+' | '-' | '@' | '\t' | '\r') => format!("'{field}"),
-        _ => field.to_owned(),
+        Some('=' | '+' | '-' | '@' | '\t' | '\r') => format!("'{shown}"),
+        _ => shown,
     }
 }

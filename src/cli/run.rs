@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::args::{Format, Mode};
 use super::only;
-use super::print::{Terminal, out, working};
+use super::print::{Terminal, out, out_json, working};
 use crate::change::ResourceId;
 use crate::daemon;
 use crate::failure::{Failure, Result};
@@ -76,11 +76,11 @@ async fn preview(world: &World, mode: &Mode, request: &Request, format: Format, 
         }
     };
     let most = if mode.all { usize::MAX } else { MOST };
-    out(&match format {
-        Format::Json => format!("{:#}\n", render::json(&plan)),
-        Format::Markdown => render::markdown(&plan, most),
-        Format::Text | Format::Csv => render::text(&plan, Looks { color: terminal.color, most }),
-    })?;
+    match format {
+        Format::Json => out_json(&render::json(&plan))?,
+        Format::Markdown => out(&render::markdown(&plan, most))?,
+        Format::Text | Format::Csv => out(&render::text(&plan, Looks { color: terminal.color, most }))?,
+    }
     Ok(code(mode, &plan.summary(), plan.changes.len() as u64))
 }
 
@@ -116,7 +116,7 @@ async fn once(
     released?;
     terminal.warned(&turned.warnings);
     match format {
-        Format::Json => out(&format!("{:#}\n", render::json(&turned.plan)))?,
+        Format::Json => out_json(&render::json(&turned.plan))?,
         _ => out(&told(&turned))?,
     }
     finish(mode, &turned)

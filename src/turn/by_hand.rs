@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{Focus, Picture, World};
 use crate::apply::Report;
-use crate::change::{Action, Change, Revision};
+use crate::change::{Action, Change, Revision, printable};
 use crate::failure::{Failure, Result};
 use crate::kinds::Step;
 use crate::plan::Plan;
@@ -58,7 +58,7 @@ impl World {
             tracing::info!("PROVISIONER: Checking for existing Host Session with Session ID {session}");
         }
         let change = intent.plan(observed, state, self.config.claim_life).map_err(|blocked| {
-            tracing::error!("PROVISIONER-ERROR: {}", blocked.reason);
+            tracing::error!("PROVISIONER-ERROR: {}", printable(&blocked.reason));
             Failure::from(blocked)
         })?;
         if change.as_ref().is_some_and(|change| matches!(change.step, host::Step::Mint(_))) {

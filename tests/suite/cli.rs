@@ -66,19 +66,23 @@ both! {
         world.run(&["migrate"]).expect_code(0);
         world.run(&["--once"]).expect_code(0);
         world.run(&["suspend", "--reason", "=HYPERLINK(\"http://x\")"]).expect_code(0);
-        world.run(&["resume", "--reason", "\u{1b}[2J"]).expect_code(0);
+        world.run(&["resume", "--reason", "\u{1b}[2J\u{9b}2J\u{202e}"]).expect_code(0);
         let text = world.run(&["history"]).expect_code(0).stdout;
         assert!(text.contains("create") && text.contains("session/215") && !text.contains('\u{1b}'), "{text}");
         let json: serde_json::Value = serde_json::from_str(&world.run(&["history", "--format", "json"]).stdout).unwrap();
         assert_eq!(json[2]["after"]["title"], "=cmd|calc!A1");
+        assert_eq!(json[0]["reason"], "\u{1b}[2J\u{9b}2J\u{202e}");
         let csv = world.run(&["history", "--format", "csv"]).expect_code(0).stdout;
         let mut reader = csv::Reader::from_reader(csv.as_bytes());
         for record in reader.records().map(Result::unwrap) {
             assert!(record.iter().all(|field| !field.starts_with(['=', '+', '-', '@'])), "{record:?}");
         }
         assert!(csv.contains("'=HYPERLINK"), "{csv}");
+        for printed in [&text, &csv, &world.run(&["history", "--format", "json"]).stdout] {
+            assert!(!printed.contains(['\u{1b}', '\u{9b}', '\u{202e}']), "{printed:?}");
+        }
         assert_eq!(world.run(&["history", "--limit", "1"]).stdout.lines().count(), 1);
-        assert_eq!(world.run(&["history", "session/999"]).stdout, "The journal is empty.\n");
+        assert_eq!(world.run(&["history", "session/999"]).stdout, "The journal has nothing of session/999.\n");
     }
 }
 
