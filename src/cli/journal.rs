@@ -2,7 +2,7 @@
 
 use super::args::{Format, SuspendArgs};
 use super::only;
-use super::print::{out, out_json};
+use super::print::{Terminal, out, out_json};
 use crate::change::{NO_COMMIT, ResourceId, hanging, moment, printable, rfc3339};
 use crate::failure::{Failure, Result};
 use crate::store::journal::Line;
@@ -14,11 +14,19 @@ pub async fn approve(world: &World, digest: &str, reason: &str) -> Result<u8> {
     Ok(0)
 }
 
-pub async fn suspend(world: &World, args: &SuspendArgs) -> Result<u8> {
+pub async fn suspend(world: &World, args: &SuspendArgs, terminal: Terminal) -> Result<u8> {
     world.suspend(args.id.as_ref(), &args.reason, None).await?;
     let again = args.id.as_ref().map(|id| format!(" {id}")).unwrap_or_default();
     let what = what(args.id.as_ref());
     out(&format!("Suspended: {what}. `reconcile resume{again} --reason R` starts it again.\n"))?;
+    // A slip of the pen would leave running what is to stand still. Files that cannot be read are no reason not to.
+    if let Some(id) = &args.id
+        && let Ok(wanted) = world.read().await
+        && wanted.desired.place(id).is_none()
+    {
+        let state = world.config.state.display();
+        terminal.note(&format!("No file in {state} declares {id}: make sure that it is the one you mean.\n"));
+    }
     Ok(0)
 }
 

@@ -117,7 +117,7 @@ async fn command(verb: &Verb, config: Config, format: Format, terminal: Terminal
         Verb::Approve { digest, reason } => journal::approve(&World::open(config)?, digest, reason).await,
         Verb::Status => journal::status(&World::open(config)?, format).await,
         Verb::History { id, limit } => journal::history(&World::open(config)?, id.clone(), *limit, format).await,
-        Verb::Suspend(args) => journal::suspend(&World::open(config)?, args).await,
+        Verb::Suspend(args) => journal::suspend(&World::open(config)?, args, terminal).await,
         Verb::Resume(args) => journal::resume(&World::open(config)?, args).await,
         Verb::Token(verb) => token::token(&World::open(config)?, verb, format).await,
         Verb::Alerts => print::out(crate::http::ALERTS).map(|()| 0),
