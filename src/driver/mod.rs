@@ -184,7 +184,7 @@ impl Trouble {
                 _ => Trouble::Transient,
             };
         }
-        match (&code[..2], code) {
+        match (code.get(..2).unwrap_or_default(), code) {
             // Serialisation and deadlock; lock not available, in use.
             ("40", _) | (_, "55P03" | "55006") => Trouble::Contention,
             // Login, catalog, schema, and what the statement names or may not touch.

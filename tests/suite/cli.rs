@@ -177,6 +177,15 @@ fn the_configuration_says_where_each_value_came_from_and_hides_secrets() {
 }
 
 #[test]
+fn a_data_directory_that_cannot_be_made_is_no_server_that_is_down() {
+    let world = World::on(Database::Sqlite);
+    world.write("desired-state/week.yaml", WEEK);
+    let told = world.run(&["--once", "--data-dir", "/proc/nowhere"]).expect_code(1).stderr;
+    assert!(told.contains("cannot create /proc/nowhere/KSESSIONS_DEV.db"), "{told}");
+    assert!(!told.contains("host and port"), "{told}");
+}
+
+#[test]
 fn what_works_on_files_alone_wants_no_secret() {
     let world = World::on(Database::Sqlite);
     world.write("desired-state/week.yaml", WEEK);
