@@ -286,6 +286,15 @@ pub struct Blocked {
     pub hint: String,
 }
 
+impl Blocked {
+    /// A file protects the resource at `place`: nobody changes it, neither a turn nor a command.
+    pub fn protected(id: ResourceId, place: &str) -> Self {
+        let reason = format!("it is protected in {place}");
+        let hint = "take `protect: true` away to change it".to_owned();
+        Self { id, obstacle: Obstacle::Protected, reason, hint }
+    }
+}
+
 /// What sort of thing a difference waits for: few words, for whoever counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Obstacle {

@@ -215,8 +215,7 @@ impl Draft<'_> {
             return Some(suspended);
         }
         if let Some(place) = wish.protected.as_ref().filter(|_| change.action != Action::Create) {
-            let hint = "take `protect: true` away to change it".to_owned();
-            return blocked(Obstacle::Protected, format!("it is protected in {place}"), hint);
+            return Some(Blocked::protected(id.clone(), place));
         }
         let needs_key = needs.key || (needs.handoff && self.terms.is_handoff_sealed);
         if let (true, Keys::Unusable { reason, hint }) = (needs_key, &self.terms.keys) {
