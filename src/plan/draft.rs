@@ -239,7 +239,7 @@ impl Draft<'_> {
         None
     }
 
-    /// Hosts whose hash was made with a key that is no longer the first of the ring.
+    /// Hosts whose hash was made with a key that is no longer the first of the ring, and those whose GUID has expired.
     fn retired_keys(&mut self, desired: &Desired, observed: &Observed) {
         let keys = match &self.terms.keys {
             Keys::Known(keys) => keys.as_slice(),
@@ -260,7 +260,13 @@ impl Draft<'_> {
                 self.plan.notes.push((id.clone(), text));
             }
             if host.expires_at.is_some_and(|expires| expires <= self.terms.now) {
-                self.plan.notes.push((id, "its GUID has expired; raise rotation for a new one".to_owned()));
+                let expiry = desired.hosts.get(session).and_then(|declared| declared.value.expiry.flatten());
+                let way_out = match expiry {
+                    // Another GUID would have expired as well.
+                    Some(host::Expiry::At(at)) if at <= self.terms.now => "write a later expires_at",
+                    _ => "raise rotation for a new one",
+                };
+                self.plan.notes.push((id, format!("its GUID has expired; {way_out}")));
             }
         }
     }
