@@ -2,11 +2,15 @@
 //!
 //! Nothing here knows a particular kind; `kinds` is the register of those.
 
+mod revision;
+
 use std::fmt;
 use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Serialize, Serializer};
+
+pub use revision::{NO_COMMIT, Revision};
 
 /// One type of managed resource. Each room of `resource` declares its own; `kinds` lists them in order.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -203,15 +207,19 @@ pub fn hex(bytes: &[u8]) -> String {
 pub fn printable(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for letter in text.chars() {
-        let turns =
-            matches!(letter, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
-        if letter.is_control() || turns {
+        if is_unseen(letter) {
             shown.extend(letter.escape_default());
         } else {
             shown.push(letter);
         }
     }
     shown
+}
+
+/// Whether a letter could move a terminal's cursor, or turn the direction of writing.
+pub fn is_unseen(letter: char) -> bool {
+    letter.is_control()
+        || matches!(letter, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
 /// `text` between quotation marks, printable, with those that are part of it escaped.
@@ -278,6 +286,15 @@ pub struct Blocked {
     pub hint: String,
 }
 
+impl Blocked {
+    /// A file protects the resource at `place`: nobody changes it, neither a turn nor a command.
+    pub fn protected(id: ResourceId, place: &str) -> Self {
+        let reason = format!("it is protected in {place}");
+        let hint = "take `protect: true` away to change it".to_owned();
+        Self { id, obstacle: Obstacle::Protected, reason, hint }
+    }
+}
+
 /// What sort of thing a difference waits for: few words, for whoever counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Obstacle {
@@ -322,43 +339,6 @@ pub enum Source {
     Worktree,
     /// The files as they were committed: the tree of `HEAD`.
     Head,
-}
-
-/// What stands for a commit where there is none: outside Git, and for what was done by hand.
-pub const NO_COMMIT: &str = "no commit";
-
-/// Where the desired state came from.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Revision {
-    /// Full commit id; `None` outside a Git repository or before its first commit.
-    pub commit: Option<String>,
-    /// The commit's author, as `Name`.
-    pub author: Option<String>,
-    /// The working tree below the state directory differs from the commit.
-    pub dirty: bool,
-    /// The user that runs the process, as the operating system names it.
-    pub user: String,
-}
-
-impl Revision {
-    /// Whom the files' changes are attributed to.
-    pub fn actor(&self) -> String {
-        match (&self.author, self.dirty) {
-            (Some(author), false) => author.clone(),
-            _ => format!("uncommitted ({})", self.user),
-        }
-    }
-
-    /// `4f1c2ab (clean)`, `4f1c2ab (dirty)` or `no commit`.
-    pub fn label(&self) -> String {
-        match &self.commit {
-            Some(commit) => {
-                let short: String = commit.chars().take(7).collect();
-                format!("{short} ({})", if self.dirty { "dirty" } else { "clean" })
-            }
-            None => NO_COMMIT.to_owned(),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -198,7 +198,13 @@ impl From<store::error::Error> for Failure {
 
 impl From<ConfigError> for Failure {
     fn from(error: ConfigError) -> Self {
-        Self::caused(&error)
+        match error.0.as_slice() {
+            [_] => Self::caused(&error),
+            problems => Self {
+                causes: problems.iter().map(ToString::to_string).collect(),
+                ..Self::error(format!("the settings have {} problems", problems.len()))
+            },
+        }
     }
 }
 

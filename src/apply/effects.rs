@@ -2,7 +2,7 @@
 //!
 //! Most steps are done in one round. An instance goes through several, each performed and recorded on its own.
 
-use crate::change::{Action, Change};
+use crate::change::{Action, Change, printable};
 use crate::kinds::Step;
 use crate::notice::Event;
 use crate::port::{Error, Ports};
@@ -135,6 +135,6 @@ pub async fn settle(steps: &[&Step], round: usize, ports: &Ports) {
 pub fn log(change: &Change<Step>, receipt: &Receipt) {
     let Step::Host(_) = &change.step else { return };
     let (Receipt::Minted(_), Action::Rotate) = (receipt, change.action) else { return };
-    let by = change.actor.as_deref().unwrap_or("reconcile");
+    let by = printable(change.actor.as_deref().unwrap_or("reconcile"));
     tracing::info!("PROVISIONER-UPDATE: Host GUID rotated for Session {} by {by}", change.id.name);
 }

@@ -28,7 +28,7 @@ pub struct Cli {
 }
 
 /// What the bare command is to do, other than to be the daemon.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, PartialEq, Args)]
 pub struct Mode {
     /// Preview what would change; write nothing anywhere
     #[arg(long, conflicts_with_all = ["once", "apply"])]
@@ -52,7 +52,7 @@ pub struct Mode {
     #[arg(long, requires = "reason", conflicts_with = "plan")]
     pub force: bool,
     /// Why, for the journal
-    #[arg(long, value_name = "R", requires = "force")]
+    #[arg(long, value_name = "R", value_parser = reason, requires = "force")]
     pub reason: Option<String>,
     /// Let the exit code tell what the plan holds: 2, 4 or 5, see below
     #[arg(long)]
@@ -138,7 +138,7 @@ pub enum Verb {
         /// The plan's digest, as `status` and the log show it
         digest: String,
         /// Why, for the journal
-        #[arg(long, value_name = "R")]
+        #[arg(long, value_name = "R", value_parser = reason)]
         reason: String,
     },
     /// Show the last turn, the lease, and what waits or is held
@@ -177,6 +177,11 @@ pub enum Verb {
 }
 
 impl Verb {
+    /// Whether it works on nothing but files that people commit: then it runs where no secret is.
+    pub fn is_without_secrets(&self) -> bool {
+        matches!(self, Verb::Validate | Verb::Schema | Verb::Alerts | Verb::Completions { .. })
+    }
+
     /// Whether it looks at `--format`; the others print text, or one format of their own.
     pub fn has_formats(&self) -> bool {
         match self {
@@ -199,7 +204,7 @@ pub struct MigrateArgs {
     #[arg(long, requires = "reason", conflicts_with = "adopt")]
     pub restamp: bool,
     /// Why, for the journal
-    #[arg(long, value_name = "R", requires = "restamp")]
+    #[arg(long, value_name = "R", value_parser = reason, requires = "restamp")]
     pub reason: Option<String>,
 }
 
@@ -209,7 +214,7 @@ pub struct SuspendArgs {
     #[arg(value_name = "KIND/NAME", value_parser = parse_id)]
     pub id: Option<ResourceId>,
     /// Why, for the journal
-    #[arg(long, value_name = "R")]
+    #[arg(long, value_name = "R", value_parser = reason)]
     pub reason: String,
 }
 

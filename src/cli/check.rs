@@ -4,7 +4,7 @@ use clap::CommandFactory;
 
 use super::args::{Cli, Format};
 use super::only;
-use super::print::{Terminal, out};
+use super::print::{Terminal, out, out_json};
 use crate::change::{ResourceId, printable};
 use crate::config::{Config, Entry};
 use crate::desired::schema::json_schema;
@@ -17,7 +17,7 @@ pub async fn validate(config: &Config, format: Format, terminal: Terminal) -> Re
     let wanted = match crate::turn::read(config).await {
         Err(failure) if format == Format::Json => {
             let Some(problems) = failure.problems() else { return Err(failure) };
-            out(&format!("{:#}\n", serde_json::json!({ "valid": false, "problems": problems })))?;
+            out_json(&serde_json::json!({ "valid": false, "problems": problems }))?;
             return Ok(1);
         }
         wanted => wanted?,
@@ -26,7 +26,7 @@ pub async fn validate(config: &Config, format: Format, terminal: Terminal) -> Re
     wanted.desired.doubts().into_iter().for_each(|doubt| warnings.push(doubt));
     warnings.sort();
     if format == Format::Json {
-        out(&format!("{:#}\n", serde_json::json!({ "valid": true, "problems": warnings })))?;
+        out_json(&serde_json::json!({ "valid": true, "problems": warnings }))?;
         return Ok(0);
     }
     terminal.warned(&warnings);
@@ -37,15 +37,15 @@ pub async fn validate(config: &Config, format: Format, terminal: Terminal) -> Re
 pub async fn explain(world: &World, id: &ResourceId, format: Format) -> Result<u8> {
     only(format, &[Format::Text, Format::Json])?;
     let explanation = world.explain(id).await?;
-    out(&match format {
-        Format::Json => format!("{:#}\n", explanation.json()),
-        _ => explanation.text(),
-    })?;
+    match format {
+        Format::Json => out_json(&explanation.json())?,
+        _ => out(&explanation.text())?,
+    }
     Ok(0)
 }
 
 pub fn schema() -> Result<u8> {
-    out(&format!("{:#}\n", json_schema(sections())))?;
+    out_json(&json_schema(sections()))?;
     Ok(0)
 }
 
@@ -68,7 +68,7 @@ pub fn config(config: &Config, format: Format) -> Result<u8> {
             )
         };
         let entries: serde_json::Map<_, _> = report.iter().map(entry).collect();
-        out(&format!("{:#}\n", serde_json::Value::Object(entries)))?;
+        out_json(&serde_json::Value::Object(entries))?;
         return Ok(0);
     }
     out(&report.iter().map(line).collect::<String>())?;

@@ -91,7 +91,7 @@ async fn create(world: &World, intent: &Intent, terminal: Terminal) -> Result<u8
 
 /// The one place where a GUID leaves for its reader.
 fn show(guid: &Secret) -> Result<u8> {
-    out_once(guid).map(|()| 0)
+    out_once(guid.expose(), "`reconcile host rotate`").map(|()| 0)
 }
 
 async fn verify(world: &World, session: SessionId) -> Result<u8> {

@@ -25,7 +25,7 @@ pub async fn instance(world: &World, verb: &InstanceVerb, terminal: Terminal) ->
         }
         InstanceVerb::Claim { id } => {
             let credentials = working("claiming", &world.progress, world.claim_credentials(*id, None)).await?;
-            out_once(&credentials).map(|()| 0)
+            out_once(credentials.expose(), "a higher credentials_rotation").map(|()| 0)
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::args::{Format, SuspendArgs};
 use super::only;
-use super::print::out;
+use super::print::{Terminal, out, out_json};
 use crate::change::{NO_COMMIT, ResourceId, hanging, moment, printable, rfc3339};
 use crate::failure::{Failure, Result};
 use crate::store::journal::Line;
@@ -10,15 +10,23 @@ use crate::turn::{World, history};
 
 pub async fn approve(world: &World, digest: &str, reason: &str) -> Result<u8> {
     world.approve(digest, reason, None).await?;
-    out(&format!("Approved: the next turn whose plan has the digest {digest} is applied.\n"))?;
+    out(&format!("Approved for a day: the next turn whose plan has the digest {digest} is applied.\n"))?;
     Ok(0)
 }
 
-pub async fn suspend(world: &World, args: &SuspendArgs) -> Result<u8> {
+pub async fn suspend(world: &World, args: &SuspendArgs, terminal: Terminal) -> Result<u8> {
     world.suspend(args.id.as_ref(), &args.reason, None).await?;
     let again = args.id.as_ref().map(|id| format!(" {id}")).unwrap_or_default();
     let what = what(args.id.as_ref());
     out(&format!("Suspended: {what}. `reconcile resume{again} --reason R` starts it again.\n"))?;
+    // A slip of the pen would leave running what is to stand still. Files that cannot be read are no reason not to.
+    if let Some(id) = &args.id
+        && let Ok(wanted) = world.read().await
+        && wanted.desired.place(id).is_none()
+    {
+        let state = world.config.state.display();
+        terminal.note(&format!("No file in {state} declares {id}: make sure that it is the one you mean.\n"));
+    }
     Ok(0)
 }
 
@@ -37,21 +45,22 @@ fn what(id: Option<&ResourceId>) -> String {
 pub async fn status(world: &World, format: Format) -> Result<u8> {
     only(format, &[Format::Text, Format::Json])?;
     let status = world.status().await?;
-    out(&match format {
-        Format::Json => format!("{:#}\n", status.json()),
-        _ => status.text(),
-    })?;
+    match format {
+        Format::Json => out_json(&status.json())?,
+        _ => out(&status.text())?,
+    }
     Ok(0)
 }
 
 pub async fn history(world: &World, id: Option<ResourceId>, most: i64, format: Format) -> Result<u8> {
     only(format, &[Format::Text, Format::Json, Format::Csv])?;
-    let lines = world.history(id, most).await?;
-    out(&match format {
-        Format::Json => format!("{:#}\n", history::json(&lines)),
-        Format::Csv => csv(&lines)?,
-        Format::Text | Format::Markdown => text(&lines),
-    })?;
+    let lines = world.history(id.clone(), most).await?;
+    match (format, id) {
+        (Format::Json, _) => out_json(&history::json(&lines))?,
+        (Format::Csv, _) => out(&csv(&lines)?)?,
+        (_, Some(id)) if lines.is_empty() => out(&format!("The journal has nothing of {id}.\n"))?,
+        _ => out(&text(&lines))?,
+    }
     Ok(0)
 }
 
@@ -123,10 +132,11 @@ fn csv(lines: &[Line]) -> Result<String> {
 }
 
 /// A field as a spreadsheet shows it, never as one that it computes: a leading `=`, `+`, `-`, `@`, tab or return would
-/// make it a formula (OWASP, CSV injection).
+/// make it a formula (OWASP, CSV injection). Nor does it do anything to a terminal.
 fn inert(field: &str) -> String {
+    let shown = printable(field);
     match field.chars().next() {
-        Some('=' | '+' | '-' | '@' | '\t' | '\r') => format!("'{field}"),
-        _ => field.to_owned(),
+        Some('=' | '+' | '-' | '@' | '\t' | '\r') => format!("'{shown}"),
+        _ => shown,
     }
 }

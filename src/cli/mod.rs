@@ -23,7 +23,7 @@ use crate::config::{self, Config, LogFormat, Overrides};
 use crate::failure::{Failure, Result};
 use crate::store::held;
 use crate::turn::World;
-use args::{Cli, Format, Global, Verb};
+use args::{Cli, Format, Mode, Verb};
 use print::{Terminal, err};
 
 /// Parses the command line and does what it says.
@@ -45,7 +45,7 @@ pub fn main() -> ExitCode {
         }
     };
     let mut terminal = Terminal::of(&cli.global);
-    let config = match settings(&cli.global) {
+    let config = match settings(&cli) {
         Ok(config) => config,
         Err(failure) => {
             terminal.failed(&failure);
@@ -93,8 +93,10 @@ async fn act(cli: &Cli, config: Config, terminal: Terminal) -> Result<u8> {
     let global = &cli.global;
     match &cli.verb {
         None => run::run(World::open(config)?, &cli.mode, global.format, terminal).await,
-        Some(_) if cli.mode.plan || cli.mode.once || cli.mode.apply.is_some() => {
-            Err(Failure::error("--plan, --once and --apply stand alone, without a command"))
+        // A target that was passed over would make `suspend` stop everything.
+        Some(_) if cli.mode != Mode::default() => {
+            Err(Failure::error("--plan, --once, --apply and what goes with them stand alone, without a command")
+                .hint("one resource is named behind the command: `reconcile suspend KIND/NAME --reason R`"))
         }
         Some(verb) => {
             if !verb.has_formats() {
@@ -117,7 +119,7 @@ async fn command(verb: &Verb, config: Config, format: Format, terminal: Terminal
         Verb::Status { daemon: None } => journal::status(&World::open(config)?, format).await,
         Verb::Status { daemon: Some(url) } => remote::status(&config, url, format).await,
         Verb::History { id, limit } => journal::history(&World::open(config)?, id.clone(), *limit, format).await,
-        Verb::Suspend(args) => journal::suspend(&World::open(config)?, args).await,
+        Verb::Suspend(args) => journal::suspend(&World::open(config)?, args, terminal).await,
         Verb::Resume(args) => journal::resume(&World::open(config)?, args).await,
         Verb::Token(verb) => token::token(&World::open(config)?, verb, format).await,
         Verb::Alerts => print::out(crate::http::ALERTS).map(|()| 0),
@@ -127,7 +129,8 @@ async fn command(verb: &Verb, config: Config, format: Format, terminal: Terminal
     }
 }
 
-fn settings(global: &Global) -> Result<Config> {
+fn settings(cli: &Cli) -> Result<Config> {
+    let global = &cli.global;
     let mut overrides = Overrides::default();
     let given = [
         ("environment", &global.environment, "--environment"),
@@ -149,8 +152,15 @@ fn settings(global: &Global) -> Result<Config> {
     }
     let here = std::env::current_dir()
         .map_err(|error| Failure::error(format!("the working directory cannot be read: {error}")))?;
+    let warnings = config::check_variables(std::env::vars_os())?;
     let env = |name: &str| std::env::var(name).ok();
-    Ok(config::load(global.config.as_deref(), &overrides, env, &here)?)
+    let named = global.config.as_deref();
+    let mut config = match cli.verb.as_ref().is_some_and(Verb::is_without_secrets) {
+        true => config::load_without_secrets(named, &overrides, env, &here)?,
+        false => config::load(named, &overrides, env, &here)?,
+    };
+    config.warnings.extend(warnings);
+    Ok(config)
 }
 
 fn log_to_stderr(config: &Config, terminal: Terminal) {

@@ -7,10 +7,10 @@ use indicatif::{ProgressBar, ProgressStyle};
 use zeroize::Zeroizing;
 
 use super::args::{Color, Global};
+use crate::change::is_unseen;
 use crate::config::LogFormat;
 use crate::failure::{Class, Failure, Result};
 use crate::progress::Progress;
-use crate::secret::Secret;
 use crate::yaml::Problems;
 
 /// How this terminal wants it.
@@ -89,11 +89,29 @@ pub fn out(text: &str) -> Result<()> {
     }
 }
 
-/// Writes to stdout what is printed once and never again: a closed pipe is an error too, because it is lost.
-pub fn out_once(secret: &Secret) -> Result<()> {
-    print(&Zeroizing::new(format!("{}\n", secret.expose()))).map_err(|error| {
+/// Writes JSON to stdout. What could move a terminal's cursor is escaped in it, as JSON does with some of that anyway.
+pub fn out_json(value: &serde_json::Value) -> Result<()> {
+    let text = format!("{value:#}\n");
+    let moves = |letter: char| letter != '\n' && is_unseen(letter);
+    if !text.contains(moves) {
+        return out(&text);
+    }
+    let mut shown = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match moves(letter) {
+            true => shown.push_str(&format!("\\u{:04x}", u32::from(letter))),
+            false => shown.push(letter),
+        }
+    }
+    out(&shown)
+}
+
+/// Writes to stdout what is printed once and never again: a closed pipe is an error too, because it is lost. `another`
+/// says how to make another, such as `reconcile host rotate`.
+pub fn out_once(secret: &str, another: &str) -> Result<()> {
+    print(&Zeroizing::new(format!("{secret}\n"))).map_err(|error| {
         Failure::error(format!("stdout cannot be written, so the secret is lost: {error}"))
-            .hint("nobody has it: make another, with `reconcile host rotate`, and read it from the output")
+            .hint(format!("nobody has it: make another, with {another}, and read it from the output"))
     })
 }
 

@@ -5,7 +5,7 @@ use serde_json::Value as Json;
 
 use super::args::Format;
 use super::only;
-use super::print::out;
+use super::print::{out, out_json};
 use crate::change::printable;
 use crate::config::Config;
 use crate::failure::{Failure, Result};
@@ -36,15 +36,17 @@ pub async fn status(config: &Config, url: &str, format: Format) -> Result<u8> {
     if page.status != 200 {
         return Err(refused(&place, page, config.client_token.is_some()));
     }
-    out(&match format {
+    match format {
         Format::Json => {
             let json: Json = serde_json::from_str(&page.body).map_err(|_| stranger(&place))?;
-            format!("{json:#}\n")
+            out_json(&json)?;
         }
         // What comes from elsewhere may hold anything.
-        _ if page.body.starts_with("environment ") => page.body.lines().map(|line| printable(line) + "\n").collect(),
+        _ if page.body.starts_with("environment ") => {
+            out(&page.body.lines().map(|line| printable(line) + "\n").collect::<String>())?;
+        }
         _ => return Err(stranger(&place)),
-    })?;
+    }
     Ok(0)
 }
 

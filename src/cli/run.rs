@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::args::{Format, Mode};
 use super::only;
-use super::print::{Terminal, out, working};
+use super::print::{Terminal, out, out_json, working};
 use crate::change::ResourceId;
 use crate::daemon;
 use crate::failure::{Failure, Result};
@@ -40,12 +40,12 @@ pub async fn run(world: World, mode: &Mode, format: Format, terminal: Terminal) 
             let apply = async |lease: &Lease| world.apply_saved(lease, &saved, force.clone()).await;
             once(&world, mode, format, terminal, apply).await
         }
-        (false, false, None) => match (&mode.target, &request.force) {
-            (None, None) => {
+        (false, false, None) => match (&mode.target, &request.force, mode.detailed_exitcode) {
+            (None, None, false) => {
                 only(format, &[Format::Text])?;
                 daemon::serve::serve(world, &|turned| out(&told(turned))).await.map(|()| 0)
             }
-            _ => Err(Failure::error("--target and --force go with --plan, --once or --apply")),
+            _ => Err(Failure::error("--target, --force and --detailed-exitcode go with --plan, --once or --apply")),
         },
     }
 }
@@ -76,11 +76,11 @@ async fn preview(world: &World, mode: &Mode, request: &Request, format: Format, 
         }
     };
     let most = if mode.all { usize::MAX } else { MOST };
-    out(&match format {
-        Format::Json => format!("{:#}\n", render::json(&plan)),
-        Format::Markdown => render::markdown(&plan, most),
-        Format::Text | Format::Csv => render::text(&plan, Looks { color: terminal.color, most }),
-    })?;
+    match format {
+        Format::Json => out_json(&render::json(&plan))?,
+        Format::Markdown => out(&render::markdown(&plan, most))?,
+        Format::Text | Format::Csv => out(&render::text(&plan, Looks { color: terminal.color, most }))?,
+    }
     Ok(code(mode, &plan.summary(), plan.changes.len() as u64))
 }
 
@@ -116,7 +116,7 @@ async fn once(
     released?;
     terminal.warned(&turned.warnings);
     match format {
-        Format::Json => out(&format!("{:#}\n", render::json(&turned.plan)))?,
+        Format::Json => out_json(&render::json(&turned.plan))?,
         _ => out(&told(&turned))?,
     }
     finish(mode, &turned)

@@ -2,7 +2,7 @@
 
 use super::args::{Format, MigrateArgs};
 use super::only;
-use super::print::{out, working};
+use super::print::{out, out_json, working};
 use crate::change::{hanging, printable};
 use crate::config::Config;
 use crate::failure::{Failure, Result};
@@ -18,7 +18,7 @@ pub async fn doctor(world: &World, format: Format) -> Result<u8> {
         Format::Json => {
             let steps: Vec<_> = steps.iter().map(json).collect();
             let report = serde_json::json!({ "environment": environment, "server": server, "steps": steps });
-            out(&format!("{report:#}\n"))?;
+            out_json(&report)?;
         }
         _ => {
             let width = steps.iter().map(|step| step.name.chars().count()).max().unwrap_or(0).max(12);
@@ -30,7 +30,8 @@ pub async fn doctor(world: &World, format: Format) -> Result<u8> {
     match failed {
         None => Ok(0),
         Some((name, trouble)) => {
-            let outside = matches!(name.as_str(), "hand-off" | "broker" | "results") || name.starts_with("server ");
+            let outside =
+                matches!(name.as_str(), "host key" | "hand-off" | "broker" | "results") || name.starts_with("server ");
             let trouble_with = if outside { format!("the {name}") } else { "the database".to_owned() };
             let mend = Some(trouble.mend).filter(|mend| !mend.is_empty());
             Err(Failure::error(format!("{} cannot be used as it is", trouble_with)).hints(mend))

@@ -2,7 +2,7 @@
 
 use super::args::{Format, TokenVerb};
 use super::only;
-use super::print::out;
+use super::print::{out, out_json, out_once};
 use crate::change::{moment, printable, rfc3339};
 use crate::failure::Result;
 use crate::store::sql::now;
@@ -16,16 +16,16 @@ pub async fn token(world: &World, verb: &TokenVerb, format: Format) -> Result<u8
             only(format, &[Format::Text])?;
             let token = world.create_token(name, *scope, *expires).await?;
             // Nothing beside it, so that it can be put into a file.
-            out(&format!("{}\n", token.expose()))?;
+            out_once(token.expose(), "`reconcile token create` and another name")?;
             tracing::info!("this is shown once; `reconcile token revoke {name} --reason R` ends it");
         }
         TokenVerb::List => {
             only(format, &[Format::Text, Format::Json])?;
             let tokens = world.tokens().await?;
-            out(&match format {
-                Format::Json => format!("{:#}\n", serde_json::Value::from_iter(tokens.iter().map(json))),
-                _ => text(&tokens),
-            })?;
+            match format {
+                Format::Json => out_json(&serde_json::Value::from_iter(tokens.iter().map(json)))?,
+                _ => out(&text(&tokens))?,
+            }
         }
         TokenVerb::Revoke { name, reason } => {
             only(format, &[Format::Text])?;

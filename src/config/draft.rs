@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::file::File;
 use super::given::{Given, Origin};
-use super::{Certificate, Config, DEVELOPMENT, LARGEST_URL_FILE, LogFormat, Problem, Source, TABLE, url};
+use super::{Certificate, Config, DEVELOPMENT, LARGEST_URL_FILE, LogFormat, Problem, Secrets, Source, TABLE, url};
 use crate::port::keys::KeySource;
 use crate::port::private;
 use crate::port::task::{Arguments, Credentials, Style};
@@ -101,7 +101,7 @@ impl Draft {
     }
 
     /// Decides what depends on more than one setting.
-    pub fn finish(self, given: &[Given], cwd: &Path, problems: &mut Vec<Problem>) -> Config {
+    pub fn finish(self, given: &[Given], cwd: &Path, secrets: Secrets, problems: &mut Vec<Problem>) -> Config {
         let Draft { mut config, source, url_file, keys, keys_file, .. } = self;
         let Draft { redis_file, broker_file, result_file, billing_file, token_file, .. } = self;
         let Draft { by_reference, reference_life, certificate, certificate_key, .. } = self;
@@ -117,7 +117,7 @@ impl Draft {
             problems.push(Problem::new(strongest, "debounce must not be longer than debounce_max"));
         }
         let mut from_file = |key: &str, path: Option<PathBuf>, holds: &str| {
-            let path = path?;
+            let path = path.filter(|_| secrets == Secrets::Read)?;
             let read = read_secret(&cwd.join(&path), holds);
             let unusable = |what: String| {
                 // Masked, for it may be the URL itself that was put here by mistake.

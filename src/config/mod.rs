@@ -14,6 +14,7 @@ mod settings;
 #[cfg(test)]
 mod tests;
 mod url;
+mod variables;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -31,6 +32,7 @@ use given::{DEFAULT, Given, Origin};
 pub use listen::{Certificate, Listen};
 pub use notify::{Language, Receiver};
 pub use settings::{Fallback, Secrecy, Setting, TABLE, markdown};
+pub use variables::check as check_variables;
 
 /// The environment that is meant where none is named: nothing in it is anybody's work.
 const DEVELOPMENT: &str = "development";
@@ -197,6 +199,34 @@ pub fn load(
     env: impl Fn(&str) -> Option<String>,
     cwd: &Path,
 ) -> Result<Config, ConfigError> {
+    gather(named, overrides, env, cwd, Secrets::Read)
+}
+
+/// As [`load`], for what works on the state files alone: nothing is read of the files that hold secrets, which are where
+/// the daemon is, and not where the state files are checked.
+pub fn load_without_secrets(
+    named: Option<&Path>,
+    overrides: &Overrides,
+    env: impl Fn(&str) -> Option<String>,
+    cwd: &Path,
+) -> Result<Config, ConfigError> {
+    gather(named, overrides, env, cwd, Secrets::LeftAlone)
+}
+
+/// What becomes of the files that hold secrets.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Secrets {
+    Read,
+    LeftAlone,
+}
+
+fn gather(
+    named: Option<&Path>,
+    overrides: &Overrides,
+    env: impl Fn(&str) -> Option<String>,
+    cwd: &Path,
+    secrets: Secrets,
+) -> Result<Config, ConfigError> {
     let mut problems = Vec::new();
     for (key, _, flag) in &overrides.0 {
         if settings::find(key).is_none() {
@@ -233,10 +263,12 @@ pub fn load(
     draft.config.shown.extend(environments);
     draft.config.shown.extend(pools);
     draft.config.shown.extend(told);
-    let mut config = draft.finish(&given, cwd, &mut problems);
+    let mut config = draft.finish(&given, cwd, secrets, &mut problems);
     let unverified = config.allow_insecure;
-    let read = receivers.into_iter().filter_map(|section| section.read(&env, cwd, unverified, &mut problems));
-    config.receivers = read.collect();
+    if secrets == Secrets::Read {
+        let read = receivers.into_iter().filter_map(|section| section.read(&env, cwd, unverified, &mut problems));
+        config.receivers = read.collect();
+    }
     problems.sort_by_key(|problem| problem.order);
     if problems.is_empty() { Ok(config) } else { Err(ConfigError(problems)) }
 }

@@ -120,7 +120,7 @@ impl Cause {
             Cause::Login => "check user and password in the database URL, and the server's pg_hba.conf",
             Cause::CatalogMissing => "create the database, or name another in the database URL",
             Cause::SchemaMissing => "run `reconcile migrate`",
-            Cause::RightsMissing => "grant the role what it lacks; `reconcile doctor` names it",
+            Cause::RightsMissing => "grant what is lacking; `reconcile doctor` names it",
             Cause::TooMany => "wait, or raise max_connections on the server",
             Cause::Full => "make room on the disk where the database lies",
             Cause::Other => return None,
@@ -184,7 +184,7 @@ impl Trouble {
                 _ => Trouble::Transient,
             };
         }
-        match (&code[..2], code) {
+        match (code.get(..2).unwrap_or_default(), code) {
             // Serialisation and deadlock; lock not available, in use.
             ("40", _) | (_, "55P03" | "55006") => Trouble::Contention,
             // Login, catalog, schema, and what the statement names or may not touch.

@@ -31,8 +31,16 @@ impl Place {
 /// Follows `path` to its end.
 ///
 /// Errors: what makes it unfit, as a clause for a refusal: a hard link, a link that leads nowhere, something else than
-/// a file, a directory that cannot be read.
+/// a file, a directory that cannot be read, a name that SQLite does not take.
 pub fn locate(path: &Path) -> Result<Place, String> {
+    let place = found(path)?;
+    match place.path().to_str() {
+        Some(_) => Ok(place),
+        None => Err(format!("{} is not valid UTF-8, and SQLite opens no such path", place.path().display())),
+    }
+}
+
+fn found(path: &Path) -> Result<Place, String> {
     match path.canonicalize() {
         Ok(real) => {
             let facts = fs::metadata(&real).map_err(|error| unreadable(&real, &error))?;
@@ -101,4 +109,28 @@ fn beside(path: &Path, suffix: &str) -> Result<(), String> {
 
 fn unreadable(path: &Path, error: &io::Error) -> String {
     format!("{} cannot be looked at: {error}", path.display())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn a_path_that_sqlite_cannot_be_told_is_unfit_also_behind_a_link() {
+        let directory = tempfile::tempdir().unwrap();
+        let (real, link) = (directory.path().join(OsStr::from_bytes(b"caf\xe9")), directory.path().join("cafe"));
+        fs::create_dir(&real).unwrap();
+        symlink(&real, &link).unwrap();
+        for content in [None, Some("")] {
+            content.iter().for_each(|text| fs::write(real.join("KSESSIONS_DEV.db"), text).unwrap());
+            for way in [&real, &link] {
+                let told = locate(&way.join("KSESSIONS_DEV.db")).unwrap_err();
+                assert!(told.ends_with("KSESSIONS_DEV.db is not valid UTF-8, and SQLite opens no such path"), "{told}");
+            }
+        }
+    }
 }

@@ -16,7 +16,7 @@ pub fn plan(header: Header, desired: &Desired, observed: &Observed, ledger: &Led
     let mut draft = Draft { plan: Plan::empty(header, terms.now), observed, ledger, terms };
     draft.sessions(desired);
     draft.hosts(desired);
-    let mut scope = server::diff::Scope { observed: &observed.servers };
+    let mut scope = server::diff::Scope { declared: &desired.servers, observed: &observed.servers };
     draft.kind(&desired.servers, &observed.servers, &mut scope, |step| Step::Server(Box::new(step)));
     // The row of a server that is renamed stands under a name that no file knows any more.
     let renamed = draft.plan.changes.iter().filter(|planned| planned.change.step.renames()).count() as u64;
@@ -215,8 +215,7 @@ impl Draft<'_> {
             return Some(suspended);
         }
         if let Some(place) = wish.protected.as_ref().filter(|_| change.action != Action::Create) {
-            let hint = "take `protect: true` away to change it".to_owned();
-            return blocked(Obstacle::Protected, format!("it is protected in {place}"), hint);
+            return Some(Blocked::protected(id.clone(), place));
         }
         let needs_key = needs.key || (needs.handoff && self.terms.is_handoff_sealed);
         if let (true, Keys::Unusable { reason, hint }) = (needs_key, &self.terms.keys) {
@@ -240,7 +239,7 @@ impl Draft<'_> {
         None
     }
 
-    /// Hosts whose hash was made with a key that is no longer the first of the ring.
+    /// Hosts whose hash was made with a key that is no longer the first of the ring, and those whose GUID has expired.
     fn retired_keys(&mut self, desired: &Desired, observed: &Observed) {
         let keys = match &self.terms.keys {
             Keys::Known(keys) => keys.as_slice(),
@@ -261,7 +260,13 @@ impl Draft<'_> {
                 self.plan.notes.push((id.clone(), text));
             }
             if host.expires_at.is_some_and(|expires| expires <= self.terms.now) {
-                self.plan.notes.push((id, "its GUID has expired; raise rotation for a new one".to_owned()));
+                let expiry = desired.hosts.get(session).and_then(|declared| declared.value.expiry.flatten());
+                let way_out = match expiry {
+                    // Another GUID would have expired as well.
+                    Some(host::Expiry::At(at)) if at <= self.terms.now => "write a later expires_at",
+                    _ => "raise rotation for a new one",
+                };
+                self.plan.notes.push((id, format!("its GUID has expired; {way_out}")));
             }
         }
     }

@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, HashSet};
 use super::Plan;
 use crate::change::{Kind, ResourceId};
 use crate::kinds::{Desired, Observed, Step};
+use crate::resource::Declared;
 use crate::resource::instance::placement::Candidate;
-use crate::resource::server::{self, Health, ServerName};
+use crate::resource::server::{self, Health, Server, ServerName};
 
 const KIND: Kind = server::SECTION.kind;
 
@@ -36,6 +37,13 @@ fn candidate(
     observed: &Observed,
 ) -> Candidate {
     let unasked = || Err("it was not asked".to_owned());
+    // What is renamed, and that is held back, is declared all the same.
+    let is_renamed = || {
+        let to_be = |(name, server): (&ServerName, &Declared<Server>)| {
+            server.value.formerly.as_ref() == Some(&profile.name) && !observed.servers.contains_key(name)
+        };
+        desired.servers.iter().any(to_be)
+    };
     Candidate {
         name: profile.name.clone(),
         id: row.map(|row| row.id),
@@ -47,7 +55,7 @@ fn candidate(
         priority: profile.priority,
         status: profile.status,
         health: row.map_or_else(Health::default, |row| row.health.clone()),
-        is_declared: desired.servers.contains_key(&profile.name),
+        is_declared: desired.servers.contains_key(&profile.name) || is_renamed(),
         sight: observed.sights.get(&profile.name).cloned().unwrap_or_else(unasked),
     }
 }

@@ -13,7 +13,7 @@ use super::error::{Cause, Error};
 use super::sql::{Conn, fetch};
 use super::stamp::Stamped;
 use super::{file, rights, session};
-use crate::guard::{Place, PostgresTarget, SqliteTarget, Target};
+use crate::guard::{Place, PostgresTarget, SqliteTarget, Target, companion};
 
 /// One step of an examination.
 #[derive(Debug)]
@@ -205,10 +205,13 @@ async fn sqlite(database: &Database, target: &SqliteTarget, steps: &mut Steps) -
     steps.take("rights", async { writable(&place) }).await
 }
 
-/// SQLite writes the file, and its log beside it.
+/// SQLite writes the file, and its log beside it. What another user, or other rights, left of that log is in the way.
 fn writable(place: &Place) -> Result<(String, ()), Error> {
     if let Place::File { path, .. } = place {
-        permitted(path, Right::WRITE_OK, "write")?;
+        let beside = ["-wal", "-shm", "-journal"].map(|suffix| companion(path, suffix));
+        for written in std::iter::once(path).chain(beside.iter().filter(|beside| beside.exists())) {
+            permitted(written, Right::WRITE_OK, "write")?;
+        }
     }
     let directory = place.path().ancestors().skip(1).find(|directory| directory.exists());
     if let Some(directory) = directory {

@@ -196,7 +196,12 @@ impl Error {
             Error::SchemaName { .. } => {
                 Some("write 1 to 63 lower-case ASCII letters, digits and _, not beginning with pg_".to_owned())
             }
-            Error::Unreachable { .. } | Error::SchemaMissing | Error::File { .. } | Error::Query { .. } => {
+            // A file that is not there is no server on which nobody listens.
+            Error::File { .. } => match self.cause() {
+                cause @ (Cause::RightsMissing | Cause::Full) => cause.mend().map(str::to_owned),
+                _ => None,
+            },
+            Error::Unreachable { .. } | Error::SchemaMissing | Error::Query { .. } => {
                 self.cause().mend().map(str::to_owned)
             }
         }

@@ -1,11 +1,11 @@
 //! What is known of resources beside their rows: last applied digests, suspensions, flaps, approvals.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::bulk::{self, Values};
 use super::error::{Error, Result};
 use super::scan::pick;
-use super::sql::{Row, execute, fetch};
+use super::sql::{self, Row, execute, fetch};
 use super::tx::{Snapshot, Tx};
 use crate::change::{Kind, ResourceId};
 
@@ -46,7 +46,12 @@ pub async fn read(snapshot: &mut Snapshot) -> Result<Ledger> {
         let (kind, name, digest) = (text("kind")?, text("name")?, text("digest")?);
         ledger.flaps.push((kind, name, digest, row.get("turns").map_err(&failed)?));
     }
-    for row in fetch!(snapshot.conn(), "SELECT digest FROM reconcile_approvals").map_err(&failed)? {
+    let approved = fetch!(
+        snapshot.conn(),
+        "SELECT digest FROM reconcile_approvals WHERE approved_at > $1",
+        good_since(sql::now())
+    );
+    for row in approved.map_err(&failed)? {
         ledger.approvals.push(row.get("digest").map_err(&failed)?);
     }
     Ok(ledger)
@@ -174,9 +179,18 @@ pub async fn calmed(tx: &mut Tx, ids: &[&ResourceId]) -> Result<()> {
     rows.map(drop).map_err(Error::query("forget a flap"))
 }
 
-/// Lets the daemon apply the plan with this digest.
+/// Approvals are good that were given since: like a saved plan's, their time is a day. The same changes planned again
+/// after months are not what somebody looked at.
+fn good_since(now: DateTime<Utc>) -> DateTime<Utc> {
+    const LIFE: TimeDelta = TimeDelta::days(1);
+    now.checked_sub_signed(LIFE).unwrap_or_default()
+}
+
+/// Lets the daemon apply the plan with this digest, within a day. Approvals that are good no more are forgotten.
 pub async fn approve(tx: &mut Tx, digest: &str, reason: &str) -> Result<()> {
     let (now, actor) = (tx.now(), tx.context().actor.clone());
+    let failed = Error::query("record the approval");
+    execute!(tx.conn(), "DELETE FROM reconcile_approvals WHERE approved_at <= $1", good_since(now)).map_err(&failed)?;
     execute!(
         tx.conn(),
         "INSERT INTO reconcile_approvals (digest, actor, reason, approved_at) VALUES ($1, $2, $3, $4)
@@ -187,7 +201,7 @@ pub async fn approve(tx: &mut Tx, digest: &str, reason: &str) -> Result<()> {
         now,
     )
     .map(drop)
-    .map_err(Error::query("record the approval"))
+    .map_err(failed)
 }
 
 /// An approval is good for one plan.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{Focus, Picture, World};
 use crate::apply::Report;
-use crate::change::{Action, Change, Revision};
+use crate::change::{Action, Blocked, Change, Revision, printable};
 use crate::failure::{Failure, Result};
 use crate::kinds::Step;
 use crate::plan::Plan;
@@ -57,8 +57,12 @@ impl World {
         if exists {
             tracing::info!("PROVISIONER: Checking for existing Host Session with Session ID {session}");
         }
-        let change = intent.plan(observed, state, self.config.claim_life).map_err(|blocked| {
-            tracing::error!("PROVISIONER-ERROR: {}", blocked.reason);
+        let change = match self.protection(intent, observed.is_some()).await {
+            Some(place) => Err(Blocked::protected(intent.id(), &place)),
+            None => intent.plan(observed, state, self.config.claim_life),
+        };
+        let change = change.map_err(|blocked| {
+            tracing::error!("PROVISIONER-ERROR: {}", printable(&blocked.reason));
             Failure::from(blocked)
         })?;
         if change.as_ref().is_some_and(|change| matches!(change.step, host::Step::Mint(_))) {
@@ -76,6 +80,17 @@ impl World {
             (None, _) => tracing::info!("PROVISIONER: No existing Host Session found - creating new record"),
         }
         Ok((change, picture))
+    }
+
+    /// Where a file protects the host that is there. To end a GUID may not wait for a file to change; and files that
+    /// cannot be read now protect nothing, for the same reason.
+    async fn protection(&self, intent: &Intent, exists: bool) -> Option<String> {
+        if !exists || matches!(intent.wish, Wish::Revoke) {
+            return None;
+        }
+        let wanted = self.read().await.ok()?;
+        let declared = wanted.desired.hosts.get(&intent.session).filter(|declared| declared.protect)?;
+        Some(declared.place.to_string())
     }
 
     async fn session_state(&self, picture: &Picture, intent: &Intent) -> Result<SessionState> {

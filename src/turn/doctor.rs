@@ -5,6 +5,7 @@ use std::time::Instant;
 use super::{Focus, World};
 use crate::kinds::Desired;
 use crate::port::Shelf;
+use crate::port::keys::KeySource;
 use crate::port::pool::{Pool, Sight};
 use crate::port::redis::{Redis, RedisError, Version};
 use crate::store::doctor::{self, Step, Trouble};
@@ -15,6 +16,7 @@ impl World {
     /// Goes the whole way. Writes nothing, and each step has its limit.
     pub async fn examine(&self) -> Vec<Step> {
         let mut steps = doctor::examine(&self.database, self.config.journal_retention.is_some()).await;
+        steps.extend(self.host_key());
         if let Shelf::Redis(redis) = &self.shelf {
             steps.push(asked("hand-off", redis).await);
         }
@@ -35,6 +37,27 @@ impl World {
             steps.push(Step { name: format!("server {name}"), took: begun.elapsed(), outcome });
         }
         steps
+    }
+
+    /// The keys, where somebody has configured some: without a rotation nothing else tells that they cannot be used, and
+    /// no host can sign in. Whoever has instances alone needs none.
+    fn host_key(&self) -> Option<Step> {
+        let begun = Instant::now();
+        let outcome = match (&self.config.host_keys, self.config.host_keys.open_existing()) {
+            (KeySource::Missing { .. }, _) | (KeySource::Made(_), Ok(_)) | (_, Ok(None)) => return None,
+            (_, Ok(Some(ring))) => {
+                let ids = ring.ids();
+                let older = match ids.len().saturating_sub(1) {
+                    0 => String::new(),
+                    older => format!(", and {older} that only verify"),
+                };
+                Ok(format!("{}{older}", ids.first().map_or("", String::as_str)))
+            }
+            (_, Err(error)) => {
+                Err(Trouble { cause: Cause::Other, what: super::outside::told(&error), mend: error.hint() })
+            }
+        };
+        Some(Step { name: "host key".to_owned(), took: begun.elapsed(), outcome })
     }
 
     async fn known_pools(&self, desired: &Desired) -> Vec<(String, Result<Pool, String>)> {

@@ -6,6 +6,7 @@ use crate::failure::Result;
 use crate::kinds::{Desired, Observed, Step};
 use crate::plan::render::{change_line, json_change};
 use crate::resource::Resource;
+use crate::resource::host;
 use crate::resource::instance::phase::Phase;
 use crate::resource::instance::placement::Considered;
 use crate::resource::instance::{InstanceId, KIND, Provision};
@@ -66,6 +67,8 @@ impl World {
         let of_this = plan.notes.iter().filter(|(of, _)| of == id).map(|(_, note)| note.clone());
         let mut notes: Vec<String> = of_this.collect();
         notes.extend(whereabouts(id, &wanted.desired, &picture.observed));
+        // A plan says it of what is blocked, or changed.
+        notes.extend(revocation(id, &picture.observed).filter(|_| change.is_none() && blocked.is_none()));
         let suspended = picture.ledger.suspension(id).map(|Blocked { reason, hint, .. }| format!("{reason}; {hint}"));
         // A plan says it of what is blocked, or in sync and named by a file.
         notes.extend(suspended.filter(|note| blocked.is_none() && !plan.notes.iter().any(|(_, said)| said == note)));
@@ -74,6 +77,14 @@ impl World {
         let considered = plan.considered.get(id).cloned().unwrap_or_default();
         Ok(Explanation { id: id.clone(), declared, exists, verdict, hint, change, notes, considered, history })
     }
+}
+
+/// Why a host that is as its file says opens nothing all the same.
+fn revocation(id: &ResourceId, observed: &Observed) -> Option<String> {
+    let session = id.name.parse().ok().map(SessionId).filter(|_| id.kind == host::KIND)?;
+    let host = observed.hosts.get(&session)?;
+    let why = host::diff::sticky(host.revoked_at?, host.revoked_by.as_deref());
+    Some(format!("{why}; raise rotation, or `reconcile host rotate --session-id {session}`"))
 }
 
 /// Where an instance lies, and what it waits for.
@@ -134,7 +145,7 @@ impl Explanation {
         let Self { id, declared, exists, verdict, hint, change, notes, considered, history } = self;
         let mut text = format!("{id}\n");
         let mut line = |name: &str, about: &str| {
-            text.push_str(&hanging(&format!("  {name:<10}"), about, 12));
+            text.push_str(&hanging(&format!("  {name:<10}"), &printable(about), 12));
             text.push('\n');
         };
         line("declared", declared.as_deref().unwrap_or("in no file"));
@@ -146,9 +157,8 @@ impl Explanation {
             line("server", &one.to_string());
         }
         for entry in history {
-            let reason = entry.reason.as_ref().map(|reason| format!(": {}", printable(reason))).unwrap_or_default();
-            let actor = printable(&entry.actor);
-            line("journal", &format!("{} {} by {actor}{reason}", moment(entry.at), entry.action));
+            let reason = entry.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+            line("journal", &format!("{} {} by {}{reason}", moment(entry.at), entry.action, entry.actor));
         }
         text.push_str(&change.as_ref().map(change_line).unwrap_or_default());
         text

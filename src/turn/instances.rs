@@ -104,16 +104,20 @@ impl World {
     }
 
     fn intended(&self, intent: &Intent, wanted: &Wanted, picture: &Picture) -> Result<Option<Change<steps::Step>>> {
+        let observed = picture.observed.instances.get(&intent.id);
+        let declared = wanted.desired.instances.get(&intent.id);
+        let protected = declared.filter(|declared| declared.protect && observed.is_some());
+        let protected = protected.map(|declared| Blocked::protected(intent.address(), &declared.place.to_string()));
         // What a command begins, turns would have to go on with, which they may not.
-        if let Some(Blocked { id, obstacle, reason, hint }) = picture.ledger.suspension(&intent.address()) {
+        let blocked = picture.ledger.suspension(&intent.address()).or(protected);
+        if let Some(Blocked { id, obstacle, reason, hint }) = blocked {
             let reason = format!("{id}: {reason}");
             return Err(Blocked { id, obstacle, reason, hint }.into());
         }
-        let observed = picture.observed.instances.get(&intent.id);
         let empty = Plan::of_nothing(self.header(Revision::default(), picture.is_new), now());
         let servers = plan::pools::candidates(&empty, &wanted.desired, &picture.observed);
         let server = observed.and_then(Observed::server_id);
-        let declared = wanted.desired.instances.get(&intent.id).map(|declared| &declared.value);
+        let declared = declared.map(|declared| &declared.value);
         let met = Met {
             observed,
             server: servers.iter().find(|candidate| server.is_some() && candidate.id == server),

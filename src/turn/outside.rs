@@ -96,8 +96,12 @@ impl World {
         self.ask_broker(&mut picture.observed).await;
         picture.pools = self.pools(desired, &picture.observed);
         picture.observed.sights = look_at(&picture.pools).await;
-        server::tell_twins_apart(&mut picture.observed.sights, &picture.observed.servers);
+        let Observed { servers, sights, .. } = &mut picture.observed;
+        server::tell_twins_apart(sights, |name| {
+            row_of(name, desired, servers).is_some_and(|row| row.identity.is_some())
+        });
         picture.judge(desired, at);
+        picture.know_by_former_names(desired);
     }
 
     /// Which credentials wait. Asked only where the answer decides something.
@@ -161,11 +165,12 @@ impl World {
         observed: &Observed,
     ) -> BTreeMap<ServerName, std::result::Result<Pool, String>> {
         let declared = desired.servers.iter().map(|(name, server)| {
-            let row = server.value.row_in(name, &observed.servers);
-            let bound = row.and_then(|row| row.identity.clone());
+            let bound = row_of(name, desired, &observed.servers).and_then(|row| row.identity.clone());
             (name.clone(), Some(server.value.admin.clone()), bound)
         });
-        let others = observed.servers.iter().filter(|(name, _)| !desired.servers.contains_key(*name));
+        let renamed: Vec<&ServerName> = former_names(desired, &observed.servers).map(|(_, former)| former).collect();
+        let is_another = |name: &ServerName| !desired.servers.contains_key(name) && !renamed.contains(&name);
+        let others = observed.servers.iter().filter(|(name, _)| is_another(name));
         let others = others.map(|(name, row)| (name.clone(), row.profile.admin.clone(), row.identity.clone()));
         declared
             .chain(others)
@@ -225,10 +230,7 @@ impl Picture {
     fn judge(&mut self, desired: &Desired, at: DateTime<Utc>) {
         let Observed { servers, sights, .. } = &mut self.observed;
         for (name, sight) in sights.iter() {
-            let row = match desired.servers.get(name) {
-                Some(server) => server.value.row_in(name, servers).map(|row| row.profile.name.clone()),
-                None => Some(name.clone()),
-            };
+            let row = row_of(name, desired, servers).map(|row| row.profile.name.clone());
             let Some(row) = row.and_then(|name| servers.get_mut(&name)) else { continue };
             let health = row.health.judge(sight.as_ref().map(drop).map_err(Clone::clone), at);
             if health != row.health {
@@ -237,6 +239,44 @@ impl Picture {
             }
         }
     }
+
+    /// A server that gets another name is known by the former one too, for as long as it is not renamed: it may be that
+    /// something holds that back.
+    fn know_by_former_names(&mut self, desired: &Desired) {
+        let Observed { servers, sights, .. } = &mut self.observed;
+        for (name, former) in former_names(desired, servers) {
+            if let (Some(sight), Some(pool)) = (sights.get(name).cloned(), self.pools.get(name).cloned()) {
+                sights.insert(former.clone(), sight);
+                self.pools.insert(former.clone(), pool);
+            }
+        }
+    }
+}
+
+/// The row of the server that is called so, by the files or by the database. A name that files use is not another's
+/// former name.
+fn row_of<'a>(
+    name: &ServerName,
+    desired: &Desired,
+    observed: &'a BTreeMap<ServerName, server::Observed>,
+) -> Option<&'a server::Observed> {
+    match desired.servers.get(name) {
+        Some(server) => {
+            let row = server.value.row_in(name, observed)?;
+            let former = &row.profile.name;
+            (former == name || !desired.servers.contains_key(former)).then_some(row)
+        }
+        None => observed.get(name),
+    }
+}
+
+/// The servers that files rename, each with the name that its row still has and that no file uses any more.
+fn former_names<'a>(
+    desired: &'a Desired,
+    observed: &'a BTreeMap<ServerName, server::Observed>,
+) -> impl Iterator<Item = (&'a ServerName, &'a ServerName)> {
+    let named = desired.servers.keys().filter_map(|name| Some((name, &row_of(name, desired, observed)?.profile.name)));
+    named.filter(|(name, former)| name != former)
 }
 
 /// Instances in that phase that are allocated here.

@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
-use crate::fixture::{Database, World, both};
+use crate::fixture::{Database, World, both, own_mounts};
 
 const WEEK: &str = "sessions: [{id: 215, title: Al-Fatiha}]\n";
 
@@ -31,24 +31,58 @@ both! {
         assert_eq!(plan(&["--database", "sqlite:KSESSIONS.db"]), 3, "refused, before anything is read");
     }
 
+    fn an_approval_is_good_for_a_day(world) {
+        let sessions = |title: &str| (1..=12).map(|id| format!("  - {{id: {id}, title: {title}}}\n")).collect::<String>();
+        world.write("desired-state/week.yaml", &format!("sessions:\n{}", sessions("Before")));
+        world.run(&["migrate"]).expect_code(0);
+        world.run(&["--once"]).expect_code(0);
+        world.write("desired-state/week.yaml", &format!("sessions:\n{}", sessions("After")));
+        let plan: serde_json::Value = serde_json::from_str(&world.run(&["--plan", "--format", "json"]).stdout).unwrap();
+        let approve = || world.run(&["approve", plan["digest"].as_str().unwrap(), "--reason", "Meant"]).expect_code(0);
+        approve();
+        world.sql("UPDATE reconcile_approvals SET approved_at = '2020-01-01T00:00:00.000000+00:00'");
+        let held = world.run(&["--once"]).expect_code(1);
+        assert!(held.stderr.contains("held back"), "{}", held.text());
+        approve();
+        world.run(&["--once"]).expect_code(0);
+        assert_eq!(world.sql("SELECT COUNT(*) FROM reconcile_approvals"), "0\n");
+    }
+
+    fn an_explanation_of_a_revoked_host_says_so_and_moves_no_cursor(world) {
+        ready(world);
+        world.write("desired-state/host.yaml", "hosts: [{session: 215}]");
+        world.run(&["--once"]).expect_code(0);
+        world.run(&["host", "revoke", "--session-id", "215", "--revoked-by", "\u{1b}[2JNoor"]).expect_code(0);
+        for verdict in ["in sync: the database matches the file", "blocked: it was revoked"] {
+            let text = world.run(&["explain", "host/215"]).expect_code(0).stdout;
+            assert!(text.contains("it was revoked by \\u{1b}[2JNoor at ") && text.contains(verdict), "{text:?}");
+            assert!(!text.contains('\u{1b}'), "{text:?}");
+            world.write("desired-state/host.yaml", "hosts: [{session: 215, active: true}]");
+        }
+    }
+
     fn history_is_text_json_and_inert_csv(world) {
         world.write("desired-state/week.yaml", "sessions: [{id: 215, title: '=cmd|calc!A1'}]\n");
         world.run(&["migrate"]).expect_code(0);
         world.run(&["--once"]).expect_code(0);
         world.run(&["suspend", "--reason", "=HYPERLINK(\"http://x\")"]).expect_code(0);
-        world.run(&["resume", "--reason", "\u{1b}[2J"]).expect_code(0);
+        world.run(&["resume", "--reason", "\u{1b}[2J\u{9b}2J\u{202e}"]).expect_code(0);
         let text = world.run(&["history"]).expect_code(0).stdout;
         assert!(text.contains("create") && text.contains("session/215") && !text.contains('\u{1b}'), "{text}");
         let json: serde_json::Value = serde_json::from_str(&world.run(&["history", "--format", "json"]).stdout).unwrap();
         assert_eq!(json[2]["after"]["title"], "=cmd|calc!A1");
+        assert_eq!(json[0]["reason"], "\u{1b}[2J\u{9b}2J\u{202e}");
         let csv = world.run(&["history", "--format", "csv"]).expect_code(0).stdout;
         let mut reader = csv::Reader::from_reader(csv.as_bytes());
         for record in reader.records().map(Result::unwrap) {
             assert!(record.iter().all(|field| !field.starts_with(['=', '+', '-', '@'])), "{record:?}");
         }
         assert!(csv.contains("'=HYPERLINK"), "{csv}");
+        for printed in [&text, &csv, &world.run(&["history", "--format", "json"]).stdout] {
+            assert!(!printed.contains(['\u{1b}', '\u{9b}', '\u{202e}']), "{printed:?}");
+        }
         assert_eq!(world.run(&["history", "--limit", "1"]).stdout.lines().count(), 1);
-        assert_eq!(world.run(&["history", "session/999"]).stdout, "The journal is empty.\n");
+        assert_eq!(world.run(&["history", "session/999"]).stdout, "The journal has nothing of session/999.\n");
     }
 }
 
@@ -99,11 +133,18 @@ fn what_is_typed_wrong_is_said_so() {
         (&["--plan", "--target", "session/x"], 1, "a whole number above zero"),
         (&["explain", "session"], 1, "write KIND/NAME"),
         (&["--plan", "status"], 1, "stand alone"),
+        (&["--target", "session/215", "suspend", "--reason", "R"], 1, "stand alone"),
+        (&["--detailed-exitcode", "status"], 1, "stand alone"),
+        (&["--detailed-exitcode"], 1, "go with --plan"),
         (&["status", "--format", "csv"], 1, "no format csv"),
         (&["approve", "nonsense", "--reason", "R"], 1, "32 hexadecimal digits"),
         (&["--plan", "--state", "elsewhere"], 1, "`elsewhere` does not exist"),
         (&["--plan", "--environment", "moon"], 3, "moon"),
         (&["host", "claim", "0"], 1, "0"),
+        (&["suspend", "--reason", " "], 1, "it is blank"),
+        (&["approve", "766007e0de814cae2a2d368d8f8a8736", "--reason", ""], 1, "it is empty"),
+        (&["--once", "--force", "--reason", ""], 1, "it is empty"),
+        (&["migrate", "--restamp", "--reason", &"x".repeat(501)], 1, "500 are allowed"),
     ] {
         let output = world.run(arguments);
         assert_eq!(output.code, code, "{arguments:?}: {}", output.text());
@@ -133,6 +174,46 @@ fn the_configuration_says_where_each_value_came_from_and_hides_secrets() {
         "{}",
         wrong.text()
     );
+}
+
+#[test]
+fn a_data_directory_that_cannot_be_made_is_no_server_that_is_down() {
+    let world = World::on(Database::Sqlite);
+    world.write("desired-state/week.yaml", WEEK);
+    let told = world.run(&["--once", "--data-dir", "/proc/nowhere"]).expect_code(1).stderr;
+    assert!(told.contains("cannot create /proc/nowhere/KSESSIONS_DEV.db"), "{told}");
+    assert!(!told.contains("host and port"), "{told}");
+}
+
+#[test]
+fn what_works_on_files_alone_wants_no_secret() {
+    let world = World::on(Database::Sqlite);
+    world.write("desired-state/week.yaml", WEEK);
+    let settings = "[database]\nurl_file = \"no-url\"\n[redis]\nurl_file = \"no-redis\"\n[notify.team]\nurl_file = \"no-team\"\nformat = \"slack\"\n";
+    world.write("reconcile.toml", settings);
+    for arguments in [&["validate"][..], &["schema"], &["alerts"], &["completions", "bash"]] {
+        world.run(arguments).expect_code(0);
+    }
+    let wrong = world.run(&["--plan"]).expect_code(1).stderr;
+    let lines: Vec<&str> = wrong.lines().collect();
+    assert_eq!(lines[0], "error: the settings have 3 problems", "{wrong}");
+    for (line, file) in lines[1..].iter().zip(["no-url", "no-redis", "no-team"]) {
+        assert!(line.starts_with("  because: reconcile.toml:") && line.contains(file), "{wrong}");
+    }
+    assert_eq!(lines.len(), 4, "{wrong}");
+}
+
+#[test]
+fn a_log_that_cannot_be_written_is_named_by_the_doctor() {
+    let world = World::on(Database::Sqlite);
+    ready(&world);
+    let mut daemon = world.spawn(&[]);
+    daemon.wait_for("watching", Duration::from_secs(10));
+    let index = ".reconcile/KSESSIONS_DEV.db-shm";
+    let doctor = format!("mount --bind {index} {index} && mount -o remount,bind,ro {index} && reconcile doctor");
+    let told = world.sh(&format!("{} sh -c '{doctor}'", own_mounts().join(" "))).expect_code(1);
+    assert!(told.stdout.contains("FAIL  rights") && told.stdout.contains("db-shm"), "{}", told.text());
+    world.run(&["doctor"]).expect_code(0);
 }
 
 #[test]

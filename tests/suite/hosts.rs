@@ -98,6 +98,24 @@ both! {
         assert_eq!(one(world, "SELECT rotation, generation FROM host_sessions"), "3|3");
     }
 
+    fn a_protected_host_gets_no_new_guid_by_command_and_can_be_revoked(world) {
+        applied(world, ", protect: true");
+        let guid = claim(world);
+        for verb in ["rotate", "create"] {
+            let refused = world.run(&["host", verb, "--session-id", "215"]).expect_code(1);
+            assert!(refused.stderr.contains("it is protected in desired-state/week.yaml:2:9"), "{}", refused.text());
+            assert!(refused.stdout.is_empty() && opens(world, &guid), "{}", refused.text());
+        }
+        // What cannot be read protects nothing: a GUID that is in the wrong hands cannot wait for files.
+        world.write("desired-state/broken.yaml", "hosts: 5");
+        world.run(&["host", "rotate", "--session-id", "215"]).expect_code(0);
+        let second = claim(world);
+        assert!(!opens(world, &guid) && opens(world, &second));
+        world.write("desired-state/broken.yaml", "");
+        world.run(&["host", "revoke", "--session-id", "215"]).expect_code(0);
+        assert!(!opens(world, &second));
+    }
+
     fn a_scheduled_rotation_keeps_the_old_guid_until_the_new_one_is_claimed(world) {
         applied(world, ", rotate_every: 30d");
         let first = claim(world);

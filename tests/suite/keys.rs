@@ -32,6 +32,8 @@ both! {
         // What was sealed and hashed with the old key is handed over and verified by the ring.
         let first = world.run(&["host", "claim", "215"]).expect_code(0).stdout;
         assert!(opens(world, "215", &first));
+        let doctor = world.run(&["doctor"]).expect_code(0).stdout;
+        assert!(doctor.contains("host key") && doctor.contains(", and 1 that only verify"), "{doctor}");
         let plan = world.run(&["--plan", "--detailed-exitcode"]).expect_code(0).stdout;
         assert!(plan.contains("its hash was made with the retired key") && plan.contains("No changes."), "{plan}");
         world.write("desired-state/week.yaml", &week(", rotation: 2, overlap: 1h"));
@@ -66,6 +68,9 @@ both! {
         let output = world.run(&["--once"]);
         assert!(output.text().contains("host/215") && !output.stdout.contains("+ host/215"), "{}", output.text());
         assert_eq!(world.sql("SELECT session_id FROM sessions"), "215\n");
+        let doctor = world.run(&["doctor"]).expect_code(1);
+        assert!(doctor.stdout.contains("FAIL  host key") && doctor.stderr.contains("the host key cannot"), "{}", doctor.text());
+        assert!(!doctor.text().contains("CANVAS"), "{}", doctor.text());
         let before = dump(world);
         let refused = world.run(&["host", "create", "--session-id", "215"]).expect_code(1);
         assert!(refused.stdout.is_empty() && refused.stderr.contains("PROVISIONER-ERROR"), "{}", refused.text());

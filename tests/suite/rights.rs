@@ -158,7 +158,7 @@ fn a_lesser_role_is_refused_and_told_why_with_postgres() {
         let said = flat(&world.run(arguments).expect_code(1).stderr);
         assert!(why.iter().all(|why| said.contains(why)), "{arguments:?}: {said}");
     };
-    let grant = "grant the role what it lacks; `reconcile doctor` names it";
+    let grant = "grant what is lacking; `reconcile doctor` names it";
     log_in(&mut world, "reconcile_planner");
     refused(&world, &["--once"], &["permission denied for table reconcile_lease", grant]);
     refused(&world, &["suspend", "--reason", "R"], &["permission denied for table reconcile_suspensions", grant]);

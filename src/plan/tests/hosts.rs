@@ -244,6 +244,27 @@ fn keys_that_went_out_of_use_are_noted_and_ask_for_nothing() {
 }
 
 #[test]
+fn a_guid_that_would_have_expired_is_told_of_beforehand() {
+    let past = "expires_at: 2026-11-30T00:00:00Z";
+    insta::assert_snapshot!(host(&format!("rotation: 4, {past}"), |_| {}).told(), @"
+      ± host/215     rotation 3 -> 4, expires_at 2026-11-30T00:00:00Z, by Noor Team
+                     session 215 is live: its host will have to sign in again
+                     its expires_at, 2026-11-30T00:00:00Z, is past: the new GUID
+                     opens nothing
+
+    Plan: 1 to rotate. 1 unchanged, 0 unmanaged.
+    ");
+    let over = |row: &mut host::Observed| row.expires_at = Some("2026-11-30T00:00:00Z".parse().unwrap());
+    insta::assert_snapshot!(host(&format!("rotation: 3, {past}"), over).told(), @"
+      i host/215     its GUID has expired; write a later expires_at
+
+    No changes. The database matches the desired state. 2 unchanged.
+    ");
+    let new = format!("sessions: [{{id: 5}}]\nhosts: [{{session: 5, {past}}}]");
+    assert!(Story::wants(&new).told().contains("is past: the new GUID"), "a host that is made says it too");
+}
+
+#[test]
 fn without_usable_keys_only_what_mints_is_blocked() {
     let mut story = Story::wants("sessions: [{id: 1}]\nhosts: [{session: 1}]");
     let (reason, hint) = ("no host key is configured".to_owned(), "configure one".to_owned());

@@ -177,6 +177,34 @@ fn a_server_is_changed_and_renamed() {
 }
 
 #[test]
+fn of_two_that_want_one_server_neither_has_it() {
+    let moved = "{name: pool-9, formerly: pool-1, host: 10.0.0.11, max_instances: 50, admin: pool-1}";
+    let anew = "{name: pool-1, host: 10.0.0.12, max_instances: 50, admin: pool-2}";
+    let told = |servers: &str| {
+        let told = wants(servers, "").has_server("pool-1", 3, |_| ()).told();
+        told.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    let both = told(&format!("{moved}, {anew}"));
+    for line in [
+        "! server/pool-1 server/pool-9, in ",
+        "is to take over from it; let the renaming be applied first; then another server may be called pool-1",
+        "! server/pool-9 it is to take over from pool-1, which ",
+        "Plan: nothing to change; 2 blocked.",
+    ] {
+        assert!(both.contains(line), "{both}");
+    }
+    let twice = told(&format!("{moved}, {}", moved.replace("pool-9", "pool-8")));
+    for line in [
+        "! server/pool-8 server/pool-9, in ",
+        "! server/pool-9 server/pool-8, in ",
+        "is to take over from pool-1 too; take `formerly` away from one of them",
+        "Plan: nothing to change; 2 blocked.",
+    ] {
+        assert!(twice.contains(line), "{twice}");
+    }
+}
+
+#[test]
 fn what_a_server_holds_must_have_room_in_it() {
     let smaller = "{name: pool-1, host: 10.0.0.11, max_instances: 40, admin: pool-1}";
     insta::assert_snapshot!(wants(smaller, "").has_server("pool-1", 45, |_| ()).told(), @"

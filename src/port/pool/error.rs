@@ -10,7 +10,7 @@ use crate::guard::Refusal;
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum PoolError {
     /// The guard said no: nothing was done.
-    #[error("refused by the guard: {0}")]
+    #[error("{0}")]
     Refused(Refusal),
     #[error("cannot connect to {server}: {cause}")]
     Unreachable {

@@ -157,7 +157,7 @@ fn create(asked: &Asked<'_, Host>, scope: &Scope<'_>, create_session: Option<Str
     let mut fields = vec![FieldDiff { field: "rotation", before: Value::None, after: Value::Int(rotation) }];
     fields.extend(expiry_field(desired));
     let notes = create_session.iter().map(|title| format!("session {} will be created: \"{title}\"", asked.key));
-    let notes = notes.collect();
+    let notes = notes.chain(is_past(asked.desired, scope.now)).collect();
     let mint = mint(asked, scope, Some(rotation), Keep::Nothing, create_session);
     changed(asked, Action::Create, fields, desired.reason.clone(), notes, mint)
 }
@@ -208,6 +208,7 @@ fn rotate_explicitly(asked: &Asked<'_, Host>, observed: &Observed, scope: &Scope
             _ => format!("session {} is live: its host will have to sign in again", asked.key),
         });
     }
+    notes.extend(is_past(asked.desired, scope.now));
     let mint = mint(asked, scope, Some(wanted), keep, None);
     changed(asked, Action::Rotate, fields, asked.desired.reason.clone(), notes, mint)
 }
@@ -280,7 +281,8 @@ fn rotate_on_schedule(
         fields.insert(0, FieldDiff { field: "rotation", before, after });
     }
     fields.extend(expiry_field(asked.desired));
-    let notes = vec!["the old GUID stays valid until the new one is claimed".to_owned()];
+    let mut notes = vec!["the old GUID stays valid until the new one is claimed".to_owned()];
+    notes.extend(is_past(asked.desired, scope.now));
     let reason = Some(format!("scheduled, every {}", span(every)));
     let mint = mint(asked, scope, asked.desired.rotation, keep, None);
     let change = changed(asked, Action::Rotate, fields, reason, notes, mint);
@@ -312,6 +314,16 @@ fn adjust(asked: &Asked<'_, Host>, observed: &Observed) -> Verdict<Step> {
     };
     let step = Step::Adjust(Adjust { over: observed.over(), rotation, is_active, expires_at });
     Verdict::Change(Box::new(changed(asked, Action::Update, fields, asked.desired.reason.clone(), notes, step)))
+}
+
+/// That a new GUID would be of no use: the file's time for it is over.
+fn is_past(desired: &Host, now: DateTime<Utc>) -> Option<String> {
+    match desired.expiry {
+        Some(Some(Expiry::At(at))) if at <= now => {
+            Some(format!("its expires_at, {}, is past: the new GUID opens nothing", moment(at)))
+        }
+        _ => None,
+    }
 }
 
 fn expiry_field(desired: &Host) -> Option<FieldDiff> {

@@ -4,23 +4,29 @@ use std::collections::BTreeMap;
 
 use super::{DEFAULT_PORT, DEFAULT_PRIORITY, Observed, Profile, Server, ServerName, ServerType, Status, Step};
 use crate::change::{Action, Blocked, Change, FieldDiff, Obstacle, Origin, Value};
-use crate::resource::{Asked, Verdict};
+use crate::resource::{Asked, Declared, Verdict};
 
 /// What servers must know of each other.
 pub struct Scope<'a> {
+    pub declared: &'a BTreeMap<ServerName, Declared<Server>>,
     pub observed: &'a BTreeMap<ServerName, Observed>,
 }
 
 pub(super) fn diff(asked: &Asked<'_, Server>, scope: &Scope<'_>) -> Verdict<Step> {
     let former = asked.desired.formerly.as_ref().and_then(|name| Some((name, scope.observed.get(name)?)));
-    let observed = match (asked.observed, former) {
+    let contested = match (asked.observed, former) {
         (Some(_), Some((former, _))) => {
             let reason = format!("it is to take over from {former}, and both exist");
-            let hint = "take `formerly` away; nothing merges two servers";
-            return Verdict::Blocked(blocked(asked, reason, hint));
+            Some((reason, "take `formerly` away; nothing merges two servers".to_owned()))
         }
-        (here, former) => here.or(former.map(|(_, row)| row)),
+        (None, Some((former, _))) => rival(asked.key, former, scope),
+        (Some(_), None) => heir(asked.key, asked.key, scope),
+        (None, None) => None,
     };
+    if let Some((reason, hint)) = contested {
+        return Verdict::Blocked(blocked(asked, reason, &hint));
+    }
+    let observed = asked.observed.or(former.map(|(_, row)| row));
     let after = over(asked, observed);
     let Some(before) = observed else {
         return changed(asked, Action::Create, created(&after), Step { before: None, after });
@@ -43,6 +49,32 @@ pub(super) fn diff(asked: &Asked<'_, Server>, scope: &Scope<'_>) -> Verdict<Step
         Verdict::Change(change) if !is_moved => Verdict::Change(Box::new(Change { origin: Origin::Drift, ..*change })),
         verdict => verdict,
     }
+}
+
+/// Who else the files give the row of `former` to, as a reason and the way out: of two, neither may have it.
+fn rival(name: &ServerName, former: &ServerName, scope: &Scope<'_>) -> Option<(String, String)> {
+    match scope.declared.get(former) {
+        Some(here) => {
+            let reason = format!("it is to take over from {former}, which {} declares too", here.place);
+            Some((reason, anew(former)))
+        }
+        None => heir(name, former, scope),
+    }
+}
+
+/// The server other than `name` that is to take over from `former`, and has not yet.
+fn heir(name: &ServerName, former: &ServerName, scope: &Scope<'_>) -> Option<(String, String)> {
+    let to_be = |(other, server): &(&ServerName, &Declared<Server>)| {
+        *other != name && server.value.formerly.as_ref() == Some(former) && !scope.observed.contains_key(*other)
+    };
+    let (heir, server) = scope.declared.iter().find(to_be)?;
+    let whose = if name == former { "it".to_owned() } else { format!("{former} too") };
+    let reason = format!("server/{heir}, in {}, is to take over from {whose}", server.place);
+    Some((reason, if name == former { anew(former) } else { "take `formerly` away from one of them".to_owned() }))
+}
+
+fn anew(former: &ServerName) -> String {
+    format!("let the renaming be applied first; then another server may be called {former}")
 }
 
 fn blocked(asked: &Asked<'_, Server>, reason: String, hint: &str) -> Blocked {

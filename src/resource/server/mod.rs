@@ -6,6 +6,7 @@ pub mod rows;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::Ipv6Addr;
 
 pub use health::Health;
 
@@ -126,14 +127,13 @@ impl Server {
     }
 }
 
-/// Two names that lead to one cluster: the one that was bound to it first stays, and the others are trouble. A place on
+/// Two servers that lead to one cluster: one that was bound to it before stays, and the others are trouble. A place on
 /// each of them would be counted twice.
 pub fn tell_twins_apart(
     sights: &mut BTreeMap<ServerName, Result<Sight, String>>,
-    observed: &BTreeMap<ServerName, Observed>,
+    is_bound: impl Fn(&ServerName) -> bool,
 ) {
     let mut first: BTreeMap<String, ServerName> = BTreeMap::new();
-    let is_bound = |name: &ServerName| observed.get(name).is_some_and(|row| row.identity.is_some());
     let mut names: Vec<ServerName> = sights.keys().cloned().collect();
     names.sort_by_key(|name| !is_bound(name));
     for name in names {
@@ -146,6 +146,14 @@ pub fn tell_twins_apart(
             }
         }
     }
+}
+
+/// Whether a text may be a host's name or address, and nothing else, such as either with a port.
+fn is_host(text: &str) -> bool {
+    let odd = |letter: char| letter.is_whitespace() || letter.is_control() || "/@?#\"'\\[]".contains(letter);
+    // The colons of an IPv6 address, which may have a zone behind it, are no port's.
+    let is_address = || text.split('%').next().is_some_and(|address| address.parse::<Ipv6Addr>().is_ok());
+    !text.contains(odd) && (!text.contains(':') || is_address())
 }
 
 const DEFAULT_PORT: i64 = 5432;
@@ -208,8 +216,7 @@ impl Resource for Server {
             (Some(ServerType::Dedicated), _) | (_, Some(_)) => {}
             (_, None) => wrong("name", "max_instances is missing", "say how many instances there is room for"),
         }
-        let odd = |letter: char| letter.is_whitespace() || letter.is_control() || "/@?#\"'\\".contains(letter);
-        if server.host.contains(odd) {
+        if !is_host(&server.host) {
             wrong("host", "host is not the name or address of a host", "write it without scheme, user, port or path");
         }
         if server.formerly.as_ref() == Some(&name) {
@@ -235,5 +242,30 @@ impl Resource for Server {
 
     fn diff(asked: &Asked<'_, Self>, scope: &mut diff::Scope<'_>) -> Verdict<Step> {
         diff::diff(asked, scope)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_host;
+
+    #[test]
+    fn a_host_is_a_name_or_an_address_alone() {
+        for host in ["10.0.0.11", "db.example", "db-1", "::1", "fe80::1%eth0", "2001:db8::7"] {
+            assert!(is_host(host), "{host}");
+        }
+        for host in [
+            "db.example:5432",
+            "10.0.0.11:5432",
+            "[::1]",
+            "[::1]:5432",
+            "noor@db",
+            "postgres://db",
+            "a b",
+            "db/x",
+            " db",
+        ] {
+            assert!(!is_host(host), "{host}");
+        }
     }
 }

@@ -133,6 +133,16 @@ both! {
         world.write("desired-state/servers.yaml", &format!("servers:\n{renamed}"));
         let plan = world.run(&["--plan"]).expect_code(0).stdout;
         assert!(flat(&plan).contains("~ server/the-new-name name postgres-pool-1 -> the-new-name"), "{plan}");
+        assert!(!plan.contains("cannot be used") && !plan.contains("no file names it"), "{plan}");
+        // While something holds the new name back, the server serves under the one that it has.
+        world.run(&["suspend", "server/the-new-name", "--reason", "Not yet"]).expect_code(0);
+        declare(world, [1, 2, 3], "");
+        for _ in 0..3 {
+            world.run(&["--once", "--detailed-exitcode"]).expect_code(4);
+        }
+        assert_eq!(one(world, "SELECT name, health_status, current_instances FROM db_servers"), "postgres-pool-1|healthy|3");
+        world.run(&["resume", "server/the-new-name", "--reason", "Now"]).expect_code(0);
+        let before = before.replace("|2", "|3");
         world.run(&["--once"]).expect_code(0);
         assert_eq!(one(world, "SELECT name FROM db_servers"), "the-new-name");
         assert_eq!(one(world, rows), before);

@@ -111,6 +111,20 @@ both! {
         assert!(refused.contains("Database credentials not found. Instance may be too old or not allocated."), "{refused}");
     }
 
+    fn a_protected_instance_is_not_worked_on_by_command_either(world) {
+        let estate = estate(world);
+        declare(world, [1], "protect: true");
+        world.run(ONCE).expect_code(0);
+        for (verb, more) in [("provision", &[][..]), ("retry", &[]), ("forget", &["--name", "customer 1"])] {
+            let refused = world.run(&[&["instance", verb, &id(1)], more].concat()).expect_code(1);
+            assert!(flat(&refused.stderr).contains(": it is protected in desired-state/"), "{}", refused.text());
+        }
+        assert!(estate.messages().is_empty());
+        declare(world, [1], "");
+        world.run(&["instance", "provision", &id(1)]).expect_code(0);
+        assert_eq!(estate.messages().len(), 1);
+    }
+
     fn a_suspended_instance_is_not_worked_on_by_command_either(world) {
         let estate = estate(world);
         declare(world, [1, 2], "");
