@@ -1,9 +1,11 @@
 //! What was done and what is held: status, history, approve, suspend, resume.
 
+use serde_json::Value as Json;
+
 use super::args::{Format, SuspendArgs};
 use super::only;
 use super::print::{Terminal, out, out_json};
-use crate::change::{NO_COMMIT, ResourceId, hanging, moment, printable, rfc3339};
+use crate::change::{NO_COMMIT, ResourceId, hanging, moment, printable, quoted, rfc3339};
 use crate::failure::{Failure, Result};
 use crate::store::journal::Line;
 use crate::turn::{World, history};
@@ -78,7 +80,8 @@ fn text(lines: &[Line]) -> String {
     let name = longest(&|line| address(line).chars().count(), 24);
     let line = |line: &Line| {
         let lead = format!("{}  {:<action$}  {:<name$}  ", moment(line.at), printable(&line.action), address(line));
-        let mut about = format!("by {}", printable(&line.actor));
+        let mut about = changed(line);
+        about.push_str(&format!("by {}", printable(&line.actor)));
         if line.revision != NO_COMMIT {
             about.push_str(&format!(" @ {}", printable(&line.revision)));
         }
@@ -88,6 +91,22 @@ fn text(lines: &[Line]) -> String {
         format!("{}\n", hanging(&lead, &about, 22))
     };
     lines.iter().map(line).collect()
+}
+
+/// What is another now, as a plan writes it: `title "Al Baqara" -> "Al-Baqara", `. Nothing of what is new.
+fn changed(line: &Line) -> String {
+    let Some(Json::Object(before)) = &line.before else { return String::new() };
+    let value = |side: Option<&Json>| match side {
+        None | Some(Json::Null) => "none".to_owned(),
+        Some(Json::String(text)) if text.contains(char::is_whitespace) => quoted(text),
+        Some(Json::String(text)) => printable(text),
+        Some(other) => printable(&other.to_string()),
+    };
+    let after = |field: &str| line.after.as_ref().and_then(|after| after.get(field));
+    let one = |(field, before): (&String, &Json)| {
+        format!("{} {} -> {}, ", printable(field), value(Some(before)), value(after(field)))
+    };
+    before.iter().map(one).collect()
 }
 
 fn csv(lines: &[Line]) -> Result<String> {
