@@ -18,10 +18,12 @@ fn read(text: &str) -> Option<url::Url> {
     (!url.cannot_be_a_base() || url.scheme() == "sqlite").then_some(url)
 }
 
-/// Whether behind the server's name something stands that looks like a login: a URL that was pasted twice, or broken.
+/// Whether behind the server's name something stands that looks like a login, or the end of one: a URL that was pasted
+/// twice, or broken, or a password with an `@` and a `/` of its own.
 fn has_login_behind(url: &url::Url) -> bool {
     let behind = &url[url::Position::BeforePath..];
-    behind.split_once(':').is_some_and(|(_, rest)| rest.contains('@'))
+    let is_login = behind.split_once(':').is_some_and(|(_, rest)| rest.contains('@'));
+    is_login || (url.scheme() != "sqlite" && url.path().contains('@'))
 }
 
 /// Whether `text` gives a password, if only by its name, where no parameter stands: behind a `?` that is lost or doubled.
@@ -79,6 +81,8 @@ mod tests {
             "postgres://noor\\hush@db/KQUR_DEV",
             "postgres://noor@db/KQUR_DEVpostgres://noor:hush@db/KQUR_DEV",
             "postgres://noor:x@db/KQUR_DEV?a=noor:hush@db",
+            "redis://noor:x@y/hush@localhost/0",
+            "postgres:/noor%hush@db/KQUR_DEV",
             "postgres://noor?db/KQUR_DEV?password=hush",
             "postgres://db/KQUR_DEVp%41ssword=hush",
             "postgres://noor:x@db/KQUR_DEV?a=1?sslpassword=hush&password=hush",
