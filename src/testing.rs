@@ -1,7 +1,7 @@
 //! Input that means harm: drawn, spoilt, and handed to what reads it, under limits.
 //!
 //! A usual run reads so many inputs, always the same ones, and takes seconds: what stands in the source, what was kept
-//! in `tests/data/hostile`, and both of them spoilt. `tests/harm` has libFuzzer look for others instead, for so many
+//! in `tests/data/hostile`, and the first of them spoilt. `tests/harm` has libFuzzer look for others instead, for so many
 //! rounds or minutes, guided by the branches that each input takes: see [`search`].
 
 mod hostile;
@@ -43,7 +43,8 @@ pub type Judge = Box<dyn Fn(&[u8]) -> Result<Answer, String>>;
 /// One reader to be tried.
 pub struct Hunt {
     pub name: &'static str,
-    /// Read as they are, and then spoilt; a usual run adds what was kept. What did harm once has its place here.
+    /// Read as they are, and then spoilt; a usual run reads what was kept between the two. What did harm once has its
+    /// place here.
     pub corpus: Vec<Vec<u8>>,
     /// What is put in where something is spoilt.
     pub fragments: &'static [&'static str],
@@ -67,23 +68,24 @@ pub enum Harm {
 impl Hunt {
     /// Hands one input after the other to the judge. Fails when one does what none may do.
     #[track_caller]
-    pub fn run(mut self) {
+    pub fn run(self) {
         if let Some(long) = search::Long::asked() {
             return search::run(&self, &long);
         }
-        self.corpus.extend(kept::read(self.name));
-        let found = self.usual();
+        let found = self.usual(&kept::read(self.name));
         assert!(found.is_empty(), "{}", told(self.name, found));
     }
 
     /// What a usual run finds, always the same.
-    fn usual(&self) -> Vec<(Harm, Vec<u8>, String)> {
+    fn usual(&self, kept: &[Vec<u8>]) -> Vec<(Harm, Vec<u8>, String)> {
         let rng = &mut Rng::with_seed(215);
         let watch = Watch::start(self.name);
         let (mut found, mut taken) = (Vec::new(), 0);
-        let inputs = self.usual.max(self.corpus.len());
+        let whole: Vec<&Vec<u8>> = self.corpus.iter().chain(kept).collect();
+        let inputs = self.usual.max(whole.len());
         for number in 0..inputs {
-            let input = self.corpus.get(number).cloned().unwrap_or_else(|| self.spoilt(rng));
+            // What was kept is strange enough; what is nearly right gets further.
+            let input = whole.get(number).map_or_else(|| self.spoilt(rng), |input| input.to_vec());
             match watch.over(&input, || self.read(&input)) {
                 Ok(Answer::Taken) => taken += 1,
                 Ok(Answer::Refused) => {}
