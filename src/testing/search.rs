@@ -54,6 +54,11 @@ impl Long {
         Some(Self { fuzzer, end, keeps: env::var_os("RECONCILE_TEST_KEEP").is_some() })
     }
 
+    /// The same for so many inputs, whatever was asked for.
+    pub fn of(self, inputs: u64) -> Self {
+        Self { end: vec![format!("-runs={inputs}")], ..self }
+    }
+
     /// Has the program do what `arguments` say with `directories`, in `place`: whether all went well, and its log.
     fn start(&self, hunt: &Hunt, place: &Path, arguments: &[String], directories: &[&str]) -> (bool, String) {
         let log = place.join("log");
