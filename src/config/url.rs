@@ -19,11 +19,13 @@ fn read(text: &str) -> Option<url::Url> {
 }
 
 /// Whether behind the server's name something stands that looks like a login, or the end of one: a URL that was pasted
-/// twice, or broken, or a password with an `@` and a `/` of its own.
+/// twice, or broken, or a password with an `@` of its own and what ends a server's name. A file's path may hold one `@`.
 fn has_login_behind(url: &url::Url) -> bool {
     let behind = &url[url::Position::BeforePath..];
-    let is_login = behind.split_once(':').is_some_and(|(_, rest)| rest.contains('@'));
-    is_login || (url.scheme() != "sqlite" && url.path().contains('@'))
+    match url.scheme() {
+        "sqlite" => behind.split_once(':').is_some_and(|(_, rest)| rest.contains('@')),
+        _ => behind.contains('@'),
+    }
 }
 
 /// Whether `text` gives a password, if only by its name, where no parameter stands: behind a `?` that is lost or doubled.
@@ -82,6 +84,8 @@ mod tests {
             "postgres://noor@db/KQUR_DEVpostgres://noor:hush@db/KQUR_DEV",
             "postgres://noor:x@db/KQUR_DEV?a=noor:hush@db",
             "redis://noor:x@y/hush@localhost/0",
+            "redis://noor:x@y#hush@localhost/0",
+            "redis://noor:x@y?hush@localhost/0",
             "postgres:/noor%hush@db/KQUR_DEV",
             "postgres://noor?db/KQUR_DEV?password=hush",
             "postgres://db/KQUR_DEVp%41ssword=hush",
@@ -90,7 +94,7 @@ mod tests {
             assert!(has_password(url), "{url}");
             assert!(!masked(url).contains("hush"), "{url}");
         }
-        for url in ["postgres://noor@db:5432/KQUR_DEV?sslmode=verify-full", "sqlite:a.db", "a.db"] {
+        for url in ["postgres://noor@db:5432/KQUR_DEV?sslmode=verify-full", "sqlite:/a@b.db", "a.db"] {
             assert!(!has_password(url), "{url}");
             assert_eq!(masked(url), url);
         }

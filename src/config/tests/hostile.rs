@@ -18,6 +18,7 @@ const FILES: &[&str] = &[
     "#! RECONCILE_DATABASE_URL=postgres://db/KSESSIONS_DEVpAssword=hunter2canary\n",
     "#! RECONCILE_DATABASE_URL_FILE=x\0\n",
     "#! RECONCILE_REDIS_URL=redis://noor:hunter2canary@localhost/hunter2canary@localhost/0\n",
+    "#! RECONCILE_REDIS_URL=redis://noor:hunter2canary@localhost/#hunter2canary@localhost/0\n",
     "#! RECONCILE_REDIS_URL=redis://noor:hunter2canary@localhost/1\n#! RECONCILE_HOST_KEYS=hunter2canary\n\
      #! RECONCILE_DATABASE_URL_FILE=postgres://noor:hunter2canary@db/KQUR_DEV\n",
     "[pools.pool-1]\nurl_file = \"pool-1.url\"\n[pools.pool_1]\nurl_file = \"x\"\n[journal]\nretention = \"forever\"\n",
