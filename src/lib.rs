@@ -6,6 +6,9 @@
 //! database ► observed┘
 //! ```
 
+// What libFuzzer runs begins in its own `main`.
+#![cfg_attr(all(test, libfuzzer), no_main)]
+
 pub mod apply;
 pub mod change;
 pub mod cli;

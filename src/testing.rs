@@ -1,17 +1,16 @@
 //! Input that means harm: drawn, spoilt, and handed to what reads it, under limits.
 //!
-//! A usual run reads so many inputs of a kept corpus, always the same ones, and takes seconds. `tests/harm` has others
-//! read, for so many rounds or minutes, and prints a row per target. An input that makes the reader say what none
-//! before it did is kept for the rest of the run and spoilt further: so it comes to what lies behind the first check,
-//! without a compiler that counts branches.
+//! A usual run reads so many inputs, always the same ones, and takes seconds: what stands in the source, what was kept
+//! in `tests/data/hostile`, and the first of them spoilt. `tests/harm` has libFuzzer look for others instead, for so many
+//! rounds or minutes, guided by the branches that each input takes: see [`search`].
 
+mod hostile;
+pub mod kept;
+pub mod search;
 pub mod spoil;
 
-use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::fs;
-use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -24,51 +23,41 @@ use fastrand::Rng;
 const SLOW: Duration = Duration::from_millis(500);
 /// An input that takes as long as this ends the run, and is left in a file.
 const HANGING: Duration = Duration::from_secs(20);
-/// So many inputs are read between two looks at memory, and by so many bytes may they let it grow at its highest.
-const BATCH: usize = 64;
-/// Inputs in one round of the long form.
-const ROUND: u64 = 1_000;
+/// By so many bytes may an input let memory grow at its highest, in the better of two attempts.
 const GROWTH: u64 = 64 * 1024 * 1024;
 /// No input that is spoilt is longer, in bytes.
 const LONGEST: usize = 16 * 1024;
-/// So many inputs are kept beside the corpus.
-const KEPT: usize = 4_000;
 /// So many findings are shown.
 const SHOWN: usize = 5;
 
 /// What became of an input that was read as it should be.
-pub struct Answer {
-    pub taken: bool,
-    /// All that was said about it.
-    pub said: String,
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    Taken,
+    Refused,
 }
 
-impl Answer {
-    pub fn taken() -> Self {
-        Self { taken: true, said: String::new() }
-    }
-
-    pub fn refused(said: impl Into<String>) -> Self {
-        Self { taken: false, said: said.into() }
-    }
-}
+/// Reads one input. Errors: a property that does not hold.
+pub type Judge = Box<dyn Fn(&[u8]) -> Result<Answer, String>>;
 
 /// One reader to be tried.
-pub struct Hunt<'h> {
+pub struct Hunt {
     pub name: &'static str,
-    /// Read as they are, and then spoilt.
+    /// Read as they are, and then spoilt; a usual run reads what was kept between the two. What did harm once has its
+    /// place here.
     pub corpus: Vec<Vec<u8>>,
     /// What is put in where something is spoilt.
-    pub fragments: &'h [&'static str],
+    pub fragments: &'static [&'static str],
     /// Draws a new input where it can; `None` for another of the corpus.
-    pub draw: &'h dyn Fn(&mut Rng) -> Option<String>,
+    pub draw: fn(&mut Rng) -> Option<String>,
     /// How many inputs a usual run reads.
     pub usual: usize,
+    pub judge: Judge,
 }
 
 /// What an input did that none may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Harm {
+pub enum Harm {
     Crash,
     Hang,
     Memory,
@@ -76,76 +65,41 @@ enum Harm {
     Unexplained,
 }
 
-#[derive(Default)]
-struct Findings {
-    found: Vec<(Harm, Vec<u8>, String)>,
-}
-
-/// A whole number that the long form asks for.
-#[track_caller]
-fn asked(name: &str) -> Option<u64> {
-    let text = std::env::var(name).ok()?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{name} is no whole number: {text}")))
-}
-
-/// Adds a row to the table of harms, where one is wanted: name, rounds, lost, doubled, unexplained, seconds.
-fn row(row: &str) {
-    let Some(table) = std::env::var_os("RECONCILE_TEST_TABLE") else { return };
-    let written = fs::OpenOptions::new().create(true).append(true).open(table);
-    written.and_then(|mut file| file.write_all(row.as_bytes())).expect("the table of harms can be written");
-}
-
-impl Hunt<'_> {
-    /// Hands one input after the other to `judge`, whose error is a property that does not hold. Fails on the first
-    /// finding of each sort, once all inputs are read, and leaves them in files.
+impl Hunt {
+    /// Hands one input after the other to the judge. Fails when one does what none may do.
     #[track_caller]
-    pub fn run(self, judge: &dyn Fn(&[u8]) -> Result<Answer, String>) {
-        let (rounds, minutes) = (asked("RECONCILE_TEST_ROUNDS"), asked("RECONCILE_TEST_MINUTES"));
-        let begun = Instant::now();
-        let is_long = rounds.is_some() || minutes.is_some();
-        let seed = asked("RECONCILE_TEST_SEED").unwrap_or_else(|| if is_long { fastrand::u64(..) } else { 215 });
-        let rng = &mut Rng::with_seed(seed);
-        let most = match (rounds, minutes) {
-            (Some(rounds), _) => rounds.saturating_mul(ROUND),
-            (None, Some(_)) => u64::MAX,
-            (None, None) => self.usual as u64,
-        };
-        let limit = minutes.map(|minutes| Duration::from_secs(minutes.saturating_mul(60)));
-        let over = |inputs: usize| inputs as u64 >= most || limit.is_some_and(|limit| begun.elapsed() >= limit);
-        let watch = Watch::start(self.name);
-        let (mut findings, mut heard, mut pool) = (Findings::default(), HashSet::new(), self.corpus.clone());
-        let (mut inputs, mut taken) = (0, 0);
-        while !over(inputs) {
-            let batch: Vec<Vec<u8>> = (inputs..inputs + BATCH).map(|number| self.input(rng, number, &pool)).collect();
-            inputs += batch.len();
-            let before = Memory::highest_from_now();
-            for input in &batch {
-                match watch.over(input, || try_once(judge, input)) {
-                    Ok(answer) => {
-                        taken += usize::from(answer.taken);
-                        if heard.insert(gist(&answer.said)) && pool.len() < self.corpus.len() + KEPT {
-                            pool.push(input.clone());
-                        }
-                    }
-                    Err((harm, why)) => findings.found.push((harm, input.clone(), why)),
-                }
-            }
-            if before.growth() > GROWTH {
-                findings.found.extend(batch.iter().filter_map(|input| heavy(judge, input)));
-            }
+    pub fn run(self) {
+        if let Some(long) = search::Long::asked() {
+            return search::run(&self, &long);
         }
-        let (name, found, share) = (self.name, findings.found.len(), taken as f64 * 100.0 / inputs as f64);
-        println!("{name}: {inputs} inputs, {share:.1} % taken, {} messages, {found} findings", heard.len());
-        row(&format!("hostile: {name}\t{}\t-\t-\t{found}\t{}\n", inputs as u64 / ROUND, begun.elapsed().as_secs()));
-        assert!(findings.found.is_empty(), "seed {seed}\n{}", told(self.name, findings));
+        let found = self.usual(&kept::read(self.name));
+        assert!(found.is_empty(), "{}", told(self.name, found));
     }
 
-    fn input(&self, rng: &mut Rng, number: usize, pool: &[Vec<u8>]) -> Vec<u8> {
-        if let Some(kept) = self.corpus.get(number) {
-            return kept.clone();
+    /// What a usual run finds, always the same.
+    fn usual(&self, kept: &[Vec<u8>]) -> Vec<(Harm, Vec<u8>, String)> {
+        let rng = &mut Rng::with_seed(215);
+        let watch = Watch::start(self.name);
+        let (mut found, mut taken) = (Vec::new(), 0);
+        let whole: Vec<&Vec<u8>> = self.corpus.iter().chain(kept).collect();
+        let inputs = self.usual.max(whole.len());
+        for number in 0..inputs {
+            // What was kept is strange enough; what is nearly right gets further.
+            let input = whole.get(number).map_or_else(|| self.spoilt(rng), |input| input.to_vec());
+            match watch.over(&input, || self.read(&input)) {
+                Ok(Answer::Taken) => taken += 1,
+                Ok(Answer::Refused) => {}
+                Err((harm, why)) => found.push((harm, input, why)),
+            }
         }
+        let (name, findings) = (self.name, found.len());
+        println!("{name}: {inputs} inputs, {taken} taken, {findings} findings");
+        found
+    }
+
+    fn spoilt(&self, rng: &mut Rng) -> Vec<u8> {
         let drawn = if rng.bool() { (self.draw)(rng).map(String::into_bytes) } else { None };
-        let mut input = drawn.unwrap_or_else(|| pool[rng.usize(..pool.len())].clone());
+        let mut input = drawn.unwrap_or_else(|| self.corpus[rng.usize(..self.corpus.len())].clone());
         for _ in 0..1 + rng.usize(..4) / 3 + rng.usize(..8) / 7 * 4 {
             input.truncate(LONGEST);
             input = match String::from_utf8(input) {
@@ -153,65 +107,60 @@ impl Hunt<'_> {
                     spoil::text(rng, &mut text, self.fragments);
                     text.into_bytes()
                 }
-                Ok(text) => spoil::bytes(rng, text.into_bytes(), pool),
-                Err(error) => spoil::bytes(rng, error.into_bytes(), pool),
+                Ok(text) => spoil::bytes(rng, text.into_bytes(), &self.corpus),
+                Err(error) => spoil::bytes(rng, error.into_bytes(), &self.corpus),
             };
         }
         input
     }
-}
 
-/// One attempt, or three where the first is slow.
-fn try_once(judge: &dyn Fn(&[u8]) -> Result<Answer, String>, input: &[u8]) -> Result<Answer, (Harm, String)> {
-    let mut fastest = Duration::MAX;
-    loop {
-        let begun = Instant::now();
-        let judged = catch_unwind(AssertUnwindSafe(|| judge(input)));
-        let took = begun.elapsed();
-        let answer = match judged {
-            Err(panic) => {
-                let said = panic.downcast_ref::<String>().cloned();
-                let said = said.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
-                return Err((Harm::Crash, said.unwrap_or_default()));
-            }
-            Ok(Err(why)) => return Err((Harm::Unexplained, why)),
-            Ok(Ok(answer)) => answer,
+    /// Reads one input under all limits but that of an input without an end. Errors: what it did that none may do.
+    pub fn read(&self, input: &[u8]) -> Result<Answer, (Harm, String)> {
+        let attempt = || {
+            let before = Memory::highest_from_now();
+            self.timed(input).map(|answer| (answer, before.growth()))
         };
-        if took <= SLOW {
-            return Ok(answer);
+        let (answer, first) = attempt()?;
+        let growth = if first > GROWTH { first.min(attempt()?.1) } else { first };
+        match growth > GROWTH {
+            true => Err((Harm::Memory, format!("memory grew by {growth} bytes"))),
+            false => Ok(answer),
         }
-        // Twice slower, or no faster than before: it is the input.
-        if fastest != Duration::MAX && took > fastest / 2 {
-            return Err((Harm::Hang, format!("it took {:?}", took.min(fastest))));
+    }
+
+    /// One attempt, or three where the first is slow.
+    fn timed(&self, input: &[u8]) -> Result<Answer, (Harm, String)> {
+        let mut fastest = Duration::MAX;
+        loop {
+            let begun = Instant::now();
+            let judged = catch_unwind(AssertUnwindSafe(|| (self.judge)(input)));
+            let took = begun.elapsed();
+            let answer = match judged {
+                Err(panic) => {
+                    let said = panic.downcast_ref::<String>().cloned();
+                    let said = said.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+                    return Err((Harm::Crash, said.unwrap_or_default()));
+                }
+                Ok(Err(why)) => return Err((Harm::Unexplained, why)),
+                Ok(Ok(answer)) => answer,
+            };
+            if took <= SLOW {
+                return Ok(answer);
+            }
+            // Twice slower, or no faster than before: it is the input.
+            if fastest != Duration::MAX && took > fastest / 2 {
+                return Err((Harm::Hang, format!("it took {:?}", took.min(fastest))));
+            }
+            fastest = fastest.min(took);
         }
-        fastest = fastest.min(took);
     }
-}
-
-/// Whether this input alone lets memory grow too far.
-fn heavy(judge: &dyn Fn(&[u8]) -> Result<Answer, String>, input: &[u8]) -> Option<(Harm, Vec<u8>, String)> {
-    let before = Memory::highest_from_now();
-    // What else is wrong with it was found before.
-    let _ = try_once(judge, input);
-    let growth = before.growth();
-    (growth > GROWTH).then(|| (Harm::Memory, input.to_vec(), format!("memory grew by {growth} bytes")))
-}
-
-/// What was said without what differs from input to input: numbers, and what is quoted.
-fn gist(said: &str) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    for part in said.split('`').step_by(2) {
-        let letters = part.chars().filter(|letter| !letter.is_ascii_digit());
-        letters.for_each(|letter| letter.hash(&mut hasher));
-    }
-    hasher.finish()
 }
 
 /// Leaves the inputs in files, and says where, and what they did.
-fn told(name: &str, mut findings: Findings) -> String {
-    findings.found.sort_by_key(|(harm, input, _)| (*harm, input.len()));
-    let mut text = format!("{} findings\n", findings.found.len());
-    for (number, (harm, input, why)) in findings.found.iter().take(SHOWN).enumerate() {
+fn told(name: &str, mut found: Vec<(Harm, Vec<u8>, String)>) -> String {
+    found.sort_by_key(|(harm, input, _)| (*harm, input.len()));
+    let mut text = format!("{} findings\n", found.len());
+    for (number, (harm, input, why)) in found.iter().take(SHOWN).enumerate() {
         let file = leave(name, &number.to_string(), input);
         // Writing to a string cannot fail.
         let _ = writeln!(text, "{harm:?} in {}: {why}\n  {}", file.display(), shown(input));
@@ -223,12 +172,17 @@ fn shown(input: &[u8]) -> String {
     input.escape_ascii().to_string().chars().take(600).collect()
 }
 
+/// What begins the name of every file that is left of the hunt `name`.
+fn left(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("target/hostile").join(format!("{}-", name.replace(' ', "-")))
+}
+
 /// Where an input lies that is to be looked at.
 fn leave(name: &str, number: &str, input: &[u8]) -> PathBuf {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/hostile");
-    let file = directory.join(format!("{}-{number}", name.replace(' ', "-")));
+    let file = PathBuf::from(format!("{}{number}", left(name).display()));
     // Best effort: what matters is printed too.
-    let _ = fs::create_dir_all(directory).and_then(|()| fs::write(&file, input));
+    let _ = file.parent().map(fs::create_dir_all);
+    let _ = fs::write(&file, input);
     file
 }
 
@@ -298,12 +252,15 @@ pub fn is_printable(text: &str) -> Result<(), String> {
 pub const PASSWORD: &str = "hunter2canary";
 
 /// Whether `text` holds [`PASSWORD`], and only as one: behind the colon after a user's name and before an `@`, or as a
-/// parameter of that name. One that stands elsewhere too may well be shown.
+/// parameter of that name. One that stands elsewhere too, such as in a host's name, may well be shown.
 pub fn holds_a_password(text: &str) -> bool {
     let mut all = text.match_indices(PASSWORD).map(|(at, _)| {
         let (before, after) = (&text[..at], &text[at + PASSWORD.len()..]);
         let behind_scheme = before.split_once("//").map_or(before, |(_, behind)| behind);
-        before.to_ascii_lowercase().ends_with("password=") || (behind_scheme.contains(':') && after.contains('@'))
+        // Behind an `@` the host begins, unless another comes before it ends.
+        let end = if behind_scheme.contains('@') { after.find(['/', '?', '#']) } else { None };
+        let is_login = behind_scheme.contains(':') && after[..end.unwrap_or(after.len())].contains('@');
+        before.to_ascii_lowercase().ends_with("password=") || is_login
     });
     text.contains(PASSWORD) && all.all(|is_password| is_password)
 }
@@ -319,9 +276,9 @@ pub fn keeps_the_password(input: &str, said: &str) -> Result<(), String> {
     }
 }
 
-/// Every file below `tests/data` in that directory.
-pub fn kept(directory: &str) -> Vec<Vec<u8>> {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(directory);
+/// Every file of `tests/data/awkward`.
+pub fn awkward() -> Vec<Vec<u8>> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/awkward");
     let mut files: Vec<PathBuf> = fs::read_dir(&directory).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
     files.iter().map(|file| fs::read(file).unwrap()).collect()

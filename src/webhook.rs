@@ -105,8 +105,9 @@ fn key(word: &str) -> Result<Hmac<Sha256>, String> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+    use crate::testing::{Answer, Hunt};
 
     /// The example of the specification's reference libraries.
     const KEY: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
@@ -157,6 +158,49 @@ mod tests {
         }
         let late = format!("{} {}", "v1,AAAA ".repeat(8).trim_end(), GOOD.signature);
         assert_eq!(wrong(Envelope { signature: &late, ..GOOD }, BODY), Refusal::Wrong);
+    }
+
+    /// Three lines of an envelope, in whose signature `GOOD` stands for the right one, and the body.
+    const SENT_ONES: [&str; 6] = [
+        "msg_1\n1614265330\nGOOD\n{}",
+        "msg_1\n1614265330\nv1,AAAA v2,AAAA v1a,x GOOD\n{\"test\": 2432232314}",
+        "msg_1\n+1614265630\nv1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE= GOOD\n",
+        "msg.2\n1614265030\nGOOD GOOD\nx",
+        "\n-1\nGOOD\n",
+        "msg_1\n1614265330\nv1,AA== v1,AA== v1,AA== v1,AA== v1,AA== v1,AA== v1,AA== v1,AA== GOOD\n",
+    ];
+
+    pub(crate) fn hunt() -> Hunt {
+        let keys = keys(KEY);
+        let corpus = SENT_ONES.map(|sent| sent.as_bytes().to_vec()).to_vec();
+        let fragments =
+            &["GOOD", " ", "v1,", "v2,", "v1a,", "AA==", "\n", "1614265330", "-", "+", "0", ".", "=", "\0", "é"];
+        let judge = Box::new(move |bytes: &[u8]| judge(&keys, bytes));
+        Hunt { name: "signed webhooks", corpus, fragments, draw: |_| None, usual: 2_000, judge }
+    }
+
+    /// A message is believed when one of its first eight signatures is the right one, and its time is now.
+    fn judge(keys: &Keys, bytes: &[u8]) -> Result<Answer, String> {
+        let mut parts = bytes.splitn(4, |byte| *byte == b'\n');
+        let mut line = || String::from_utf8_lossy(parts.next().unwrap_or_default()).into_owned();
+        let (id, timestamp, signature) = (line(), line(), line());
+        let body = parts.next().unwrap_or_default();
+        let signed = [id.as_bytes(), b".", timestamp.as_bytes(), b".", body].concat();
+        let right = keys.0[0].clone().chain_update(signed).finalize().into_bytes();
+        let right = format!("v1,{}", BASE64.encode(right));
+        let signature = signature.replace("GOOD", &right);
+        let is_now = timestamp.parse::<i64>().is_ok_and(|sent| sent.abs_diff(SENT) <= TOLERANCE.unsigned_abs());
+        let read = signature.split(' ').filter(|one| {
+            one.split_once(',').is_some_and(|(version, text)| version == "v1" && BASE64.decode(text).is_ok())
+        });
+        let is_right = read.take(8).any(|one| one == right);
+        let envelope = Envelope { id: &id, timestamp: &timestamp, signature: &signature };
+        match (keys.check(envelope, body, SENT), is_now && is_right) {
+            (Ok(()), true) => Ok(Answer::Taken),
+            (Err(_), false) => Ok(Answer::Refused),
+            (Ok(()), false) => Err("believed, and not signed".to_owned()),
+            (Err(refusal), true) => Err(format!("signed, and not believed: {refusal}")),
+        }
     }
 
     #[test]

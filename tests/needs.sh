@@ -23,6 +23,8 @@ postgres_programs() {
 
 missing_packages() {
   have cc || echo gcc libc6-dev
+  # libFuzzer is written in C++.
+  have c++ || echo g++
   have git || echo git
   [ -n "$(postgres_programs)" ] || echo postgresql
   have redis-server || echo redis-server

@@ -12,7 +12,7 @@ mod notify;
 mod pools;
 mod settings;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod url;
 mod variables;
 

@@ -1,6 +1,6 @@
 //! Layers, places, secrets, and everything that is wrong at once.
 
-mod hostile;
+pub(crate) mod hostile;
 mod told;
 
 use std::fs;

@@ -1,5 +1,7 @@
 //! Secrets in a database URL: found, and hidden.
 
+use percent_encoding::percent_decode_str;
+
 use super::HIDDEN;
 
 /// Parameters of a connection URL that hold a secret.
@@ -16,17 +18,30 @@ fn read(text: &str) -> Option<url::Url> {
     (!url.cannot_be_a_base() || url.scheme() == "sqlite").then_some(url)
 }
 
-/// Whether behind the server's name something stands that looks like a login: a URL that was pasted twice, or broken.
+/// Whether behind the server's name something stands that looks like a login, or the end of one: a URL that was pasted
+/// twice, or broken, or a password with an `@` of its own and what ends a server's name. A file's path may hold one `@`.
 fn has_login_behind(url: &url::Url) -> bool {
     let behind = &url[url::Position::BeforePath..];
-    behind.split_once(':').is_some_and(|(_, rest)| rest.contains('@'))
+    match url.scheme() {
+        "sqlite" => behind.split_once(':').is_some_and(|(_, rest)| rest.contains('@')),
+        _ => behind.contains('@'),
+    }
+}
+
+/// Whether `text` gives a password, if only by its name, where no parameter stands: behind a `?` that is lost or doubled.
+fn gives_password(text: &str) -> bool {
+    let text = percent_decode_str(text).decode_utf8_lossy().to_ascii_lowercase();
+    text.split("password=").skip(1).any(|given| given.split('&').next() != Some(HIDDEN))
 }
 
 /// Whether `text` holds a password. What cannot be read as a URL is taken to, where it has room for one.
 pub(super) fn has_password(text: &str) -> bool {
     match read(text) {
         Some(url) => {
-            url.password().is_some() || url.query_pairs().any(|(name, _)| is_secret(&name)) || has_login_behind(&url)
+            url.password().is_some()
+                || url.query_pairs().any(|(name, _)| is_secret(&name))
+                || has_login_behind(&url)
+                || gives_password(text)
         }
         None => text.contains('@') || text.to_ascii_lowercase().contains("password"),
     }
@@ -47,7 +62,8 @@ pub(super) fn masked(text: &str) -> String {
         url.query_pairs_mut().clear().extend_pairs(shown);
     }
     // The only thing that a URL would write otherwise, and that is no secret.
-    url.to_string().replace("%2A", "*")
+    let shown = url.to_string().replace("%2A", "*");
+    if gives_password(&shown) { HIDDEN.to_owned() } else { shown }
 }
 
 #[cfg(test)]
@@ -67,11 +83,18 @@ mod tests {
             "postgres://noor\\hush@db/KQUR_DEV",
             "postgres://noor@db/KQUR_DEVpostgres://noor:hush@db/KQUR_DEV",
             "postgres://noor:x@db/KQUR_DEV?a=noor:hush@db",
+            "redis://noor:x@y/hush@localhost/0",
+            "redis://noor:x@y#hush@localhost/0",
+            "redis://noor:x@y?hush@localhost/0",
+            "postgres:/noor%hush@db/KQUR_DEV",
+            "postgres://noor?db/KQUR_DEV?password=hush",
+            "postgres://db/KQUR_DEVp%41ssword=hush",
+            "postgres://noor:x@db/KQUR_DEV?a=1?sslpassword=hush&password=hush",
         ] {
             assert!(has_password(url), "{url}");
             assert!(!masked(url).contains("hush"), "{url}");
         }
-        for url in ["postgres://noor@db:5432/KQUR_DEV?sslmode=verify-full", "sqlite:a.db", "a.db"] {
+        for url in ["postgres://noor@db:5432/KQUR_DEV?sslmode=verify-full", "sqlite:/a@b.db", "a.db"] {
             assert!(!has_password(url), "{url}");
             assert_eq!(masked(url), url);
         }

@@ -101,7 +101,7 @@ async fn told(source: Source, dir: &Path, limits: &Limits, clashes: Clashes) -> 
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 /// What one text says, for tests of whatever needs a desired state.
 #[cfg(test)]

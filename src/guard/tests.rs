@@ -1,6 +1,6 @@
 //! The guard against everything that could lead it astray.
 
-mod hostile;
+pub(crate) mod hostile;
 
 use std::fs;
 use std::os::unix::fs::symlink;

@@ -169,7 +169,7 @@ fn sqlite(written: &str) -> Result<SqliteTarget, Refusal> {
     }
     let first = written.split('/').next().unwrap_or_default();
     let login = first.split_once(':').is_some_and(|(_, rest)| rest.contains('@'));
-    if login || written.to_ascii_lowercase().contains("password=") {
+    if login || gives_password(written) {
         return Err(refuse("the SQLite path holds what looks like a password", FORMS));
     }
     if let Some(odd) = written.chars().find(|letter| "?#%".contains(*letter)) {
@@ -197,6 +197,9 @@ fn postgres(url: &str, transport: Transport) -> Result<PostgresTarget, Refusal> 
         return Err(refuse("the URL goes on after the catalog's name", FORMS));
     }
     let name = decoded(path, "the catalog's name")?;
+    if gives_password(&name) {
+        return Err(refuse("the catalog's name holds what looks like a password", FORMS));
+    }
     let catalog = Catalog::new(&name).map_err(|why| refuse(why, FORMS))?;
     let user = decoded(parsed.username(), "the user's name")?;
     if user.is_empty() {
@@ -218,6 +221,11 @@ fn postgres(url: &str, transport: Transport) -> Result<PostgresTarget, Refusal> 
     };
     target.ssl_mode = encryption(&target, settings.ssl_mode, transport)?;
     Ok(target)
+}
+
+/// Whether a password is given where none is read, behind a `?` that is lost: then what stands there is not shown.
+fn gives_password(text: &str) -> bool {
+    text.to_ascii_lowercase().contains("password=")
 }
 
 /// What the URL parser would accept, repair or strip in silence.
@@ -252,7 +260,8 @@ fn decoded(text: &str, what: &str) -> Result<String, Refusal> {
 }
 
 fn host(parsed: &Url, socket: Option<String>) -> Result<String, Refusal> {
-    let written = decoded(parsed.host_str().unwrap_or_default(), "the host")?;
+    let encoded = parsed.host_str().unwrap_or_default();
+    let written = decoded(encoded, "the host")?;
     let host = match (written.is_empty(), socket) {
         (true, Some(directory)) => directory,
         (true, None) => {
@@ -266,7 +275,8 @@ fn host(parsed: &Url, socket: Option<String>) -> Result<String, Refusal> {
     if host.starts_with('/') {
         return Ok(host);
     }
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    // Only a directory has to be encoded, and not every reader would decode a name.
+    let bare = encoded.trim_start_matches('[').trim_end_matches(']');
     let plain = |letter: char| letter.is_ascii_alphanumeric() || "-_.".contains(letter);
     if bare.parse::<IpAddr>().is_ok() || bare.chars().all(plain) {
         return Ok(bare.to_owned());
@@ -321,6 +331,10 @@ impl Settings {
             "options" => {
                 let mend = "take it out; the schema is a setting of its own";
                 return Err(refuse("?options= could set any parameter of the session", mend));
+            }
+            _ if gives_password(name) => {
+                let mend = "percent-encode special characters of the password: & is %26";
+                return Err(refuse("a parameter's name holds what looks like a password", mend));
             }
             _ => {
                 let why = format!("the URL carries the parameter `{}`, which is not known", ascii(&printable(name)));

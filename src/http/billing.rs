@@ -105,8 +105,12 @@ fn text<'h>(headers: &'h HeaderMap, name: &str) -> Refused<&'h str> {
     value.ok_or_else(|| Problem::new(StatusCode::UNAUTHORIZED, format!("a signed event has the header {name}")))
 }
 
-fn event(headers: &HeaderMap, body: &[u8]) -> Refused<Event> {
+pub(super) fn event(headers: &HeaderMap, body: &[u8]) -> Refused<Event> {
     let unfit = |why: String| Problem::new(StatusCode::BAD_REQUEST, why);
+    // A type with fields could also be read from a list, and of anything else the error would repeat what it was.
+    if !body.trim_ascii_start().starts_with(b"{") {
+        return Err(unfit("a billing event is a JSON object".to_owned()));
+    }
     let mut notice: Notice =
         serde_json::from_slice(body).map_err(|error| unfit(format!("this is no billing event: {error}")))?;
     if !is_visible(&notice.event_type, LONGEST.1) {
@@ -239,6 +243,10 @@ mod tests {
             ["", "[]", "{}", "{\"eventType\": 7}", "{\"eventType\": \"\"}", "{\"eventType\": \"A\\u0007B\"}", "\u{0}"]
         {
             assert!(event(&HeaderMap::new(), body.as_bytes()).is_err(), "{body}");
+        }
+        for text in ["\"hush\"", " [\"PAYMENT_FAILED\", null, null, \"hush\"]"] {
+            let problem = event(&HeaderMap::new(), text.as_bytes()).unwrap_err();
+            assert!(format!("{problem:?}").contains("a billing event is a JSON object"), "{text}: {problem:?}");
         }
         let long = json!({ "eventType": "E".repeat(101) }).to_string();
         assert!(event(&HeaderMap::new(), long.as_bytes()).is_err());

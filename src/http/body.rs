@@ -38,7 +38,7 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Told<T> {
 }
 
 /// An empty body stands for an empty object.
-fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+pub(super) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let text = bytes.trim_ascii();
     let text = if text.is_empty() { b"{}" } else { text };
     let told = match text.first() {

@@ -29,6 +29,8 @@ mod resources;
 mod route;
 mod routes;
 mod server;
+#[cfg(test)]
+pub(crate) mod tests;
 mod tls;
 mod window;
 

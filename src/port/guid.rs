@@ -82,8 +82,11 @@ impl HostGuid {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
+    use uuid::Uuid;
+
     use super::HostGuid;
+    use crate::testing::{Answer, Hunt};
 
     const GUID: &str = "51179767-693b-49a1-b753-380ca3bb39f7";
 
@@ -107,6 +110,44 @@ mod tests {
             "\t{51179767693B49A1B753380CA3BB39F7}\r\n",
         ] {
             assert_eq!(HostGuid::parse(spelling).unwrap().into_secret().expose(), GUID, "{spelling:?}");
+        }
+    }
+
+    pub(crate) fn hunt() -> Hunt {
+        let corpus = [
+            GUID,
+            "51179767-693B-49A1-B753-380CA3BB39F7",
+            "{51179767-693b-49a1-b753-380ca3bb39f7}",
+            " 51179767693b49a1b753380ca3bb39f7\n",
+            "urn:uuid:51179767-693b-49a1-b753-380ca3bb39f7",
+            "00000000-0000-0000-0000-000000000000",
+        ];
+        let corpus = corpus.map(|spelling| spelling.as_bytes().to_vec()).to_vec();
+        let fragments =
+            &["-", "{", "}", "{{", "urn:uuid:", " ", "\u{a0}", "\u{2003}", "0", "F", "g", "é", "１", "\0", "+"];
+        Hunt { name: "host GUIDs", corpus, fragments, draw: |_| None, usual: 5_000, judge: Box::new(judge) }
+    }
+
+    /// What is taken is what the library of UUIDs takes, and every other spelling of it is taken for the same.
+    fn judge(bytes: &[u8]) -> Result<Answer, String> {
+        let text = String::from_utf8_lossy(bytes);
+        let bare = text.trim();
+        let bare = bare.strip_prefix('{').map_or(Some(bare), |inner| inner.strip_suffix('}'));
+        let known = bare.filter(|bare| !bare.starts_with('{') && !bare.starts_with("urn:"));
+        let known = known.and_then(|bare| Uuid::try_parse(bare).ok());
+        let read = |text: &str| HostGuid::parse(text).map(|guid| guid.expose().to_owned());
+        match (read(&text), known.map(|known| known.to_string())) {
+            (None, None) => Ok(Answer::Refused),
+            (Some(read_as), Some(known)) if read_as == known => {
+                let (upper, plain) = (known.to_uppercase(), known.replace('-', ""));
+                for twin in [format!("\t{{{upper}}}\r\n"), format!("{{{plain}}}"), plain, upper, known.clone()] {
+                    if read(&twin).as_ref() != Some(&known) {
+                        return Err(format!("another spelling of it is not the same: {twin}"));
+                    }
+                }
+                Ok(Answer::Taken)
+            }
+            (read_as, known) => Err(format!("read as {read_as:?}, and the library reads {known:?}")),
         }
     }
 

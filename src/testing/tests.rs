@@ -4,15 +4,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
 use std::time::Duration;
 
-use super::{Answer, BATCH, Hunt, holds_a_password};
+use super::{Answer, Hunt, holds_a_password};
 
 /// What a hunt says of a reader that stumbles over inputs that begin so.
-fn found(begin: &'static [u8], stumble: impl Fn() -> Result<Answer, String>) -> String {
-    let mut corpus = vec![b"plain".to_vec(); BATCH];
-    corpus[BATCH / 2] = [begin, b" and more"].concat();
-    let hunt = Hunt { name: "the hunt itself", corpus, fragments: &["x"], draw: &|_| None, usual: BATCH };
-    let judge = |input: &[u8]| if input.starts_with(begin) { stumble() } else { Ok(Answer::taken()) };
-    let failed = catch_unwind(AssertUnwindSafe(|| hunt.run(&judge))).unwrap_err();
+fn found(begin: &'static [u8], stumble: fn() -> Result<Answer, String>) -> String {
+    let corpus = vec![b"plain".to_vec(), [begin, b" and more"].concat(), b"plain".to_vec()];
+    let judge = Box::new(move |input: &[u8]| if input.starts_with(begin) { stumble() } else { Ok(Answer::Taken) });
+    let hunt = Hunt { name: "the hunt itself", corpus, fragments: &["x"], draw: |_| None, usual: 3, judge };
+    let failed = catch_unwind(AssertUnwindSafe(|| hunt.run())).unwrap_err();
     failed.downcast_ref::<String>().unwrap().clone()
 }
 
@@ -22,10 +21,13 @@ fn each_sort_of_harm_is_found_and_its_input_shown() {
     assert!(crash.contains("Crash") && crash.contains("stumbled") && crash.contains("crash and more"), "{crash}");
     let slow = found(b"slow", || {
         thread::sleep(Duration::from_millis(600));
-        Ok(Answer::taken())
+        Ok(Answer::Taken)
     });
     assert!(slow.contains("Hang") && slow.contains("slow and more"), "{slow}");
-    let heavy = found(b"heavy", || Ok(Answer::refused(vec![b'x'; 80 << 20].len().to_string())));
+    let heavy = found(b"heavy", || {
+        assert_eq!(vec![b'x'; 80 << 20].len(), 80 << 20);
+        Ok(Answer::Refused)
+    });
     assert!(heavy.contains("Memory") && heavy.contains("heavy and more"), "{heavy}");
     let wrong = found(b"wrong", || Err("this means something else".to_owned()));
     assert!(wrong.contains("Unexplained") && wrong.contains("this means something else"), "{wrong}");
@@ -36,7 +38,8 @@ fn a_password_stands_behind_a_user_and_not_in_its_name() {
     for url in ["postgres://noor:hunter2canary@db/K", "noor:hunter2canary@db", "redis://r/0?password=hunter2canary"] {
         assert!(holds_a_password(url), "{url}");
     }
-    for url in ["postgres://nohunter2canary@db/K", "postgres://noor@db/hunter2canary", "noor"] {
+    let host = "redis://noor:x@hunter2canary/0?ca=a@b";
+    for url in ["postgres://nohunter2canary@db/K", "postgres://noor@db/hunter2canary", host, "noor"] {
         assert!(!holds_a_password(url), "{url}");
     }
 }

@@ -174,4 +174,4 @@ pub fn read(path: &Path) -> Result<SavedPlan> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -14,6 +14,11 @@ const FILES: &[&str] = &[
     "#! RECONCILE_DATABASE_URL=postgres://noor:hunter2canary@db/KSESSIONS_DEV\n#! RECONCILE_INTERVAL=5m\n\
      [environments.staging]\ncatalogs = [\"STAGE_1\", \"STAGE_2\"]\n[environments.test-2]\ncatalogs = [\"T\"]\n",
     "#! RECONCILE_DATABASE_URL=postgres://db/KSESSIONS_DEV?password=hunter2canary\n#! RECONCILE_BUDGET_PERCENT=101\n",
+    "#! RECONCILE_DATABASE_URL=postgres://V?db/KSESSIONS_DEV?password=hunter2canary\n",
+    "#! RECONCILE_DATABASE_URL=postgres://db/KSESSIONS_DEVpAssword=hunter2canary\n",
+    "#! RECONCILE_DATABASE_URL_FILE=x\0\n",
+    "#! RECONCILE_REDIS_URL=redis://noor:hunter2canary@localhost/hunter2canary@localhost/0\n",
+    "#! RECONCILE_REDIS_URL=redis://noor:hunter2canary@localhost/#hunter2canary@localhost/0\n",
     "#! RECONCILE_REDIS_URL=redis://noor:hunter2canary@localhost/1\n#! RECONCILE_HOST_KEYS=hunter2canary\n\
      #! RECONCILE_DATABASE_URL_FILE=postgres://noor:hunter2canary@db/KQUR_DEV\n",
     "[pools.pool-1]\nurl_file = \"pool-1.url\"\n[pools.pool_1]\nurl_file = \"x\"\n[journal]\nretention = \"forever\"\n",
@@ -37,42 +42,43 @@ const PIECES: &[&str] = &[
     "#! RECONCILE_REDIS_URL=:hunter2canary@\n", "#! RECONCILE_POOL_POOL_1_URL=postgres://a:hunter2canary@b/postgres\n",
 ];
 
-#[test]
-fn hostile_configuration() {
+pub fn hunt() -> Hunt {
     let directory = tempfile::tempdir().unwrap();
     let corpus = FILES.iter().map(|file| file.as_bytes().to_vec()).collect();
-    let hunt = Hunt { name: "configuration", corpus, fragments: PIECES, draw: &|_| None, usual: 2_500 };
-    hunt.run(&|bytes| {
-        fs::write(directory.path().join("reconcile.toml"), bytes).unwrap();
-        let text = String::from_utf8_lossy(bytes);
-        let variables = variables(&text);
-        let env = |name: &str| variables.get(name).cloned();
-        let keeps = |said: &str| match has_the_password_open(&text) || !said.contains(PASSWORD) {
-            true => Ok(()),
-            false => Err(format!("the password is shown: {said}")),
-        };
-        let config = match load(None, &Overrides::default(), env, directory.path()) {
-            Ok(config) => config,
-            Err(error) => {
-                keeps(&format!("{error}\n{error:?}"))?;
-                let mut problems = error.0.iter();
-                problems.try_for_each(|problem| explained(problem, &text))?;
-                return Ok(Answer::refused(error.to_string()));
-            }
-        };
-        let report = config.report();
-        keeps(&format!("{report:?}\n{:?}", config.warnings))?;
-        // All that is open, given by variables alone, is in force again.
-        let again: BTreeMap<&str, String> = report.iter().filter_map(in_a_variable).collect();
-        fs::write(directory.path().join("reconcile.toml"), sections(&config)).unwrap();
-        let env = |name: &str| again.get(name).or_else(|| variables.get(name).filter(|_| is_secret(name))).cloned();
-        let twin = load(None, &Overrides::default(), env, directory.path())
-            .map_err(|error| format!("given by variables it is wrong: {error}"))?;
-        match differs(report, twin.report()) {
-            Some(difference) => Err(difference),
-            None => Ok(Answer::taken()),
+    let judge = Box::new(move |bytes: &[u8]| judge(directory.path(), bytes));
+    Hunt { name: "configuration", corpus, fragments: PIECES, draw: |_| None, usual: 2_500, judge }
+}
+
+fn judge(directory: &Path, bytes: &[u8]) -> Result<Answer, String> {
+    fs::write(directory.join("reconcile.toml"), bytes).unwrap();
+    let text = String::from_utf8_lossy(bytes);
+    let variables = variables(&text);
+    let env = |name: &str| variables.get(name).cloned();
+    let keeps = |said: &str| match has_the_password_open(&text) || !said.contains(PASSWORD) {
+        true => Ok(()),
+        false => Err(format!("the password is shown: {said}")),
+    };
+    let config = match load(None, &Overrides::default(), env, directory) {
+        Ok(config) => config,
+        Err(error) => {
+            keeps(&format!("{error}\n{error:?}"))?;
+            let mut problems = error.0.iter();
+            problems.try_for_each(|problem| explained(problem, &text))?;
+            return Ok(Answer::Refused);
         }
-    });
+    };
+    let report = config.report();
+    keeps(&format!("{report:?}\n{:?}", config.warnings))?;
+    // All that is open, given by variables alone, is in force again.
+    let again: BTreeMap<&str, String> = report.iter().filter_map(in_a_variable).collect();
+    fs::write(directory.join("reconcile.toml"), sections(&config)).unwrap();
+    let env = |name: &str| again.get(name).or_else(|| variables.get(name).filter(|_| is_secret(name))).cloned();
+    let twin = load(None, &Overrides::default(), env, directory)
+        .map_err(|error| format!("given by variables it is wrong: {error}"))?;
+    match differs(report, twin.report()) {
+        Some(difference) => Err(difference),
+        None => Ok(Answer::Taken),
+    }
 }
 
 /// The variables that stand in comments.
@@ -122,8 +128,8 @@ fn below(table: &toml::Table, prefix: &str) -> bool {
 /// Whether a problem says where, inside what was given, and what.
 fn explained(problem: &Problem, text: &str) -> Result<(), String> {
     let Problem { at, what, order: _ } = problem;
-    // A path may be repeated, however long it is.
-    if what.len() < 10 || what.len() > 1_000 + text.len() {
+    // A path may be repeated, however long it is: as it is written, and where it was looked for.
+    if what.len() < 10 || what.len() > 1_000 + 2 * text.len() {
         return Err(format!("too short or too long: {problem}"));
     }
     is_printable(&crate::change::printable(&problem.to_string()))?;

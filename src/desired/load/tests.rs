@@ -1,6 +1,6 @@
 //! Several files at once.
 
-mod hostile;
+pub(crate) mod hostile;
 
 use std::sync::Arc;
 

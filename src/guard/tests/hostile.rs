@@ -31,6 +31,8 @@ const URLS: &[&str] = &[
     "data/STAGE.1.db",
     "sqlite::memory:",
     "file:/srv/KSESSIONS_DEV.db?mode=rw",
+    "POSTGRES://noor:hunter2canary@d%62.example.org/STAGE.1?sslmode=require",
+    "postgres://noor:x@localhost/a%20bpassword=hunter2canary",
 ];
 
 #[rustfmt::skip] // So many on a line as there is room for.
@@ -52,44 +54,41 @@ fn guards() -> Vec<Guard> {
     OWNED.iter().map(|(environment, _)| Guard::new(policy.clone(), environment, true).unwrap()).collect()
 }
 
-#[test]
-fn hostile_database_urls() {
-    let guards = guards();
+pub fn urls() -> Hunt {
     let corpus = URLS.iter().map(|url| url.as_bytes().to_vec()).collect();
-    let hunt = Hunt { name: "database URLs", corpus, fragments: PIECES, draw: &|_| None, usual: 2_000 };
-    hunt.run(&|bytes| {
-        let url = String::from_utf8_lossy(bytes);
-        let mut answer = Answer::refused("");
-        let mut seen: Option<Refusal> = None;
-        let mut once = |refusal: Refusal| {
-            let is_new = seen.as_ref().is_none_or(|seen| (&seen.why, &seen.server) != (&refusal.why, &refusal.server));
-            let judged = if is_new { explained(&url, &refusal) } else { Ok(()) };
-            seen = Some(refusal);
-            judged
-        };
-        for (guard, (_, owned)) in guards.iter().zip(OWNED) {
-            for transport in [Transport::Verified, Transport::Unverified] {
-                match guard.target(&url, transport).and_then(|target| guard.admit(&target).map(|_| target)) {
-                    Ok(target) => {
-                        admitted_rightly(&url, &target, owned)?;
-                        answer.taken = true;
-                    }
-                    Err(refusal) => {
-                        answer.said = refusal.why.clone();
-                        once(refusal)?;
-                    }
+    let guards = guards();
+    let judge = Box::new(move |bytes: &[u8]| judge_url(&guards, &String::from_utf8_lossy(bytes)));
+    Hunt { name: "database URLs", corpus, fragments: PIECES, draw: |_| None, usual: 2_000, judge }
+}
+
+fn judge_url(guards: &[Guard], url: &str) -> Result<Answer, String> {
+    let mut answer = Answer::Refused;
+    let mut seen: Option<Refusal> = None;
+    let mut once = |refusal: Refusal| {
+        let is_new = seen.as_ref().is_none_or(|seen| (&seen.why, &seen.server) != (&refusal.why, &refusal.server));
+        let judged = if is_new { explained(url, &refusal) } else { Ok(()) };
+        seen = Some(refusal);
+        judged
+    };
+    for (guard, (_, owned)) in guards.iter().zip(OWNED) {
+        for transport in [Transport::Verified, Transport::Unverified] {
+            match guard.target(url, transport).and_then(|target| guard.admit(&target).map(|_| target)) {
+                Ok(target) => {
+                    admitted_rightly(url, &target, owned)?;
+                    answer = Answer::Taken;
                 }
-                match guard.admit_pool(&url, "postgres", transport) {
-                    Ok(target) if named(&url).as_deref() != Some("postgres") => {
-                        return Err(format!("a pool server's URL leads to {}", target.postgres().catalog));
-                    }
-                    Ok(target) => keeps_the_password(&url, &target.server())?,
-                    Err(refusal) => once(refusal)?,
+                Err(refusal) => once(refusal)?,
+            }
+            match guard.admit_pool(url, "postgres", transport) {
+                Ok(target) if named(url).as_deref() != Some("postgres") => {
+                    return Err(format!("a pool server's URL leads to {}", target.postgres().catalog));
                 }
+                Ok(target) => keeps_the_password(url, &target.server())?,
+                Err(refusal) => once(refusal)?,
             }
         }
-        Ok(answer)
-    });
+    }
+    Ok(answer)
 }
 
 /// Whether the target is one of `owned`, as this test, the driver, and the driver's own reader of URLs see it.
@@ -173,21 +172,20 @@ fn keeps_the_login(url: &str, said: &str) -> Result<(), String> {
     keeps_the_password(first, said)
 }
 
-#[test]
-fn hostile_names() {
+pub fn names() -> Hunt {
     let lines = ["development\nKSESSIONS_DEV\nksessions_dev\ndevelopment", "staging\nSTAGE.1\nSTAGE.1\nstaging"];
     let more = ["production\nKSESSIONS\nKQUR\nproduction", "moon\nKQUR\n.\n\n", "a_b-1\nA.b_c-9\nKSESSIONS_DEV\nx"];
     let corpus = lines.iter().chain(&more).map(|names| names.as_bytes().to_vec()).collect();
-    let hunt = Hunt { name: "guarded names", corpus, fragments: PIECES, draw: &|_| None, usual: 5_000 };
-    hunt.run(&|bytes| {
+    let judge = Box::new(|bytes: &[u8]| {
         let text = String::from_utf8_lossy(bytes);
         let mut names = text.splitn(4, '\n');
         let mut next = || names.next().unwrap_or_default();
-        judge([next(), next(), next(), next()])
+        judge_names([next(), next(), next(), next()])
     });
+    Hunt { name: "guarded names", corpus, fragments: PIECES, draw: |_| None, usual: 5_000, judge }
 }
 
-fn judge([environment, catalog, reported, stamped]: [&str; 4]) -> Result<Answer, String> {
+fn judge_names([environment, catalog, reported, stamped]: [&str; 4]) -> Result<Answer, String> {
     let word = |name: &str, more: &str| {
         (1..=63).contains(&name.len()) && name.chars().all(|c| c.is_ascii_alphanumeric() || more.contains(c))
     };
@@ -213,7 +211,7 @@ fn judge([environment, catalog, reported, stamped]: [&str; 4]) -> Result<Answer,
     }
     if let Err(refusal) = added {
         is_printable(&format!("{}\n{refusal}", refusal.boxed(40)))?;
-        return if refusal.mend.is_empty() { Err(refusal.to_string()) } else { Ok(Answer::refused(&*refusal.why)) };
+        return if refusal.mend.is_empty() { Err(refusal.to_string()) } else { Ok(Answer::Refused) };
     }
     let guard = Guard::new(policy, environment, true).map_err(|refusal| refusal.to_string())?;
     let target = guard.target(&format!("sqlite:/srv/{catalog}.db"), Transport::Verified);
@@ -225,7 +223,7 @@ fn judge([environment, catalog, reported, stamped]: [&str; 4]) -> Result<Answer,
     if guard.agree_stamp(&admitted, stamped).is_ok() != (stamped == environment) {
         return Err(format!("the stamp {stamped:?} is taken for {environment}, or the other way round"));
     }
-    Ok(Answer::taken())
+    Ok(Answer::Taken)
 }
 
 #[test]
@@ -241,4 +239,21 @@ fn a_login_in_the_path_of_a_file_is_refused_unshown() {
         assert!(!format!("{refusal:?}").contains(PASSWORD), "{refusal:?}");
     }
     admitted("sqlite:/srv/a:b@c/KSESSIONS_DEV.db");
+}
+
+#[test]
+fn a_password_behind_a_lost_question_mark_is_refused_unshown() {
+    for rest in ["KSESSIONS_DEV%20PassWord=hunter2canary", "KSESSIONS_DEV?a%20password%3dhunter2canary=1"] {
+        let refusal = refused(&format!("postgres://noor@localhost/{rest}"));
+        assert!(refusal.why.contains("looks like a password"), "{refusal}");
+        assert!(!format!("{refusal:?}").contains(PASSWORD), "{refusal:?}");
+    }
+}
+
+#[test]
+fn a_server_is_named_plainly_since_another_reader_would_look_for_what_is_written() {
+    for host in ["%64b.example.org", "db.example%2Eorg", "loc%61lhost"] {
+        let refusal = refused(&format!("postgres://u@{host}/KSESSIONS_DEV"));
+        assert_eq!(refusal.why, "the host's name is not plain", "{host}");
+    }
 }

@@ -10,7 +10,7 @@ mod embedded;
 mod redis;
 mod seal;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::io;
 use std::path::{Path, PathBuf};

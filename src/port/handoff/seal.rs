@@ -59,7 +59,11 @@ pub(super) fn open(ring: &KeyRing, name: &str, entry: &[u8]) -> Result<Secret, O
     if !head.starts_with(MAGIC) {
         return Err(OpenError::Damaged);
     }
+    // No other name is a key's, and this one is shown.
     let key_id = std::str::from_utf8(&head[UNTIL..]).map_err(|_| OpenError::Damaged)?;
+    if !key_id.bytes().all(|letter| letter.is_ascii_hexdigit()) {
+        return Err(OpenError::Damaged);
+    }
     let key = ring.opening(key_id).ok_or_else(|| OpenError::UnknownKey(key_id.to_owned()))?;
     let payload = Payload { msg: sealed, aad: &bound(head, name) };
     let cipher = XChaCha20Poly1305::new((&**key).into());

@@ -1,5 +1,7 @@
 //! One secret, one reader: raced for, killed between, tampered with, looked at by those who may not read it.
 
+pub(crate) mod hostile;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
@@ -194,6 +196,13 @@ async fn every_changed_byte_is_noticed() {
         fs::write(&path, changed).unwrap();
         let taken = store.take(KEY).await;
         assert!(matches!(taken, Err(HandOffError::Damaged { .. } | HandOffError::UnknownKey { .. })), "byte {place}");
+    }
+    // What is shown of it is a key's name, and nothing that a terminal would obey.
+    let named = |name: &[u8; 12]| [&whole[..16], name, &whole[28..]].concat();
+    for (name, is_one) in [(b"0123456789ab", true), (b"\x1b[2J        ", false), (b"not a key id", false)] {
+        fs::write(&path, named(name)).unwrap();
+        let refused = store.take(KEY).await.err().unwrap();
+        assert_eq!(matches!(refused, HandOffError::UnknownKey { .. }), is_one, "{refused}");
     }
     for length in [0, 8, 27, 28, 52, whole.len() - 1] {
         fs::write(&path, &whole[..length]).unwrap();

@@ -169,9 +169,15 @@ fn host_and_port(server: &str) -> Result<(String, u16), RedisError> {
 
 /// `/PATH`, the rest being in the query.
 fn unix(path: &str, settings: &mut Settings) -> Result<RedisTarget, RedisError> {
+    // An encoded `/` in front would stand where other readers look for a server's name.
+    let is_absolute = path.starts_with('/');
     let path = decoded(path)?;
-    if !path.starts_with('/') || path.ends_with('/') {
+    if !is_absolute || path.ends_with('/') {
         return Err(refuse("it names no socket by its absolute path", FORMS));
+    }
+    if path.split('/').any(|name| name == "..") {
+        // Some readers take it out together with the name before it, which is another file where that is a link.
+        return Err(refuse("its path goes up again by ..", "write the path without"));
     }
     if settings.user.is_some() && settings.password.is_none() {
         return Err(refuse("it names a user and no password", "give ?password= too"));

@@ -1,6 +1,6 @@
 //! The connection against real servers: found, refused, silent, old, encrypted, and broken in between.
 
-mod hostile;
+pub(crate) mod hostile;
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
@@ -231,6 +231,9 @@ fn urls_are_read_strictly() {
         "rediss://:hush@localhost?ca=/x&ca=/y",
         "rediss://:hush@localhost?insecure=hush",
         "redis+unix://hush",
+        "unix://%2Frun/hush.sock",
+        "unix:///run/hush/../redis.sock",
+        "unix:///run/%2e%2e/hush.sock",
         "redis+unix:///",
         "unix:///run/redis.sock?user=hush",
         "unix:///run/redis.sock?ca=/hush",

@@ -7,7 +7,7 @@
 mod message;
 mod result;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::time::Duration;
 

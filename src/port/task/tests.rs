@@ -1,6 +1,7 @@
 //! Tasks on a real broker: sent once, with or without their credentials, and what is read of their results.
 
 mod celery;
+pub(crate) mod hostile;
 mod results;
 
 use std::path::Path;

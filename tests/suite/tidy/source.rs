@@ -50,7 +50,7 @@ impl Source {
         let name = self.file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         self.file.starts_with("tests")
             || matches!(name, "tests.rs" | "testing.rs")
-            || self.file.iter().any(|part| part == "tests")
+            || self.file.iter().any(|part| part == "tests" || part == "testing")
     }
 
     /// The room of `src` that it stands in; none for `lib.rs`, which is the map of the house.

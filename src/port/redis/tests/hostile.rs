@@ -18,6 +18,8 @@ const URLS: &[&str] = &[
     "REDISS://:hunter2%63anary@127.0.0.1:06379",
     "redis://noor:hunter2canary:x@localhost/0",
     "redis://:hunter2canary/x@localhost/0",
+    "unix://%2Frun/redis.sock",
+    "unix:///..",
 ];
 
 #[rustfmt::skip] // So many on a line as there is room for.
@@ -29,33 +31,32 @@ const PIECES: &[&str] = &[
     "hunter2canary", "ca=/x", "ca=x", "protocol=resp3", "#insecure", "\u{202e}", "é", "\u{1b}[2J", "@@", "1.2.3.4.5",
 ];
 
-#[test]
-fn hostile_redis_urls() {
+pub fn hunt() -> Hunt {
     let corpus = URLS.iter().map(|url| url.as_bytes().to_vec()).collect();
-    let hunt = Hunt { name: "Redis URLs", corpus, fragments: PIECES, draw: &|_| None, usual: 5_000 };
-    hunt.run(&|bytes| {
-        let url = String::from_utf8_lossy(bytes);
-        let mut answer = Answer::refused("");
-        for transport in [Transport::Verified, Transport::Unverified] {
-            match target(&url, transport) {
-                Ok(target) => {
-                    if matches!(target.place, Place::Tcp { .. }) {
-                        keeps_the_password(&url, &target.shown())?;
-                    }
-                    is_printable(&target.shown())?;
-                    leads_there(&url, &target)?;
-                    answer.taken = true;
+    Hunt { name: "Redis URLs", corpus, fragments: PIECES, draw: |_| None, usual: 5_000, judge: Box::new(judge) }
+}
+
+fn judge(bytes: &[u8]) -> Result<Answer, String> {
+    let url = String::from_utf8_lossy(bytes);
+    let mut answer = Answer::Refused;
+    for transport in [Transport::Verified, Transport::Unverified] {
+        match target(&url, transport) {
+            Ok(target) => {
+                if matches!(target.place, Place::Tcp { .. }) {
+                    keeps_the_password(&url, &target.shown())?;
                 }
-                Err(error) => {
-                    let hint = error.hint().ok_or("an error without a way out")?;
-                    keeps_the_password(&url, &format!("{error}\n{error:?}\n{hint}"))?;
-                    is_printable(&format!("{error}\n{hint}"))?;
-                    answer.said = error.to_string();
-                }
+                is_printable(&target.shown())?;
+                leads_there(&url, &target)?;
+                answer = Answer::Taken;
+            }
+            Err(error) => {
+                let hint = error.hint().ok_or("an error without a way out")?;
+                keeps_the_password(&url, &format!("{error}\n{error:?}\n{hint}"))?;
+                is_printable(&format!("{error}\n{hint}"))?;
             }
         }
-        Ok(answer)
-    });
+    }
+    Ok(answer)
 }
 
 /// Whether Redis' library reads the same server and database.
