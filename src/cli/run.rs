@@ -80,6 +80,10 @@ async fn preview(world: &World, mode: &Mode, request: &Request, format: Format, 
             terminal.warned(&wanted.warnings);
             plan
         }
+        Some(file) if file.as_os_str() == "-" => {
+            return Err(Failure::error("--out wants a file, which --apply reads")
+                .hint("`--plan --format json` prints the plan; to save one in a file of that name: --out ./-"));
+        }
         Some(file) => {
             let (plan, saved) = working("planning", &world.progress, world.save(request)).await?;
             let text = serde_json::to_vec_pretty(&saved)
