@@ -113,6 +113,14 @@ pub fn told(step: &Step, round: usize) -> Option<Told> {
     instance_step(step)?.told(round)
 }
 
+/// What the journal calls a change that is done in one round: who ended a GUID is looked for by that word.
+pub fn verb(change: &Change<Step>) -> &'static str {
+    match host_step(&change.step) {
+        Some(host::Step::Revoke(_)) => "revoke",
+        Some(host::Step::Mint(_) | host::Step::Adjust(_)) | None => change.action.name(),
+    }
+}
+
 /// What others are told of a round that is done.
 pub fn notice(step: &Step, round: usize) -> Option<(Event, String)> {
     match step {
@@ -133,8 +141,11 @@ pub async fn settle(steps: &[&Step], round: usize, ports: &Ports) {
 
 /// The log lines that operators search for.
 pub fn log(change: &Change<Step>, receipt: &Receipt) {
-    let Step::Host(_) = &change.step else { return };
-    let (Receipt::Minted(_), Action::Rotate) = (receipt, change.action) else { return };
+    let done = match (host_step(&change.step), receipt, change.action) {
+        (Some(host::Step::Mint(_)), Receipt::Minted(_), Action::Rotate) => "rotated",
+        (Some(host::Step::Revoke(_)), ..) => "revoked",
+        _ => return,
+    };
     let by = printable(change.actor.as_deref().unwrap_or("reconcile"));
-    tracing::info!("PROVISIONER-UPDATE: Host GUID rotated for Session {} by {by}", change.id.name);
+    tracing::info!("PROVISIONER-UPDATE: Host GUID {done} for Session {} by {by}", change.id.name);
 }

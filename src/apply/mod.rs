@@ -255,7 +255,7 @@ fn entry(planned: &Planned, round: usize, approved: &Approved) -> Entry {
         None => {
             let text = |side: Side<'_>| serde_json::to_string(&side).ok();
             let (before, after) = (Side::before(change).and_then(text), text(Side::after(change)));
-            (change.action.name(), before, after, change.reason.clone())
+            (effects::verb(change), before, after, change.reason.clone())
         }
     };
     let reason = match (reason, approved.force()) {

@@ -59,6 +59,13 @@ pub struct Mode {
     pub detailed_exitcode: bool,
 }
 
+impl Mode {
+    /// One turn is taken under a lease, which is to be given back whatever becomes of the turn.
+    pub fn takes_lease(&self) -> bool {
+        self.once || self.apply.is_some()
+    }
+}
+
 /// Options of every command.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Options of every command")]

@@ -13,6 +13,7 @@ mod setup;
 mod token;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 use tracing::Level;
@@ -81,8 +82,15 @@ pub fn main() -> ExitCode {
 }
 
 async fn within(cli: &Cli, config: Config, terminal: Terminal) -> Result<u8> {
-    let Some(limit) = cli.global.timeout else { return act(cli, config, terminal).await };
-    tokio::time::timeout(limit, act(cli, config, terminal)).await.unwrap_or_else(|_| {
+    // Whoever takes the lease minds the limit itself, to give the lease back.
+    let limit = cli.global.timeout.filter(|_| !cli.mode.takes_lease());
+    limited(limit, act(cli, config, terminal)).await
+}
+
+/// Gives up what takes longer.
+async fn limited<T>(limit: Option<Duration>, work: impl Future<Output = Result<T>>) -> Result<T> {
+    let Some(limit) = limit else { return work.await };
+    tokio::time::timeout(limit, work).await.unwrap_or_else(|_| {
         let limit = span(limit);
         Err(Failure::error(format!("it took longer than --timeout {limit}"))
             .hint("`reconcile doctor` shows what waits"))
@@ -92,7 +100,7 @@ async fn within(cli: &Cli, config: Config, terminal: Terminal) -> Result<u8> {
 async fn act(cli: &Cli, config: Config, terminal: Terminal) -> Result<u8> {
     let global = &cli.global;
     match &cli.verb {
-        None => run::run(World::open(config)?, &cli.mode, global.format, terminal).await,
+        None => run::run(World::open(config)?, &cli.mode, global, terminal).await,
         // A target that was passed over would make `suspend` stop everything.
         Some(_) if cli.mode != Mode::default() => {
             Err(Failure::error("--plan, --once, --apply and what goes with them stand alone, without a command")

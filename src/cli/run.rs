@@ -3,23 +3,43 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::args::{Format, Mode};
-use super::only;
+use super::args::{Format, Global, Mode};
 use super::print::{Terminal, out, out_json, working};
+use super::{limited, only};
 use crate::change::ResourceId;
 use crate::daemon;
+use crate::daemon::signals::Signals;
 use crate::failure::{Failure, Result};
 use crate::plan::Summary;
 use crate::plan::budget::Force;
 use crate::plan::render::{self, Looks, sentence};
 use crate::store::Context;
 use crate::store::lease::{self, Lease, Patience};
-use crate::turn::{Outcome, Request, Turned, World, saved};
+use crate::turn::saved::{self, SavedPlan};
+use crate::turn::{Outcome, Request, Turned, World};
 
 /// Changes that a plan shows of each sort unless `--all` is given.
 const MOST: usize = 200;
+/// How long giving the lease back may take when the rest is given up.
+const FAREWELL: Duration = Duration::from_secs(2);
 
-pub async fn run(world: World, mode: &Mode, format: Format, terminal: Terminal) -> Result<u8> {
+/// What is done under a lease that is taken for it alone.
+enum Job {
+    Turn(Request),
+    Saved(Box<SavedPlan>, Option<Force>),
+}
+
+impl Job {
+    async fn carry_out(&self, world: &World, lease: &Lease) -> Result<Turned> {
+        match self {
+            Self::Turn(request) => world.turn(lease, request).await,
+            Self::Saved(saved, force) => world.apply_saved(lease, saved, force.clone()).await,
+        }
+    }
+}
+
+pub async fn run(world: World, mode: &Mode, global: &Global, terminal: Terminal) -> Result<u8> {
+    let format = global.format;
     let reason = mode.reason.clone().filter(|_| mode.force);
     let force = reason.map(|reason| Force { reason });
     let request = Request { target: mode.target.clone(), force, ..Request::everything() };
@@ -28,17 +48,10 @@ pub async fn run(world: World, mode: &Mode, format: Format, terminal: Terminal) 
     }
     match (mode.plan, mode.once, &mode.apply) {
         (true, ..) => preview(&world, mode, &request, format, terminal).await,
-        (_, true, _) => {
-            only(format, &[Format::Text, Format::Json])?;
-            once(&world, mode, format, terminal, async |lease: &Lease| world.turn(lease, &request).await).await
-        }
+        (_, true, _) => once(&world, mode, global, terminal, Job::Turn(request)).await,
         (_, _, Some(file)) => {
-            only(format, &[Format::Text, Format::Json])?;
-            let saved = saved::read(file)?;
-            world.admit_saved(&saved).await?;
-            let force = request.force.clone();
-            let apply = async |lease: &Lease| world.apply_saved(lease, &saved, force.clone()).await;
-            once(&world, mode, format, terminal, apply).await
+            let saved = Box::new(saved::read(file)?);
+            once(&world, mode, global, terminal, Job::Saved(saved, request.force)).await
         }
         (false, false, None) => match (&mode.target, &request.force, mode.detailed_exitcode) {
             (None, None, false) => {
@@ -67,6 +80,10 @@ async fn preview(world: &World, mode: &Mode, request: &Request, format: Format, 
             terminal.warned(&wanted.warnings);
             plan
         }
+        Some(file) if file.as_os_str() == "-" => {
+            return Err(Failure::error("--out wants a file, which --apply reads")
+                .hint("`--plan --format json` prints the plan; to save one in a file of that name: --out ./-"));
+        }
         Some(file) => {
             let (plan, saved) = working("planning", &world.progress, world.save(request)).await?;
             let text = serde_json::to_vec_pretty(&saved)
@@ -90,36 +107,57 @@ fn write_whole(file: &Path, text: &[u8]) -> Result<()> {
         .map_err(|error| Failure::error(format!("the plan cannot be written to {}: {error}", file.display())))
 }
 
-async fn once(
-    world: &World,
-    mode: &Mode,
-    format: Format,
-    terminal: Terminal,
-    turn: impl AsyncFnOnce(&Lease) -> Result<Turned>,
-) -> Result<u8> {
+async fn once(world: &World, mode: &Mode, global: &Global, terminal: Terminal, job: Job) -> Result<u8> {
+    only(global.format, &[Format::Text, Format::Json])?;
+    let context = world.by_user(None);
+    let mut lease = None;
+    let ended = limited(global.timeout, until_told(carry_out(world, &context, &job, &mut lease))).await;
+    if let Some(lease) = lease {
+        let released = tokio::time::timeout(FAREWELL, lease.release(&world.database, &context)).await;
+        match (&ended, released) {
+            (Ok(_), Ok(released)) => released?,
+            (_, Ok(Ok(()))) => {}
+            // Why it ended is said by the other error.
+            (_, Ok(Err(error))) => tracing::debug!("the lease could not be released: {}", error.chain()),
+            (_, Err(_)) => tracing::warn!("the lease could not be released in time; it passes on when it has expired"),
+        }
+    }
+    let turned = ended?;
+    terminal.warned(&turned.warnings);
+    match global.format {
+        Format::Json => out_json(&render::json(&turned.plan))?,
+        _ => out(&told(&turned))?,
+    }
+    finish(mode, &turned)
+}
+
+/// Takes the lease into `taken`, where it is found however this ends, and does the job.
+async fn carry_out(world: &World, context: &Context, job: &Job, taken: &mut Option<Lease>) -> Result<Turned> {
+    if let Job::Saved(saved, _) = job {
+        world.admit_saved(saved).await?;
+    }
     // The files are read before anything is opened for writing: a bad file leaves no trace.
     drop(world.read().await?);
     if let Some(migrated) = world.prepare().await? {
         super::setup::told(&migrated);
     }
-    let context = world.by_user(None);
     let waiting = |other: &str| tracing::info!("the lease is held by {other}; looking whether it is alive");
     let holder = daemon::holder();
-    let lease = lease::acquire(&world.database, &context, &holder, world.config.lease, Patience::UntilAlive, waiting);
-    let lease = working("taking the lease", &world.progress, lease).await?;
-    let turned = working("applying", &world.progress, turn(&lease)).await;
-    if turned.is_ok() {
-        tell(world, &lease, &context).await;
+    let lease = lease::acquire(&world.database, context, &holder, world.config.lease, Patience::UntilAlive, waiting);
+    let lease = taken.insert(working("taking the lease", &world.progress, lease).await?);
+    let turned = working("applying", &world.progress, job.carry_out(world, lease)).await?;
+    tell(world, lease, context).await;
+    Ok(turned)
+}
+
+/// Gives up what is under way at Ctrl-C and at `SIGTERM`. A terminal that hangs up ends nothing.
+async fn until_told<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    let mut signals = Signals::catch()?;
+    tokio::select! {
+        ended = work => ended,
+        () = signals.end() => Err(Failure::error("interrupted; what was applied by then stays")
+            .hint("`reconcile --plan` shows what is left; the next turn goes on there")),
     }
-    let released = lease.release(&world.database, &context).await;
-    let turned = turned?;
-    released?;
-    terminal.warned(&turned.warnings);
-    match format {
-        Format::Json => out_json(&render::json(&turned.plan))?,
-        _ => out(&told(&turned))?,
-    }
-    finish(mode, &turned)
 }
 
 /// Tells those who are to be told what has happened. What they do not take now waits for the next turn, or the daemon.

@@ -4,7 +4,7 @@ mod backoff;
 mod courier;
 mod heart;
 pub mod serve;
-mod signals;
+pub mod signals;
 mod systemd;
 mod voice;
 pub mod watch;

@@ -78,7 +78,7 @@ pub async fn serve(world: World, tell: &dyn Fn(&Turned) -> Result<()>) -> Result
         voice: Voice::default(),
         leading: None,
         has_read: false,
-        has_led: false,
+        has_met: false,
         is_ready: false,
     };
     tokio::select! {
@@ -109,8 +109,8 @@ struct Daemon {
     leading: Option<Leading>,
     /// The desired state could be read once, good or bad.
     has_read: bool,
-    /// The lease was ours once, so that the database is the right one.
-    has_led: bool,
+    /// The lease was ours once, or somebody's whom we followed, so that the database is the right one.
+    has_met: bool,
     is_ready: bool,
 }
 
@@ -192,13 +192,14 @@ impl Daemon {
             return Err(failure);
         }
         self.world.prepare().await?;
-        let (is_ready, board) = (&mut self.is_ready, &self.board);
+        let (is_ready, has_met, voice, board) = (&mut self.is_ready, &mut self.has_met, &mut self.voice, &self.board);
         let waiting = |other: &str| {
             board.follows();
+            voice.well();
             let line = format!("following: {other} holds the lease; taking over if it falls silent");
             tracing::info!("{line}");
             systemd::ready(&line);
-            *is_ready = true;
+            (*is_ready, *has_met) = (true, true);
         };
         let (database, life) = (&self.world.database, self.world.config.lease);
         let begun = Instant::now();
@@ -208,7 +209,7 @@ impl Daemon {
             self.world.leave_outage();
         }
         tracing::info!("applying as {}", lease.holder());
-        self.has_led = true;
+        self.has_met = true;
         self.board.leads(lease.fencing());
         self.leading = Some(Leading { lease: Arc::new(lease), heart: None, courier: None, is_sure: false });
         Ok(())
@@ -244,7 +245,7 @@ impl Daemon {
 
     /// What no waiting mends is told at once to whoever starts the daemon; later, it may be mended.
     fn is_fatal(&self, failure: &Failure) -> bool {
-        !self.has_read || (failure.class == Class::Refused && !self.has_led)
+        !self.has_read || (failure.class == Class::Refused && !self.has_met)
     }
 
     /// Says what the trouble is, and for how long to leave it alone.

@@ -24,7 +24,7 @@ pub struct Voice {
 impl Voice {
     /// Says why there was no turn; says whether that is new.
     pub fn trouble(&mut self, failure: &Failure) -> bool {
-        let report = failure.problems().map(|_| failure.report(false, WIDTH));
+        let report = failure.problems().map(|problems| problems.render(false, WIDTH));
         // The same number of problems in the files may be others.
         let line = report.as_ref().map_or_else(|| failure.line(), |report| format!("{}\n{report}", failure.line()));
         if self.trouble.as_ref() == Some(&line) {
@@ -45,13 +45,18 @@ impl Voice {
         true
     }
 
+    /// Says that the trouble is over, where there was any, so that the same trouble is said when it comes again.
+    pub fn well(&mut self) {
+        if self.trouble.take().is_some() {
+            tracing::info!("all is well again");
+        }
+    }
+
     /// Says what a turn did, and what is blocked when that has changed.
     ///
     /// Errors: `tell` cannot say it.
     pub fn turned(&mut self, turned: &Turned, tell: &dyn Fn(&Turned) -> Result<()>) -> Result<()> {
-        if self.trouble.take().is_some() {
-            tracing::info!("all is well again");
-        }
+        self.well();
         let Turned { plan, outcome, warnings, work: _ } = turned;
         let warnings = warnings.render(false, WIDTH);
         if warnings != self.warnings && !warnings.is_empty() {

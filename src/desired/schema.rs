@@ -54,7 +54,7 @@ fn item(section: &Section) -> Value {
 }
 
 fn property(field: &Field) -> Value {
-    let Field { name: _, shape, required: _, nullable, default, about } = field;
+    let Field { name: _, shape, required: _, nullable, default, pattern, about } = field;
     let mut property = match shape {
         Shape::Int { min, max } => json!({ "type": "integer", "minimum": min, "maximum": max }),
         Shape::Text { min, max } => json!({ "type": "string", "minLength": min, "maxLength": max }),
@@ -64,7 +64,7 @@ fn property(field: &Field) -> Value {
         Shape::Uuid => json!({ "type": "string", "format": "uuid" }),
         Shape::Duration { .. } | Shape::Name => json!({ "type": "string" }),
     };
-    if let Some(pattern) = shape.pattern() {
+    if let Some(pattern) = pattern.or(shape.pattern()) {
         property["pattern"] = json!(pattern);
     }
     let mut description = (*about).to_owned();

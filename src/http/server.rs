@@ -51,7 +51,7 @@ impl Door {
                     .hint("name another address, port 0 for any that is free, or `off`"));
             }
             Err(error) => {
-                tracing::info!("no HTTP: {address} cannot be listened on ({error}); http.listen names another address");
+                tracing::warn!("no HTTP: {address} cannot be listened on ({error}); http.listen names another address");
                 return Ok(None);
             }
         };

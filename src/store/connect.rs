@@ -4,7 +4,7 @@
 use std::fmt;
 use std::future::Future;
 use std::io;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -261,13 +261,19 @@ impl Database {
         Ok(self.guard.agree(&self.admitted, &reported)?)
     }
 
-    /// Fact 2 on SQLite, before the file is opened.
+    /// Fact 2 on SQLite, before the file is opened. One that was there is not taken for one that nobody has made yet:
+    /// its directory may only be away, and all that it knew would be made anew elsewhere.
     pub(super) fn locate(&self, target: &SqliteTarget) -> Result<Place, Error> {
         let place = target.locate().map_err(|why| {
             let mend = "name the file itself, one that has a single name";
             self.guard.refuse(&self.admitted, Fact::Answer, why, mend)
         })?;
         self.guard.agree(&self.admitted, &place.reported())?;
+        if let (Place::Missing(path), Some(_)) = (&place, *self.known()) {
+            let why = format!("{} is gone", path.display());
+            let mend = "put the file back; if another is meant, start reconcile again";
+            return Err(self.guard.refuse(&self.admitted, Fact::Answer, why, mend).into());
+        }
         Ok(place)
     }
 
@@ -276,7 +282,6 @@ impl Database {
         for _ in 0..5 {
             let place = self.locate(target)?;
             if matches!(place, Place::Missing(_)) {
-                self.remember(None);
                 return Ok(None);
             }
             let (options, freshness) = file::reading(place.path()).await?;
@@ -347,7 +352,7 @@ impl Database {
         match stamped {
             Stamped::Ours(stamp) => self.same(&stamp),
             Stamped::Nothing | Stamped::Foreign { .. } => {
-                self.remember(None);
+                *self.known() = None;
                 Ok(())
             }
         }
@@ -356,12 +361,7 @@ impl Database {
     /// The facts again, inside a write transaction. `catalog`: what PostgreSQL says.
     pub(super) fn recheck(&self, catalog: Option<&str>, stamp: &Stamp) -> Result<(), Error> {
         match (&self.target, catalog) {
-            (Target::Sqlite(target), _) => {
-                if let Place::Missing(path) = self.locate(target)? {
-                    let why = format!("{} is gone, and what is still open may be another catalog's", path.display());
-                    return Err(self.guard.refuse(&self.admitted, Fact::Answer, why, "put the file back").into());
-                }
-            }
+            (Target::Sqlite(target), _) => drop(self.locate(target)?),
             (Target::Postgres(_), reported) => self.guard.agree(&self.admitted, reported.unwrap_or_default())?,
         }
         self.guard.agree_stamp(&self.admitted, &stamp.environment)?;
@@ -370,7 +370,7 @@ impl Database {
 
     /// The identity that was seen first is the one that stays, until the database is seen without any.
     fn same(&self, stamp: &Stamp) -> Result<(), Error> {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known();
         match *known {
             Some(before) if before != stamp.identity && self.purpose != Purpose::Restamp => {
                 let why = "another database has taken the place of the one that was used before";
@@ -384,8 +384,8 @@ impl Database {
         }
     }
 
-    fn remember(&self, identity: Option<Uuid>) {
-        *self.known.lock().unwrap_or_else(PoisonError::into_inner) = identity;
+    fn known(&self) -> MutexGuard<'_, Option<Uuid>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

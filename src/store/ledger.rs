@@ -211,21 +211,22 @@ pub async fn spend_approval(tx: &mut Tx, digest: &str) -> Result<()> {
         .map_err(Error::query("spend the approval"))
 }
 
-/// Stops applying, for one resource or (both empty) for all.
-pub async fn suspend(tx: &mut Tx, kind: &str, name: &str, reason: &str) -> Result<()> {
+/// Stops applying, for one resource or (both empty) for all. Gives whether it was not suspended for this reason already.
+pub async fn suspend(tx: &mut Tx, kind: &str, name: &str, reason: &str) -> Result<bool> {
     let (now, actor) = (tx.now(), tx.context().actor.clone());
     execute!(
         tx.conn(),
         "INSERT INTO reconcile_suspensions (kind, name, actor, reason, suspended_at) VALUES ($1, $2, $3, $4, $5)
          ON CONFLICT (kind, name) DO UPDATE SET actor = excluded.actor, reason = excluded.reason,
-             suspended_at = excluded.suspended_at",
+             suspended_at = excluded.suspended_at
+         WHERE reconcile_suspensions.reason <> excluded.reason",
         kind,
         name,
         actor,
         reason,
         now,
     )
-    .map(drop)
+    .map(|rows| rows > 0)
     .map_err(Error::query("suspend"))
 }
 

@@ -95,10 +95,8 @@ pub struct Migrated {
 pub async fn migrate(database: &Database, by: &str) -> Result<Migrated> {
     let mut conn = database.write().await?;
     begin_to_write(&mut conn).await.map_err(Error::query("begin to migrate"))?;
+    alone(&mut conn).await?;
     if let Conn::Postgres(..) = &conn {
-        // Several replicas may start at once. The number is arbitrary, and only ours.
-        execute!(&mut conn, "SELECT pg_advisory_xact_lock(7236543891)")
-            .map_err(Error::query("wait for other migrations"))?;
         database.options().schema.create(&mut conn).await?;
     }
     let version = version(&mut conn).await?;
@@ -200,6 +198,18 @@ pub async fn is_current(conn: &mut Conn) -> Result<bool> {
         Some(found) if found < known => Err(Error::SchemaOlder { found, known }),
         Some(_) => Ok(true),
     }
+}
+
+/// Waits until nobody else makes tables or the index: several replicas may start at once, and two people consolidate.
+/// PostgreSQL alone would let both begin, and then fail one. To be called in a transaction, which ends it.
+pub async fn alone(conn: &mut Conn) -> Result<()> {
+    if let Conn::Sqlite(_) = conn {
+        return Ok(());
+    }
+    // The number is arbitrary, and only ours.
+    execute!(conn, "SELECT pg_advisory_xact_lock(7236543891)")
+        .map(drop)
+        .map_err(Error::query("wait for other migrations"))
 }
 
 /// Whether the index is to be made. PostgreSQL would ask for the owner even where it is there.

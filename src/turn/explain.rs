@@ -4,6 +4,7 @@ use super::{Focus, Request, World};
 use crate::change::{Blocked, Change, ResourceId, hanging, moment, printable, rfc3339};
 use crate::failure::Result;
 use crate::kinds::{Desired, Observed, Step};
+use crate::plan::budget::Held;
 use crate::plan::render::{change_line, json_change};
 use crate::resource::Resource;
 use crate::resource::host;
@@ -21,9 +22,9 @@ pub struct Explanation {
     pub declared: Option<String>,
     /// The database has it.
     pub exists: bool,
-    /// One line: in sync, what would change, or what blocks it.
+    /// One line: in sync, what would change, or what blocks it or holds it back.
     pub verdict: String,
-    /// The way out, where it is blocked.
+    /// The way out, where it is blocked or held back.
     pub hint: Option<String>,
     /// What the next turn will do, as a plan shows it.
     pub change: Option<Change<Step>>,
@@ -39,6 +40,10 @@ impl World {
         let wanted = self.read().await?;
         let picture = self.look(Focus::Everything(&wanted.desired), request.now).await?;
         let plan = self.plan(&wanted, &picture, &request);
+        let (plan, held) = match plan.approve(self.budget(), None, &picture.approvals) {
+            Ok(approved) => (approved.into_plan(), None),
+            Err(Held { plan, digest, over }) => (*plan, Some((digest, over))),
+        };
         let declared = wanted.desired.place(id);
         let session = id.name.parse().ok().map(SessionId).filter(|_| id.kind == Session::KIND);
         let exists = match session {
@@ -48,14 +53,18 @@ impl World {
         };
         let change = plan.changes.iter().map(|planned| &planned.change).find(|change| change.id == *id);
         let blocked = plan.blocked.iter().find(|blocked| blocked.id == *id);
-        let verdict = match (change, blocked, &declared) {
-            (Some(change), ..) => {
+        let held = held.filter(|_| change.is_some());
+        let verdict = match (&held, change, blocked, &declared) {
+            (Some((_, over)), ..) => {
+                format!("held back with the whole plan, which would change {}", over.join(", "))
+            }
+            (None, Some(change), ..) => {
                 format!("the next turn will {} it ({})", change.action.name(), change.origin.name())
             }
-            (None, Some(blocked), _) => format!("blocked: {}", blocked.reason),
-            (None, None, Some(_)) => "in sync: the database matches the file".to_owned(),
-            (None, None, None) if exists => "unmanaged: it exists, and no file names it".to_owned(),
-            (None, None, None) => "unknown: no file names it, and it does not exist".to_owned(),
+            (None, None, Some(blocked), _) => format!("blocked: {}", blocked.reason),
+            (None, None, None, Some(_)) => "in sync: the database matches the file".to_owned(),
+            (None, None, None, None) if exists => "unmanaged: it exists, and no file names it".to_owned(),
+            (None, None, None, None) => "unknown: no file names it, and it does not exist".to_owned(),
         };
         let history = match self.database.snapshot().await? {
             Some(mut snapshot) => {
@@ -73,7 +82,10 @@ impl World {
         // A plan says it of what is blocked, or in sync and named by a file.
         notes.extend(suspended.filter(|note| blocked.is_none() && !plan.notes.iter().any(|(_, said)| said == note)));
         let change = change.cloned();
-        let hint = blocked.map(|blocked| blocked.hint.clone());
+        let approve = held.map(|(digest, _)| {
+            format!("look at it with `reconcile --plan`; `reconcile approve {digest} --reason R` lets it pass")
+        });
+        let hint = approve.or_else(|| blocked.map(|blocked| blocked.hint.clone()));
         let considered = plan.considered.get(id).cloned().unwrap_or_default();
         Ok(Explanation { id: id.clone(), declared, exists, verdict, hint, change, notes, considered, history })
     }

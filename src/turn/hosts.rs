@@ -116,6 +116,7 @@ impl World {
     /// Keeps the newest active host of each session, deactivates the rest, and makes the index that forbids more.
     pub async fn consolidate(&self) -> Result<Vec<Duplicate>> {
         let mut tx = self.write_by_hand(None).await?;
+        migrate::alone(tx.conn()).await?;
         let found = consolidate::find(tx.conn()).await?;
         for duplicate in found.iter().filter(|duplicate| !duplicate.stays) {
             consolidate::deactivate(duplicate, &mut tx).await?;

@@ -99,14 +99,21 @@ impl World {
         Ok(self.database.commit_aloud(tx).await?)
     }
 
-    /// Stops applying, for one resource or for all.
-    pub async fn suspend(&self, id: Option<&ResourceId>, reason: &str, actor: Option<String>) -> Result<()> {
+    /// Stops applying, for one resource or for all. Gives whether it was not suspended for this reason already: who
+    /// asks twice is not two who asked.
+    pub async fn suspend(&self, id: Option<&ResourceId>, reason: &str, actor: Option<String>) -> Result<bool> {
         let (kind, name) = names(id);
         self.prepare().await?;
         let mut tx = self.database.begin(&Authority::ByHand, &self.by_user(actor)).await?;
-        ledger::suspend(&mut tx, kind, name, reason).await?;
-        journal::write(&mut tx, &entry(id, "suspend", None, reason)).await?;
-        Ok(self.database.commit_aloud(tx).await?)
+        let is_new = ledger::suspend(&mut tx, kind, name, reason).await?;
+        if is_new {
+            journal::write(&mut tx, &entry(id, "suspend", None, reason)).await?;
+        }
+        match is_new {
+            true => self.database.commit_aloud(tx).await?,
+            false => tx.commit().await?,
+        }
+        Ok(is_new)
     }
 
     /// Starts applying again. Gives whether anything was suspended.
@@ -169,7 +176,9 @@ impl Status {
             Some(turn) => {
                 let revision = printable(&turn.revision);
                 line("last turn", format!("{} @ {revision}: {}", moment(turn.finished_at), printable(&turn.outcome)));
-                line("its plan", turn.summary.as_str().map(printable).unwrap_or_default());
+                if let Some(summary) = turn.summary.as_str().filter(|summary| !summary.is_empty()) {
+                    line("its plan", printable(summary));
+                }
                 line("last good", turn.good_at.map_or_else(|| "never".to_owned(), moment));
             }
         }

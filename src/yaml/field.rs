@@ -38,13 +38,16 @@ pub struct Field {
     /// What a resource is created with where the field is left out, as it would be written. For readers only: an
     /// item never holds a value that its file does not.
     pub default: Option<&'static str>,
+    /// What the section wants of the text beside its shape, as a regular expression of JSON Schema's dialect that lets
+    /// pass whatever the section does.
+    pub pattern: Option<&'static str>,
     /// One sentence for whoever writes the file.
     pub about: &'static str,
 }
 
 impl Field {
     const fn new(name: &'static str, shape: Shape) -> Self {
-        Self { name, shape, required: false, nullable: false, default: None, about: "" }
+        Self { name, shape, required: false, nullable: false, default: None, pattern: None, about: "" }
     }
 
     pub const fn int(name: &'static str, min: i64, max: i64) -> Self {
@@ -92,6 +95,11 @@ impl Field {
     /// The default as it would be written in a file.
     pub const fn default(mut self, written: &'static str) -> Self {
         self.default = Some(written);
+        self
+    }
+
+    pub const fn pattern(mut self, pattern: &'static str) -> Self {
+        self.pattern = Some(pattern);
         self
     }
 

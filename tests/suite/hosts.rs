@@ -1,11 +1,13 @@
 //! The life of a host: claimed once, verified while it holds, rotated, revoked, consolidated.
 
+use std::time::Duration;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-use crate::fixture::{World, both};
+use crate::fixture::{Database, World, both};
 
 /// A project with these hosts for the live session 215, applied once.
 fn applied(world: &World, host: &str) {
@@ -149,6 +151,8 @@ both! {
         let second = claim(world);
         world.run(&["host", "revoke", "--session-id", "215", "--revoked-by", "Amina", "--reason", "Leaked"]).expect_code(0);
         assert!(!opens(world, &first) && !opens(world, &second));
+        let history = world.run(&["history", "host/215"]).expect_code(0).stdout;
+        assert!(history.contains("revoke  host/215  by Amina: Leaked"), "{history}");
         let plan = world.run(&["--plan", "--detailed-exitcode"]).expect_code(4).stdout;
         assert!(plan.contains("revoked by Amina") && plan.contains("sticky"), "{plan}");
         world.run(&["host", "revoke", "--session-id", "215"]).expect_code(0);
@@ -222,5 +226,19 @@ both! {
         assert!(world.try_sql(second).is_err(), "the index forbids it");
         world.run(&["--once"]).expect_code(0);
         assert_eq!(one(world, "SELECT rotation FROM host_sessions WHERE host_session_id = 2"), "2");
+    }
+}
+
+#[test]
+fn two_who_consolidate_at_once_are_told_the_same() {
+    let world = World::on(Database::Postgres);
+    world.run(&["migrate"]).expect_code(0);
+    for _ in 0..3 {
+        world.sql("DROP INDEX host_sessions_one_active");
+        let both = [world.spawn(&["host", "consolidate"]), world.spawn(&["host", "consolidate"])];
+        for one in both {
+            one.finish(Duration::from_secs(20)).expect_code(0);
+        }
+        assert_eq!(one(&world, "SELECT count(*) FROM pg_indexes WHERE indexname = 'host_sessions_one_active'"), "1");
     }
 }

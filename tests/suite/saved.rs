@@ -252,3 +252,12 @@ fn a_plan_over_the_budget_wants_a_reason() {
         "forced: New term"
     );
 }
+
+#[test]
+fn a_plan_is_not_saved_in_a_file_that_was_meant_to_be_the_terminal() {
+    let world = World::on(Database::Sqlite);
+    world.write("desired-state/a.yaml", "sessions:\n");
+    let refused = world.run(&["--plan", "--out", "-"]).expect_code(1);
+    assert!(refused.stderr.contains("--plan --format json"), "{}", refused.stderr);
+    assert!(!world.path().join("-").exists());
+}

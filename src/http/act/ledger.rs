@@ -40,9 +40,9 @@ pub struct Suspended {
 pub async fn suspend(State(office): State<Arc<Office>>, caller: Caller, Told(asked): Told<Switch>) -> Outcome {
     let Switch { resource, reason } = asked;
     let resource = resource.map(|resource| resource.0);
-    office.world.suspend(resource.as_ref(), &reason.0, Some(caller.actor())).await?;
+    let changed = office.world.suspend(resource.as_ref(), &reason.0, Some(caller.actor())).await?;
     let resource = resource.map(|id| id.to_string());
-    Answer::new(StatusCode::OK, &Suspended { resource, suspended: true, changed: true })
+    Answer::new(StatusCode::OK, &Suspended { resource, suspended: true, changed })
 }
 
 /// Starts applying again.

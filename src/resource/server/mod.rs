@@ -148,6 +148,12 @@ pub fn tell_twins_apart(
     }
 }
 
+/// [`is_host`] for JSON Schema, in which whatever has two colons may be an IPv6 address.
+const HOST_PATTERN: &str = concat!(
+    r#"^([^\s\u0000-\u001f\u007f-\u009f/@?#"'\\\[\]:]+"#,
+    r#"|[0-9A-Fa-f]{0,4}:[0-9A-Fa-f.:]*:[0-9A-Fa-f.:]*(%[^\s\u0000-\u001f\u007f-\u009f/@?#"'\\\[\]]*)?)$"#
+);
+
 /// Whether a text may be a host's name or address, and nothing else, such as either with a port.
 fn is_host(text: &str) -> bool {
     let odd = |letter: char| letter.is_whitespace() || letter.is_control() || "/@?#\"'\\[]".contains(letter);
@@ -165,7 +171,10 @@ pub const SECTION: Section = Section {
     about: "PostgreSQL servers on which instances get their databases.",
     fields: &[
         Field::name("name").required().about("The server's name: its natural key."),
-        Field::text("host", 1, 255).required().about("The host that instances are told to connect to."),
+        Field::text("host", 1, 255)
+            .required()
+            .pattern(HOST_PATTERN)
+            .about("The host that instances are told to connect to."),
         Field::int("port", 1, 65_535).default("5432").about("The port that they are told."),
         Field::word("type", ServerType::WORDS)
             .default("shared")

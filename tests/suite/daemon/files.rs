@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::time::Duration;
 
 use super::{LATE, SOON, calm, end, found, prepare, sessions, settle, start, titled, turns};
 use crate::fixture::{Database, World};
@@ -155,4 +156,33 @@ fn a_state_directory_that_is_not_there_is_an_error_at_the_start() {
     let world = World::on(Database::Sqlite);
     let output = world.run(&[]).expect_code(1);
     assert!(output.stderr.contains("the state directory `desired-state` does not exist"), "{}", output.stderr);
+}
+
+/// A directory that is away, as with a disk that is not mounted, must not be filled with a new database.
+#[test]
+fn a_database_file_that_goes_away_is_waited_for_and_not_made_anew() {
+    let mut world = World::on(Database::Sqlite);
+    prepare(&mut world);
+    world.env("RECONCILE_INTERVAL", "1s");
+    let mut leader = start(&world);
+    let mut follower = world.spawn(&["-v"]);
+    follower.wait_for("following:", LATE);
+    let (here, away) = (world.path().join(".reconcile"), world.path().join("away"));
+    for _ in 0..2 {
+        let said = [&leader, &follower].map(|daemon| daemon.stderr().matches("KSESSIONS_DEV.db is gone").count());
+        fs::rename(&here, &away).unwrap();
+        settle(LATE, &true, || {
+            let now = [&leader, &follower].map(|daemon| daemon.stderr().matches("KSESSIONS_DEV.db is gone").count());
+            now[0] > said[0] && now[1] > said[1]
+        });
+        std::thread::sleep(Duration::from_secs(2));
+        assert!(!here.exists(), "it is made anew");
+        fs::rename(&away, &here).unwrap();
+        world.sql("UPDATE sessions SET title = 'Drifted'");
+        titled(&world, LATE, &["One"]);
+        follower.wait_for("following:", LATE);
+    }
+    leader.wait_for("all is well again", LATE);
+    end(follower);
+    end(leader);
 }

@@ -152,3 +152,27 @@ fn a_turn_under_way_is_finished_before_the_end() {
     assert_eq!(found(&world), "Uno");
     assert_eq!(holder(&world), "");
 }
+
+#[test]
+fn a_turn_by_hand_that_is_given_up_gives_the_lease_back() {
+    let mut world = World::on(Database::Postgres);
+    prepare(&mut world);
+    world.run(&["--plan", "--out", "plan.json"]).expect_code(0);
+    locked(&world, 6, || {
+        for mode in [&["--once"][..], &["--apply", "plan.json"]] {
+            let late = world.run(&[mode, &["--timeout", "1s"]].concat()).expect_code(1);
+            assert!(late.stderr.contains("it took longer than --timeout 1s"), "{}", late.stderr);
+            assert_eq!(holder(&world), "", "{mode:?}");
+        }
+        for signal in [Signal::INT, Signal::TERM] {
+            let once = world.spawn(&["--once"]);
+            settle(SOON, &true, || holder(&world).starts_with(&name(&once)));
+            once.signal(signal);
+            let output = once.finish(SOON).expect_code(1);
+            assert!(output.stderr.contains("interrupted"), "{}", output.stderr);
+            assert_eq!(holder(&world), "", "{signal:?}");
+        }
+    });
+    world.run(&["--once"]).expect_code(0);
+    assert_eq!(found(&world), "One");
+}

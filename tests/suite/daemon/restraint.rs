@@ -51,6 +51,11 @@ both! {
         let digest = stderr.split("reconcile approve ").nth(1).unwrap().split(' ').next().unwrap();
         let status = world.run(&["status"]).expect_code(0).stdout;
         assert!(status.contains(digest), "{status}");
+        let explained = world.run(&["explain", "session/1"]).expect_code(0).stdout;
+        let said = explained.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(said.contains("held back with the whole plan") && said.contains(&format!("approve {digest}")), "{said}");
+        let calm = world.run(&["explain", "session/10"]).expect_code(0).stdout;
+        assert!(calm.contains("in sync"), "{calm}");
 
         world.run(&["approve", digest, "--reason", "Renamed on purpose"]).expect_code(0);
         // Nobody tells the daemon but the command itself.

@@ -172,7 +172,12 @@ both! {
         let client = Client::new(world, &daemon, "operate");
         let stopped = client.post("/api/v1/suspend", "{\"resource\": \"session/1\", \"reason\": \"Looked at\"}").expect(200);
         assert_eq!(stopped.json(), serde_json::json!({ "resource": "session/1", "suspended": true, "changed": true }));
+        let again = client.post("/api/v1/suspend", "{\"resource\": \"session/1\", \"reason\": \"Looked at\"}").expect(200);
+        assert_eq!(again.json()["changed"], false);
+        world.run(&["suspend", "session/1", "--reason", "Looked at"]).expect_code(0);
         assert_eq!(journal(world), "token operate|session|1|suspend|Looked at\n");
+        let other = client.post("/api/v1/suspend", "{\"resource\": \"session/1\", \"reason\": \"Still\"}").expect(200);
+        assert_eq!(other.json()["changed"], true);
         world.write("desired-state/a.yaml", &sessions(&[(1, "Uno"), (2, "Two")]));
         settle(LATE, &"One Two Al-Fatiha".to_owned(), || found(world));
         client.post("/api/v1/resume", "{\"resource\": \"session/1\", \"reason\": \"Done\"}").expect(200);
