@@ -152,7 +152,8 @@ both! {
         world.run(&["host", "revoke", "--session-id", "215", "--revoked-by", "Amina", "--reason", "Leaked"]).expect_code(0);
         assert!(!opens(world, &first) && !opens(world, &second));
         let history = world.run(&["history", "host/215"]).expect_code(0).stdout;
-        assert!(history.contains("revoke  host/215  by Amina: Leaked"), "{history}");
+        assert!(history.contains("revoke  host/215  revoked_by none -> Amina, by Amina:"), "{history}");
+        assert!(history.contains("Leaked"), "{history}");
         let plan = world.run(&["--plan", "--detailed-exitcode"]).expect_code(4).stdout;
         assert!(plan.contains("revoked by Amina") && plan.contains("sticky"), "{plan}");
         world.run(&["host", "revoke", "--session-id", "215"]).expect_code(0);

@@ -86,7 +86,9 @@ both! {
         let client = Client::new(world, &daemon, "operate");
         for pause in 0..24 {
             let headers = [("content-type", "application/json"), ("idempotency-key", &format!("gone-{pause}"))];
-            let connection = send(client.there, &client.request("POST", "/api/v1/suspend", &headers, "{\"reason\": \"R\"}"));
+            // Another reason each time: the same one again would change nothing.
+            let body = format!("{{\"reason\": \"R{pause}\"}}");
+            let connection = send(client.there, &client.request("POST", "/api/v1/suspend", &headers, &body));
             std::thread::sleep(Duration::from_millis(pause));
             drop(connection);
         }
