@@ -22,7 +22,7 @@ pub fn plan(header: Header, desired: &Desired, observed: &Observed, ledger: &Led
     let renamed = draft.plan.changes.iter().filter(|planned| planned.change.step.renames()).count() as u64;
     draft.plan.unmanaged = draft.plan.unmanaged.saturating_sub(renamed);
     draft.instances(desired);
-    draft.retired_keys(desired, observed);
+    draft.host_notes(desired, observed);
     draft.fills(desired);
     draft.suspensions(desired);
     draft.plan
@@ -240,7 +240,7 @@ impl Draft<'_> {
     }
 
     /// Hosts whose hash was made with a key that is no longer the first of the ring, and those whose GUID has expired.
-    fn retired_keys(&mut self, desired: &Desired, observed: &Observed) {
+    fn host_notes(&mut self, desired: &Desired, observed: &Observed) {
         let keys = match &self.terms.keys {
             Keys::Known(keys) => keys.as_slice(),
             Keys::Made | Keys::Unusable { .. } => &[],
