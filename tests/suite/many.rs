@@ -106,7 +106,7 @@ both! {
     fn sessions_that_appear_under_the_plan_cost_only_themselves(world) {
         world.run(&["migrate"]).expect_code(0);
         declare(world, 2_000, "Title");
-        let row = |id: u32| format!("({id}, 'Mine', 'active', 'Amina', '2026-01-01T00:00:00+00:00', '2026-01-01T00:00:00+00:00')");
+        let row = |id: u32| format!("({id}, 'Mine', 'active', 'Amina', '2020-01-01T00:00:00+00:00', '2020-01-01T00:00:00+00:00')");
         let meanwhile = format!(
             "INSERT INTO sessions (session_id, title, status, created_by, created_at, updated_at) VALUES {}, {}, {}",
             row(1),

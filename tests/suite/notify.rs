@@ -200,7 +200,7 @@ fn one_that_takes_nothing_hides_no_message_to_another_and_leaves_none_behind() {
     assert_eq!(good.taken().len(), 1);
     // Nobody is told any more: what is young may be another applier's, what is old is nobody's.
     world.write("reconcile.toml", "");
-    world.sql("UPDATE reconcile_deliveries SET made_at = '2026-01-01T00:00:00.000000+00:00' WHERE delivery_id < '01900000-0000-7000-8000-000000000200'");
+    world.sql("UPDATE reconcile_deliveries SET made_at = '2020-01-01T00:00:00.000000+00:00' WHERE delivery_id < '01900000-0000-7000-8000-000000000200'");
     world.run(&["--once"]).expect_code(0);
     assert_eq!(world.sql("SELECT COUNT(*) FROM reconcile_deliveries"), "2\n");
 }
@@ -235,7 +235,7 @@ fn a_turn_for_one_target_tells_nothing_of_the_others_and_answers_nobody() {
     wait_for(&ops, "blocked", "host/9");
     world.sql(
         "INSERT INTO reconcile_requests (request_id, asked_by, asked_at)
-         VALUES ('01900000-0000-7000-8000-000000000001', 'token ops', '2026-01-01T00:00:00.000000+00:00')",
+         VALUES ('01900000-0000-7000-8000-000000000001', 'token ops', '2020-01-01T00:00:00.000000+00:00')",
     );
     let told = ops.taken().len();
     world.run(&["--once", "--target", "session/1"]).expect_code(0);
@@ -250,15 +250,16 @@ fn an_outage_is_told_of_by_whoever_applies_next_and_not_again_by_one_who_follows
     let mut world = World::on(Database::Postgres);
     prepare(&mut world);
     let ops = ops(&mut world);
-    world.env("RECONCILE_INTERVAL", "1s").env("RECONCILE_LEASE", "5s");
+    world.env("RECONCILE_INTERVAL", "8s").env("RECONCILE_LEASE", "30s").hurry(8);
     let leader = start(&world);
     let mut follower = world.spawn(&["-v"]);
     follower.wait_for("following: ", LATE);
     world.server().unwrap().stop();
-    std::thread::sleep(Duration::from_secs(32));
+    // An outage is told of after half a minute.
+    std::thread::sleep(Duration::from_secs(40) / 8);
     world.server().unwrap().start_again();
     ops.wait_for(|message| message.body.contains("turns are carried through again; since "));
-    std::thread::sleep(Duration::from_secs(12));
+    std::thread::sleep(Duration::from_secs(16) / 8);
     drop(leader);
     follower.wait_for("the turn is over", LATE);
     end(follower);

@@ -170,10 +170,10 @@ async fn what_has_expired_is_gone_and_swept() {
     fs::write(shelf.path("lost").with_extension("0123456789abcdef.claimed"), expired("lost")).unwrap();
     assert!(!waits(&store, "taken").await);
     assert!(store.take("taken").await.unwrap().is_none());
-    let stale = home.path().join("handoff/0123456789abcdef.tmp");
-    fs::write(&stale, "cut short").unwrap();
-    fs::File::open(&stale).unwrap().set_modified(std::time::SystemTime::now() - 2 * HOUR).unwrap();
-    fs::write(home.path().join("handoff/fedcba9876543210.tmp"), "being written").unwrap();
+    for (name, age) in [("0123456789abcdef.tmp", 2 * HOUR), ("fedcba9876543210.tmp", Duration::ZERO)] {
+        let unfinished = fs::File::create(home.path().join("handoff").join(name)).unwrap();
+        unfinished.set_modified(std::time::SystemTime::now() - age).unwrap();
+    }
     assert_eq!(store.sweep().await.unwrap(), 3, "the lost claim, the one left, and the one cut short");
     assert_eq!(files(&home).len(), 2);
     assert!(waits(&store, KEY).await);
@@ -187,8 +187,8 @@ async fn every_changed_byte_is_noticed() {
     let store = store(&home);
     put(&store, KEY, HOUR).await;
     let path = files(&home).remove(0);
-    // Until 2041, a number in which every flipped bit means later: what has expired would be gone before it is opened.
-    let until = DateTime::from_timestamp_micros(1 << 51).unwrap();
+    // Until 2255, a number in which every flipped bit means later: what has expired would be gone before it is opened.
+    let until = DateTime::from_timestamp_micros(1 << 53).unwrap();
     let whole = seal::seal(&ring(&['a']), KEY, until, &entry(KEY, HOUR).secret).ok().unwrap();
     for place in 0..whole.len() {
         let mut changed = whole.clone();

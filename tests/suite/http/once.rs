@@ -62,7 +62,7 @@ both! {
         world.sql("UPDATE reconcile_idempotency SET status = NULL, answer = NULL");
         let busy = client.post_under("key", "/api/v1/hosts/215/rotate", "{\"reason\": \"R\"}").expect(409);
         assert_eq!((detail(&busy).as_str(), busy.header("retry-after")), ("the request of this Idempotency-Key is still under way", Some("1")));
-        world.sql("UPDATE reconcile_idempotency SET begun_at = '2026-11-01T00:00:00.000000+00:00'");
+        world.sql("UPDATE reconcile_idempotency SET begun_at = '2020-11-01T00:00:00.000000+00:00'");
         client.post_under("old", "/api/v1/hosts/215/rotate", "{\"reason\": \"R\"}").expect(200);
         assert_eq!(world.sql("SELECT word FROM reconcile_idempotency"), "old\n", "a day is over");
         end(daemon);

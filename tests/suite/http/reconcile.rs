@@ -17,7 +17,9 @@ both! {
         let daemon = start(world);
         let client = Client::new(world, &daemon, "operate");
         let before = calm(&daemon);
-        world.sql("UPDATE sessions SET title = 'Drifted'");
+        // Past the triggers by which PostgreSQL tells of it, so that what was asked for is the only turn.
+        let silently = if world.database() == Database::Postgres { "SET session_replication_role = replica; " } else { "" };
+        world.sql(&format!("{silently}UPDATE sessions SET title = 'Drifted'"));
         let begun = Instant::now();
         let answer = client.post(NOW, "{\"reason\": \"Deployed\"}").expect(200).json();
         assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
@@ -32,9 +34,7 @@ both! {
         }
         let again = client.get(&format!("/api/v1/requests/{}", answer["id"].as_str().unwrap())).expect(200);
         assert_eq!(again.json(), answer);
-        // PostgreSQL tells of the drift, too; but what was asked for is one turn.
-        let most = if world.database() == Database::Postgres { 2 } else { 1 };
-        assert!(calm(&daemon) - before <= most, "{}", turns(&daemon) - before);
+        assert_eq!(calm(&daemon) - before, 1);
         client.get("/api/v1/requests/11111111-2222-4333-8444-555555555555").expect(404);
         client.get("/api/v1/requests/215").expect(404);
         client.post(NOW, "{\"wait\": 31}").expect(422);
@@ -155,13 +155,13 @@ fn requests_are_bounded_and_old_answers_forgotten() {
     let daemon = start(&world);
     let client = Client::new(&world, &daemon, "operate");
     let old = client.post(NOW, "").expect(200).json()["id"].as_str().unwrap().to_owned();
-    world.sql("UPDATE reconcile_requests SET handled_at = '2026-01-01T00:00:00.000000+00:00'");
+    world.sql("UPDATE reconcile_requests SET handled_at = '2020-01-01T00:00:00.000000+00:00'");
     client.post(NOW, "").expect(200);
     client.get(&format!("/api/v1/requests/{old}")).expect(404);
     world.sql(
         "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10000)
          INSERT INTO reconcile_requests (request_id, asked_by, asked_at, handled_at)
-         SELECT printf('00000000-0000-4000-8000-%012d', i), 'token x', '2026-01-01', '9999-01-01' FROM n",
+         SELECT printf('00000000-0000-4000-8000-%012d', i), 'token x', '2020-01-01', '9999-01-01' FROM n",
     );
     let refused = client.post(NOW, "").expect(503);
     assert_eq!(detail(&refused), "more turns were asked for in a day than are kept");

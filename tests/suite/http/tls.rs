@@ -53,8 +53,9 @@ pub fn open() -> World {
 
 #[test]
 fn a_client_that_checks_the_certificate_is_served_and_a_renewed_one_is_taken_up() {
-    let world = open();
+    let mut world = open();
     make(&world, 10);
+    world.hurry(5);
     let daemon = start(&world);
     let there = address(&daemon);
     assert_eq!(ask(&world, there), "200 ok TLSv1.3 0A");

@@ -78,7 +78,7 @@ both! {
         world.run(&["token", "revoke", "read", "--reason", "Left the house"]).expect_code(0);
         settle(LATE, &401, || ask_as(there, &read, "/api/v1/status").status);
         ask_as(there, &operate, "/api/v1/status").expect(200);
-        world.sql("UPDATE reconcile_tokens SET expires_at = '2026-01-01T00:00:00.000000+00:00' WHERE name = 'operate'");
+        world.sql("UPDATE reconcile_tokens SET expires_at = '2020-01-01T00:00:00.000000+00:00' WHERE name = 'operate'");
         settle(LATE, &401, || ask_as(there, &operate, "/api/v1/status").status);
         let said = end(daemon);
         assert!(!said.text().contains(&read[4..47]), "the log holds a token");

@@ -243,8 +243,9 @@ fn heard(stream: &mut TcpStream, text: &str) -> String {
 
 #[test]
 fn a_silent_stream_has_a_pulse_and_a_followers_page_is_told_to_look() {
-    let world = world();
+    let mut world = world();
     let token = make(&world, "reader", "read");
+    world.hurry(5);
     let leader = start(&world);
     let mut follower = world.spawn(&["-v"]);
     follower.wait_for("following: ", LATE);

@@ -2,12 +2,12 @@
 //! what is dated neither comes twice nor stays away.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::{CAUGHT_UP, Watched, short};
 use crate::daemon::{LATE, end, holder, sessions, settle};
 use crate::fixture::process::Running;
-use crate::fixture::{World, both};
+use crate::fixture::{World, both, clock};
 
 /// A clock on the wall, which a program sees that is started with it.
 struct Clock {
@@ -18,7 +18,7 @@ struct Clock {
 impl Clock {
     /// Right as yet. `name`: of its file in the project.
     fn new(world: &World, name: &str) -> Self {
-        let clock = Self { library: library(), file: world.path().join(name) };
+        let clock = Self { library: clock::library(), file: world.path().join(name) };
         clock.set("+0");
         clock
     }
@@ -37,13 +37,6 @@ impl Clock {
         let how = ["DONT_FAKE_MONOTONIC=1", "FAKETIME_NO_CACHE=1"];
         world.start("env", &[&library, &file, how[0], how[1], "reconcile", "-v"])
     }
-}
-
-/// The library that stands between a program and the clock.
-fn library() -> PathBuf {
-    let places = fs::read_dir("/usr/lib").unwrap().flatten().map(|place| place.path());
-    let found = places.map(|place| place.join("faketime/libfaketimeMT.so.1")).find(|path| Path::exists(path));
-    found.expect("libfaketime, of Debian's package of that name; `tests/run` installs it")
 }
 
 /// Something strays; the daemon puts it back within two periods.

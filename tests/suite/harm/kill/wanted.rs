@@ -191,6 +191,6 @@ impl Wanted {
 fn is_due(world: &World, number: u32) {
     let attempt = one(world, &format!("SELECT attempt FROM host_sessions WHERE session_id = {number} AND is_active"));
     world.sql(&format!(
-        "UPDATE reconcile_handoffs SET minted_at = '2026-01-01T00:00:00+00:00' WHERE attempt = '{attempt}'"
+        "UPDATE reconcile_handoffs SET minted_at = '2020-01-01T00:00:00+00:00' WHERE attempt = '{attempt}'"
     ));
 }
