@@ -74,9 +74,9 @@ def claim(world):
         guid = browser.find("#guid-text").get_attribute("value")
         assert re.fullmatch(r"[0-9a-f-]{36}", guid), guid
         browser.press(Keys.ESCAPE)
-        everything = browser.run("return document.documentElement.outerHTML"
-                                 " + [...document.querySelectorAll('input')].map((input) => input.value)")
-        assert guid not in everything
+        everything = ("(document.documentElement.outerHTML"
+                      " + [...document.querySelectorAll('input')].map((input) => input.value))")
+        browser.wait("the GUID's end", f"return !{everything}.includes('{guid}')")
         browser.wait("no button any more", "return !document.querySelector('button[data-act=claim]')")
 
 

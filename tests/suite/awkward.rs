@@ -7,6 +7,8 @@ use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 
+use reconcile::desired::revision;
+
 use crate::fixture::{Database, World};
 
 const FILES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/awkward");
@@ -75,6 +77,8 @@ fn told(groups: &[&str]) -> String {
         if output.code == 0 {
             told.push_str(&output.stderr);
             let plan = world.run(&["--plan"]).expect_code(0).stdout;
+            let whoever = format!("uncommitted ({})", revision::user());
+            let plan = plan.replace(&whoever, "uncommitted ([USER])");
             told.push_str(plan.split_once("\n\n").unwrap().1.trim_matches('\n'));
         } else {
             assert!(output.stdout.is_empty(), "{name}: {}", output.stdout);

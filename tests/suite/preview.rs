@@ -169,7 +169,7 @@ both! {
 }
 
 #[test]
-fn a_preview_needs_no_right_to_write() {
+fn a_preview_needs_no_right_to_write_with_postgres() {
     let mut world = World::on(crate::fixture::Database::Postgres);
     world.write("desired-state/week.yaml", WEEK);
     world.run(&["migrate"]).expect_code(0);
