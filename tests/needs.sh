@@ -104,8 +104,7 @@ install_packages() {
 # Sets `target`, the directory of the build.
 find_target() {
   have cargo || give_up 'cargo is missing: install Rust from https://rustup.rs, then try again'
-  target=$(cargo metadata --locked --no-deps --format-version 1 |
-    python3 -c 'import json, sys; print(json.load(sys.stdin)["target_directory"])')
+  target=$(cargo metadata --locked --no-deps --format-version 1 | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
 }
 
 # Python packages away from the system's: they check our JSON Schema and our API from outside, run real provisioning
@@ -131,17 +130,21 @@ install_nextest() {
   ! cargo nextest --version >/dev/null 2>&1 || return 0
   say "building cargo-nextest $nextest_version, once"
   cargo install cargo-nextest --version "$nextest_version" --locked --debug --root "$target/tools" --target-dir "$target/tools/build" ||
-    say 'cargo-nextest cannot be built here: running the tests with cargo test'
+    give_up 'cargo-nextest cannot be built here: see https://nexte.st/docs/installation, then try again'
   rm -rf "$target/tools/build"
 }
 
-# Twice as many at once as there are processors: half of a test is waiting for servers, leases and timers. The arguments
-# go to `cargo nextest run`; where it cannot be built, they are words that the names of tests hold.
+# Three times as many at once as there are processors: most of a test is waiting for servers, leases and timers. The
+# arguments go to `cargo nextest run`.
 run_tests() {
-  if cargo nextest --version >/dev/null 2>&1; then
-    NEXTEST_TEST_THREADS=${NEXTEST_TEST_THREADS:-$(($(nproc) * 2))} cargo nextest run --locked "$@"
-  else
-    # shellcheck disable=SC2046  # one word, or none
-    env $(sh tests/memory.sh) cargo test --locked --lib --bins --tests "$@"
-  fi
+  local result=0 report newest
+  NEXTEST_TEST_THREADS=${NEXTEST_TEST_THREADS:-$(($(nproc) * 3))} cargo nextest run --locked "$@" || result=$?
+  # The newest report is this run's.
+  newest=
+  for report in target/nextest/*/junit.xml; do
+    [ -n "$newest" ] && [ ! "$report" -nt "$newest" ] || newest=$report
+  done
+  mkdir -p "$target/tmp"
+  sed -n 's/.*<testcase name="\([^"]*\)".* time="\([0-9.]*\)".*/\2 \1/p' "$newest" >>"$target/tmp/times"
+  return $result
 }
