@@ -20,6 +20,7 @@ pub mod failure;
 pub mod guard;
 pub mod http;
 pub mod kinds;
+pub mod loopback;
 pub mod notice;
 pub mod parallel;
 pub mod plan;

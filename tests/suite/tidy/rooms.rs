@@ -18,6 +18,7 @@ const fn room(name: &'static str, may: &'static [&'static str]) -> Room {
 /// The whole table. A room may always import itself.
 const ROOMS: &[Room] = &[
     room("change", &[]),
+    room("loopback", &[]),
     room("secret", &[]),
     room("token", &["secret"]),
     room("webhook", &["secret"]),
@@ -25,11 +26,11 @@ const ROOMS: &[Room] = &[
     room("parallel", &[]),
     room("progress", &[]),
     room("testing", &[]),
-    room("guard", &["change", "secret"]),
+    room("guard", &["change", "loopback", "secret"]),
     room("yaml", &["change"]),
     room("driver", &["guard", "secret"]),
     room("store", &["change", "driver", "guard", "notice", "secret", "token"]),
-    room("port", &["change", "driver", "guard", "secret"]),
+    room("port", &["change", "driver", "guard", "loopback", "secret"]),
     room("resource", &["change", "notice", "port", "secret", "store", "yaml"]),
     room("kinds", &["change", "port", "resource", "store", "yaml"]),
     room("desired", &["change", "kinds", "parallel", "yaml"]),
@@ -47,8 +48,8 @@ const ROOMS: &[Room] = &[
     room(
         "http",
         &[
-            "change", "config", "failure", "kinds", "plan", "port", "resource", "secret", "store", "token", "turn",
-            "webhook",
+            "change", "config", "failure", "kinds", "loopback", "plan", "port", "resource", "secret", "store", "token",
+            "turn", "webhook",
         ],
     ),
     room(
