@@ -29,7 +29,7 @@ use crate::webhook::Keys;
 use draft::{Draft, read_secret};
 use file::File;
 use given::{DEFAULT, Given, Origin};
-pub use listen::{Certificate, Listen};
+pub use listen::{Certificate, Listen, Network};
 pub use notify::{Language, Receiver};
 pub use settings::{Fallback, Secrecy, Setting, TABLE, markdown};
 pub use variables::check as check_variables;
@@ -111,6 +111,12 @@ pub struct Config {
     pub receivers: Vec<Receiver>,
     /// Where HTTP is spoken; `None`: nowhere.
     pub http_listen: Option<Listen>,
+    /// It may be spoken beyond loopback without TLS.
+    pub http_insecure: bool,
+    /// Who adds TLS, and says in `X-Forwarded-For` for whom.
+    pub http_proxies: Vec<Network>,
+    /// Where probes and metrics alone are answered; `None`: nowhere.
+    pub http_probes: Option<Listen>,
     /// `None`: HTTP without TLS.
     pub http_certificate: Option<Certificate>,
     pub log_format: LogFormat,

@@ -1,0 +1,3 @@
+//! Whoever means harm, against the real program: what an attacker can reach, and what must hold there.
+
+mod http;
