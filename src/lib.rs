@@ -13,6 +13,7 @@ pub mod apply;
 pub mod change;
 pub mod cli;
 pub mod config;
+pub mod credential;
 pub mod daemon;
 pub mod desired;
 pub mod driver;

@@ -260,7 +260,12 @@ where
     let router = TowerToHyperService::new(router);
     let service = service_fn(|mut request: Request<Incoming>| {
         callers.introduce(&mut request);
-        router.call(request)
+        let answer = router.call(request);
+        async {
+            // However many requests come at once on one connection, those of others have their turn in between.
+            tokio::task::yield_now().await;
+            answer.await
+        }
     });
     let mut serving = pin!(server.serve_connection(TokioIo::new(stream), service));
     let ended = tokio::select! {
