@@ -10,6 +10,8 @@ use std::time::Duration;
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Serialize, Serializer};
 
+use crate::credential::masked;
+
 pub use revision::{NO_COMMIT, Revision};
 
 /// One type of managed resource. Each room of `resource` declares its own; `kinds` lists them in order.
@@ -98,7 +100,7 @@ impl Origin {
     }
 }
 
-/// A value as a plan shows it. Never a secret.
+/// A value as a plan shows it. Never a secret: what a row holds that has the form of a credential is shown masked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Value {
     /// Not there: shown as `(none)`.
@@ -132,7 +134,7 @@ impl Serialize for Value {
             Value::None => out.serialize_none(),
             Value::Flag(flag) => out.serialize_bool(*flag),
             Value::Int(int) => out.serialize_i64(*int),
-            Value::Text(text) | Value::Word(text) => out.serialize_str(text),
+            Value::Text(text) | Value::Word(text) => out.serialize_str(&masked(text)),
             Value::Time(time) => out.serialize_str(&rfc3339(*time)),
         }
     }
@@ -145,7 +147,7 @@ impl fmt::Display for Value {
             Value::Flag(flag) => write!(out, "{flag}"),
             Value::Int(int) => write!(out, "{int}"),
             Value::Text(text) => out.write_str(&quoted(text)),
-            Value::Word(word) => out.write_str(&printable(word)),
+            Value::Word(word) => out.write_str(&printable(&masked(word))),
             Value::Time(time) => out.write_str(&rfc3339(*time)),
         }
     }
@@ -222,9 +224,9 @@ pub fn is_unseen(letter: char) -> bool {
         || matches!(letter, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
-/// `text` between quotation marks, printable, with those that are part of it escaped.
+/// `text` between quotation marks, printable, with those that are part of it escaped, and with credentials masked.
 pub fn quoted(text: &str) -> String {
-    format!("\"{}\"", printable(&text.replace('\\', "\\\\").replace('"', "\\\"")))
+    format!("\"{}\"", printable(&masked(text).replace('\\', "\\\\").replace('"', "\\\"")))
 }
 
 /// A length of time as a file would say it: `90d`, `1h 30m`. Less than a millisecond is not shown.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use crate::change::{Kind, ResourceId};
+use crate::change::{Kind, ResourceId, quoted};
 use crate::port::pool::Sight;
 use crate::resource::host::{self, Host, MissingSession};
 use crate::resource::instance::{self, Instance, InstanceId};
@@ -369,11 +369,12 @@ impl yaml::Sheet for Claims {
 /// Errors: the text says what is wrong with it and what would do.
 pub fn parse_id(address: &str) -> Result<ResourceId, String> {
     let names: Vec<&str> = ALL.iter().map(|kind| kind.name).collect();
-    let wrong =
-        || format!("\"{address}\" is not an address: write KIND/NAME, with one of {} as the kind", names.join(", "));
+    let wrong = || {
+        format!("{} is not an address: write KIND/NAME, with one of {} as the kind", quoted(address), names.join(", "))
+    };
     let (kind, name) = address.split_once('/').ok_or_else(wrong)?;
     let kind = ALL.into_iter().find(|known| known.name == kind || known.plural == kind).ok_or_else(wrong)?;
-    let misnamed = |what: &str| format!("\"{name}\" does not name a {kind}: it is {what}");
+    let misnamed = |what: &str| format!("{} does not name a {kind}: it is {what}", quoted(name));
     match kind {
         Server::KIND => match is_name(name) {
             true => Ok(ResourceId::new(kind, name)),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 use crate::change::{ResourceId, span};
+use crate::credential;
 use crate::kinds::parse_id;
 use crate::resource::host::{LONGEST_LIFE, SHORTEST_LIFE};
 use crate::resource::instance::InstanceId;
@@ -373,6 +374,9 @@ fn reason(text: &str) -> Result<String, String> {
 }
 
 fn text_up_to(most: usize, text: &str) -> Result<String, String> {
+    if let Some(what) = credential::first(text) {
+        return Err(format!("it holds {what}, which the journal would keep and show: say it without, and change it"));
+    }
     match text.chars().count() {
         0 => Err("it is empty".to_owned()),
         count if count > most => Err(format!("it has {count} characters; {most} are allowed")),

@@ -16,11 +16,13 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
+use clap::error::{ContextKind, ContextValue};
 use tracing::Level;
 use tracing_subscriber::EnvFilter;
 
 use crate::change::span;
 use crate::config::{self, Config, LogFormat, Overrides};
+use crate::credential;
 use crate::failure::{Failure, Result};
 use crate::store::held;
 use crate::turn::World;
@@ -40,7 +42,8 @@ pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         // The parser's own code for a mistake is 2, which means "changes pending" here.
-        Err(asked) => {
+        Err(mut asked) => {
+            mask(&mut asked);
             drop(asked.print());
             return ExitCode::from(u8::from(asked.use_stderr()));
         }
@@ -78,6 +81,21 @@ pub fn main() -> ExitCode {
             terminal.failed(&failure);
             ExitCode::from(failure.exit_code())
         }
+    }
+}
+
+/// Hides what was typed and holds a credential: the parser repeats what it does not take. What stands beside one may be its
+/// other half, so nothing of it is left.
+fn mask(refused: &mut clap::Error) {
+    let typed: Vec<ContextKind> = refused
+        .context()
+        .filter_map(|(kind, value)| match value {
+            ContextValue::String(text) if credential::first(text).is_some() => Some(kind),
+            _ => None,
+        })
+        .collect();
+    for kind in typed {
+        refused.insert(kind, ContextValue::String(credential::MASK.to_owned()));
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::file::File;
 use super::given::{Given, Origin};
+use super::report::InFile;
 use super::{Certificate, Config, DEVELOPMENT, LARGEST_URL_FILE, LogFormat, Problem, Secrets, Source, TABLE, url};
 use crate::port::keys::KeySource;
 use crate::port::private;
@@ -74,6 +75,9 @@ impl Draft {
             client_token: None,
             receivers: Vec::new(),
             http_listen: None,
+            http_insecure: false,
+            http_proxies: Vec::new(),
+            http_probes: None,
             http_certificate: None,
             log_format: LogFormat::Text,
             log_level: tracing::Level::INFO,
@@ -116,6 +120,16 @@ impl Draft {
             let strongest = std::cmp::max_by_key(origin("debounce"), origin("debounce_max"), |origin| origin.rank());
             problems.push(Problem::new(strongest, "debounce must not be longer than debounce_max"));
         }
+        let files = [
+            ("database.url", &url_file),
+            ("host.keys", &keys_file),
+            ("redis.url", &redis_file),
+            ("celery.broker_url", &broker_file),
+            ("celery.result_url", &result_file),
+            ("billing.keys", &billing_file),
+            ("client.token", &token_file),
+        ];
+        let files = files.map(|(key, path)| InFile { key, path: path.clone() }).into();
         let mut from_file = |key: &str, path: Option<PathBuf>, holds: &str| {
             let path = path.filter(|_| secrets == Secrets::Read)?;
             let read = read_secret(&cwd.join(&path), holds);
@@ -137,22 +151,12 @@ impl Draft {
                 |what| problems.push(Problem::new(origin("billing.keys_file"), format!("billing.keys_file: {what}")));
             config.billing_keys = Keys::read(&text).map_err(unfit).ok();
         }
-        config.http_certificate = match (certificate, certificate_key) {
-            (Some(chain), Some(key)) => Some(Certificate { chain: cwd.join(chain), key: cwd.join(key) }),
-            (None, None) => None,
-            (Some(_), None) => {
-                problems.push(Problem::new(
-                    origin("http.certificate_file"),
-                    "http.certificate_file wants http.key_file beside it",
-                ));
-                None
-            }
-            (None, Some(_)) => {
-                problems
-                    .push(Problem::new(origin("http.key_file"), "http.key_file wants http.certificate_file beside it"));
-                None
-            }
-        };
+        let chain = certificate.map(|path| (path, origin("http.certificate_file")));
+        let key = certificate_key.map(|path| (path, origin("http.key_file")));
+        config.http_certificate = pair(chain, key, cwd).unwrap_or_else(|problem| {
+            problems.push(problem);
+            None
+        });
         config.broker_url = config.broker_url.or_else(|| config.redis_url.clone());
         if by_reference {
             config.celery.credentials = Credentials::Reference { life: reference_life };
@@ -163,8 +167,24 @@ impl Draft {
             (None, None) if development => KeySource::Made(config.data_dir.join("host.key")),
             (None, None) => KeySource::Missing { environment: config.environment.clone() },
         };
-        config.show_what_rules_yield();
+        config.show_what_is_in_force(files);
         config
+    }
+}
+
+/// The two files of a certificate, of which each was named somewhere; or none.
+///
+/// Errors: one stands alone.
+fn pair(
+    chain: Option<(PathBuf, &Origin)>,
+    key: Option<(PathBuf, &Origin)>,
+    cwd: &Path,
+) -> Result<Option<Certificate>, Problem> {
+    match (chain, key) {
+        (Some((chain, _)), Some((key, _))) => Ok(Some(Certificate { chain: cwd.join(chain), key: cwd.join(key) })),
+        (None, None) => Ok(None),
+        (Some((_, origin)), None) => Err(Problem::new(origin, "http.certificate_file wants http.key_file beside it")),
+        (None, Some((_, origin))) => Err(Problem::new(origin, "http.key_file wants http.certificate_file beside it")),
     }
 }
 

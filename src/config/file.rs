@@ -138,7 +138,10 @@ impl Reader<'_> {
             DeValue::String(text) => (text.clone().into_owned(), Form::Text),
             DeValue::Integer(number) => (number.to_string(), Form::Integer),
             DeValue::Boolean(flag) => (flag.to_string(), Form::Flag),
-            other => (format!("of the type {}", other.type_str()), Form::Other),
+            other => match texts(other) {
+                Some(texts) => (texts.join(", "), Form::List),
+                None => (format!("of the type {}", other.type_str()), Form::Other),
+            },
         };
         let given = Given::typed(text, form, self.origin(value.span()), self.base.map(Path::to_owned));
         self.file.given.insert(setting.key, given);
@@ -248,6 +251,11 @@ impl Reader<'_> {
         let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
         Origin::File { path: self.path.display().to_string(), line, column }
     }
+}
+
+/// The texts of a list that holds nothing else, no comma in any of them.
+fn texts<'a>(value: &'a DeValue<'_>) -> Option<Vec<&'a str>> {
+    value.as_array()?.iter().map(|text| text.get_ref().as_str().filter(|text| !text.contains(','))).collect()
 }
 
 /// The names in a list of at least one text, none of them empty.

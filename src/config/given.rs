@@ -66,7 +66,9 @@ pub(super) enum Form {
     Text,
     Integer,
     Flag,
-    /// A list, a table or the like: no setting is one.
+    /// A list of texts, separated by commas.
+    List,
+    /// Another list, a table or the like: no setting is one.
     Other,
     /// No value but a rule that yields it, described by the text.
     Rule,
@@ -119,6 +121,7 @@ impl Given {
         let value = self.text.expose();
         let is = match self.form {
             Form::Other | Form::Integer | Form::Flag => value.to_owned(),
+            Form::List => "of the type array".to_owned(),
             Form::Text => format!("the text {}", shown(value)),
             Form::Untyped | Form::Rule => shown(value),
         };
@@ -156,6 +159,16 @@ impl Given {
             let words: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
             self.must_be(&format!("one of {}", words.join(", ")))
         })
+    }
+
+    /// Texts: a list, or one text in which commas separate them. There may be none.
+    pub(super) fn list(&self) -> Result<Vec<&str>, String> {
+        match self.form {
+            Form::List | Form::Text | Form::Untyped => {
+                Ok(self.text.expose().split(',').map(str::trim).filter(|text| !text.is_empty()).collect())
+            }
+            Form::Integer | Form::Flag | Form::Other | Form::Rule => Err(self.must_be("a list of texts")),
+        }
     }
 
     pub(super) fn flag(&self) -> Result<bool, String> {

@@ -10,6 +10,7 @@ mod given;
 mod listen;
 mod notify;
 mod pools;
+mod report;
 mod settings;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -28,8 +29,8 @@ use crate::webhook::Keys;
 
 use draft::{Draft, read_secret};
 use file::File;
-use given::{DEFAULT, Given, Origin};
-pub use listen::{Certificate, Listen};
+use given::{Given, Origin};
+pub use listen::{Certificate, Listen, Network};
 pub use notify::{Language, Receiver};
 pub use settings::{Fallback, Secrecy, Setting, TABLE, markdown};
 pub use variables::check as check_variables;
@@ -111,6 +112,12 @@ pub struct Config {
     pub receivers: Vec<Receiver>,
     /// Where HTTP is spoken; `None`: nowhere.
     pub http_listen: Option<Listen>,
+    /// It may be spoken beyond loopback without TLS.
+    pub http_insecure: bool,
+    /// Who adds TLS, and says in `X-Forwarded-For` for whom.
+    pub http_proxies: Vec<Network>,
+    /// Where probes and metrics alone are answered; `None`: nowhere.
+    pub http_probes: Option<Listen>,
     /// `None`: HTTP without TLS.
     pub http_certificate: Option<Certificate>,
     pub log_format: LogFormat,
@@ -250,7 +257,7 @@ fn gather(
 
     let environments: Vec<Entry> = file.environments.iter().map(file::Environment::shown).collect();
     let pools: Vec<Entry> = file.pools.iter().map(|pool| pool.shown(&env)).collect();
-    let told: Vec<Entry> = file.receivers.iter().map(|section| section.shown(&env)).collect();
+    let told: Vec<Entry> = file.receivers.iter().flat_map(|section| section.shown(&env)).collect();
     let receivers = std::mem::take(&mut file.receivers);
     let mut draft = Draft::new(file);
     for (setting, given) in TABLE.iter().zip(&given) {
@@ -297,39 +304,6 @@ impl Config {
     /// The SQLite file that stands in where no database is configured.
     pub fn embedded_database(&self) -> PathBuf {
         self.data_dir.join("KSESSIONS_DEV.db")
-    }
-
-    /// Puts values in the place of the rules that yielded them, so that what is shown is what is in force.
-    fn show_what_rules_yield(&mut self) {
-        let source = match self.source {
-            Source::Worktree => "worktree",
-            Source::Head => "head",
-        };
-        let url = match &self.database_url {
-            Some(url) => url::masked(url.expose()),
-            None => format!("sqlite:{}", self.embedded_database().display()),
-        };
-        let keys = match &self.host_keys {
-            KeySource::Made(path) => format!("(made at the first apply: {})", path.display()),
-            KeySource::File(_) => "(in host.keys_file)".to_owned(),
-            KeySource::Given { .. } => HIDDEN.to_owned(),
-            KeySource::Missing { .. } => "(none)".to_owned(),
-        };
-        let from_file =
-            self.shown.iter().find(|entry| entry.key == "database.url_file").map(|entry| entry.origin.clone());
-        for entry in &mut self.shown {
-            match entry.key.as_str() {
-                "source" => source.clone_into(&mut entry.value),
-                "database.url" => {
-                    entry.value.clone_from(&url);
-                    if self.database_url.is_some() && entry.origin == DEFAULT {
-                        entry.origin = from_file.clone().unwrap_or_default();
-                    }
-                }
-                "host.keys" => entry.value.clone_from(&keys),
-                _ => {}
-            }
-        }
     }
 
     /// What is in force and where it came from, in the table's order, then the further environments.

@@ -7,6 +7,7 @@ use toml::de::DeValue;
 
 use super::file::Reader;
 use super::given::Origin;
+use super::report::in_file;
 use super::{Entry, HIDDEN, Problem, read_secret, shown};
 use crate::notice::Event;
 use crate::port::client::Address;
@@ -124,14 +125,21 @@ fn events(value: &DeValue<'_>) -> Option<Vec<Event>> {
 }
 
 impl Section {
-    pub(super) fn shown(&self, env: &impl Fn(&str) -> Option<String>) -> Entry {
-        let about = "Who is told of what happens.";
-        let from = variable(&self.name, "URL");
-        let (value, origin) = match (env(&from), &self.url_file) {
-            (Some(_), _) | (None, None) => (HIDDEN.to_owned(), from),
-            (None, Some(file)) => (file.display().to_string(), self.origin.shown()),
+    pub(super) fn shown(&self, env: &impl Fn(&str) -> Option<String>) -> Vec<Entry> {
+        let entry = |what: &str, file: &Option<PathBuf>, about| {
+            let variable = variable(&self.name, &what.to_ascii_uppercase());
+            let (value, origin) = match (env(&variable).filter(|text| !text.trim().is_empty()), file) {
+                (Some(_), _) => (HIDDEN, variable),
+                (None, Some(file)) => (HIDDEN, in_file(file, &self.origin.shown())),
+                (None, None) => ("(none)", self.origin.shown()),
+            };
+            Entry { key: format!("{NOTIFY}.{}.{what}", self.name), value: value.to_owned(), origin, about }
         };
-        Entry { key: format!("{NOTIFY}.{}.url", self.name), value, origin, about }
+        let mut entries = vec![entry("url", &self.url_file, "Who is told of what happens.")];
+        if !self.is_slack {
+            entries.push(entry("keys", &self.keys_file, "What is told there is signed with the first of these."));
+        }
+        entries
     }
 
     /// The receiver, with its secrets read.

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::given::Origin;
+use super::report::in_file;
 use super::{Config, Entry, HIDDEN, read_secret};
 use crate::secret::Secret;
 
@@ -20,18 +21,12 @@ pub(super) struct Pool {
 impl Pool {
     pub(super) fn shown(&self, env: &impl Fn(&str) -> Option<String>) -> Entry {
         let variable = variable(&self.name);
+        let origin = match env(&variable).filter(|url| !url.trim().is_empty()) {
+            Some(_) => variable,
+            None => in_file(&self.file, &self.origin.shown()),
+        };
         let about = "The admin URL of servers that say so in `admin`.";
-        match env(&variable) {
-            Some(_) => {
-                Entry { key: format!("{POOLS}.{}", self.name), value: HIDDEN.to_owned(), origin: variable, about }
-            }
-            None => Entry {
-                key: format!("{POOLS}.{}.url_file", self.name),
-                value: self.file.display().to_string(),
-                origin: self.origin.shown(),
-                about,
-            },
-        }
+        Entry { key: format!("{POOLS}.{}.url", self.name), value: HIDDEN.to_owned(), origin, about }
     }
 }
 

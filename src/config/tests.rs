@@ -1,6 +1,7 @@
 //! Layers, places, secrets, and everything that is wrong at once.
 
 pub(crate) mod hostile;
+mod in_force;
 mod told;
 
 use std::fs;

@@ -13,6 +13,7 @@ use super::file::{self, Place};
 use super::policy::Catalog;
 use super::refusal::{Fact, Refusal, ascii};
 use crate::change::printable;
+use crate::loopback::names_loopback;
 use crate::secret::Secret;
 
 const FORMS: &str = "write sqlite:PATH/CATALOG.db or postgres://USER:PASSWORD@HOST:PORT/CATALOG";
@@ -150,9 +151,7 @@ impl PostgresTarget {
 
     /// This machine: `localhost`, an address of the loopback, or a Unix socket.
     pub fn is_local(&self) -> bool {
-        self.socket().is_some()
-            || self.host.eq_ignore_ascii_case("localhost")
-            || self.host.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback())
+        self.socket().is_some() || names_loopback(&self.host)
     }
 }
 

@@ -15,11 +15,12 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use super::act;
 use super::board::Board;
 use super::glance::Glance;
+use super::metrics::Wrong;
 use super::problem::Problem;
-use super::rate::Rates;
 use super::resources::ending;
 use super::route::{self, Route};
 use super::routes::{TEXT, answer};
+use super::tries::Tries;
 use crate::change::{ResourceId, quoted};
 use crate::failure::Result;
 use crate::kinds::parse_id;
@@ -30,6 +31,11 @@ use crate::turn::{self, Request, World};
 /// How long what the database said is good for, unless something happens here: however many ask, it is asked no more
 /// often.
 const FRESH: Duration = Duration::from_secs(1);
+/// GUIDs that are checked at once.
+const CHECKS: usize = 8;
+/// Wrong GUIDs, and claims of what is not there, that one token may make from one address within a minute before it is
+/// told no more whether they are wrong.
+const WRONG: u32 = 5;
 /// Lines of the journal in an answer: unless asked for otherwise, and at most.
 const LINES: (i64, i64) = (50, 10_000);
 
@@ -38,14 +44,18 @@ pub struct Office {
     pub world: Arc<World>,
     pub board: Arc<Board>,
     glance: Arc<Glance>,
-    pub rates: Rates,
+    /// Of GUIDs, and of claims.
+    pub tries: Tries,
+    /// Places for GUIDs that are checked.
+    pub checks: Semaphore,
     plans: Arc<Semaphore>,
 }
 
 /// `plans` has a place for each plan that may be made at once.
 pub fn router(world: Arc<World>, board: Arc<Board>, glance: Arc<Glance>, plans: Arc<Semaphore>) -> Router {
     let act = act::router(&world, &board);
-    let office = Office { world, board, glance, rates: Rates::default(), plans };
+    let tries = Tries::new(Wrong::Secret, WRONG, Arc::clone(&board));
+    let office = Office { world, board, glance, tries, checks: Semaphore::new(CHECKS), plans };
     route::router(routes()).merge(act).with_state(Arc::new(office))
 }
 

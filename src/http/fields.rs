@@ -7,6 +7,7 @@ use utoipa::openapi::{ObjectBuilder, Type};
 
 use super::body::{Field, Kind};
 use crate::change::ResourceId;
+use crate::credential;
 use crate::kinds::parse_id;
 use crate::port::guid::HostGuid;
 use crate::resource::session::SessionId;
@@ -31,12 +32,13 @@ fn plain(most: usize) -> ObjectBuilder {
     texts().min_length(Some(1)).max_length(Some(most)).pattern(Some(pattern))
 }
 
-/// A text of 1 to `most` characters, of which none is a control character and the first is no blank.
+/// A text of 1 to `most` characters, of which none is a control character and the first is no blank; and no credential,
+/// because the journal keeps it, and shows it to whoever may read.
 fn text(value: Json, most: usize) -> Option<String> {
     let Json::String(text) = value else { return None };
     let begins = text.chars().next().is_some_and(|first| !first.is_whitespace());
     let fits = begins && !text.chars().any(char::is_control) && text.chars().count() <= most;
-    fits.then_some(text)
+    (fits && credential::first(&text).is_none()).then_some(text)
 }
 
 /// Why, as the journal keeps it.
@@ -47,7 +49,8 @@ pub enum ReasonKind {}
 impl Kind for ReasonKind {
     type Value = String;
     const NAME: &'static str = "reason";
-    const ALLOWED: &'static str = "1 to 500 characters, none of them a control character, not beginning with a blank";
+    const ALLOWED: &'static str =
+        "1 to 500 characters, none of them a control character, not beginning with a blank, and no credential";
 
     fn read(value: Json) -> Option<String> {
         text(value, 500)
@@ -66,7 +69,8 @@ pub enum CreatedByKind {}
 impl Kind for CreatedByKind {
     type Value = String;
     const NAME: &'static str = "created_by";
-    const ALLOWED: &'static str = "1 to 128 characters, none of them a control character, not beginning with a blank";
+    const ALLOWED: &'static str =
+        "1 to 128 characters, none of them a control character, not beginning with a blank, and no credential";
 
     fn read(value: Json) -> Option<String> {
         text(value, 128)
@@ -315,7 +319,7 @@ mod tests {
         for wrong in ["", "m", "0m", "01h", "1000d", "+1d", "1 d", "30", "ä"] {
             assert!(ExpiresInKind::read(wrong.into()).is_none(), "{wrong}");
         }
-        for wrong in ["", " ", " x", "a\nb", "a\u{0}", &"x".repeat(129)] {
+        for wrong in ["", " ", " x", "a\nb", "a\u{0}", "see AKIAIOSFODNN7EXAMPLE", &"x".repeat(129)] {
             assert!(CreatedByKind::read(wrong.into()).is_none(), "{wrong}");
         }
         assert_eq!(CreatedByKind::read("Noor Team".into()).as_deref(), Some("Noor Team"));

@@ -7,12 +7,13 @@
 //! the page, which no other site can see into, and for nothing that acts.
 //!
 //! On loopback, only users of the machine can ask, and a scraper there should need no secret. But a web page in a browser
-//! there can ask too, by a name that it makes lead to loopback (DNS rebinding), and so can anybody through a proxy there
-//! that passes names on: such a name is not loopback's, and wants a token.
+//! there can ask too, by a name that it makes lead to loopback (DNS rebinding), and so can anybody through a proxy there:
+//! such a name is not loopback's, a proxy says that it passes on, and either wants a token.
+//!
+//! What comes in clear text from beyond this machine, although a proxy is to add TLS, did not come through the proxy: it
+//! may ask for the daemon's health, and for nothing else.
 
-use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::header::{AUTHORIZATION, HOST, WWW_AUTHENTICATE};
@@ -22,29 +23,29 @@ use axum::middleware::Next;
 use axum::response::Response;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use tokio::sync::Mutex;
-use tokio::time::Instant;
 use zeroize::Zeroizing;
 
 use super::billing::SIGNATURE;
+use super::board::Board;
+use super::metrics::Wrong;
+use super::peer::{Peer, Way};
 use super::problem::Problem;
+use super::slots::Tag;
+use super::tokens::Tokens;
+use super::tries::Tries;
 use crate::failure::Result;
+use crate::loopback;
 use crate::store::sql::now;
-use crate::store::tokens::Known;
 use crate::token::{Scope, Token};
 use crate::turn::World;
 
-/// A token that was revoked is refused this soon.
-const FRESH: Duration = Duration::from_secs(5);
-/// A token that was just made is known this soon. However many wrong ones come, the database is not asked more often.
-const LEAST: Duration = Duration::from_secs(1);
-/// How long tokens count as the database had them last, while it is away: the metrics are wanted most just then.
-const KEPT: Duration = Duration::from_secs(15 * 60);
-/// How long the database may take to say which there are.
-const LIMIT: Duration = Duration::from_secs(5);
+/// Wrong tokens of one peer that are answered as what they are, within a minute.
+const WRONG: u32 = 20;
 
 /// What describes the API is everybody's.
 pub const OPENAPI: &str = "/api/v1/openapi.json";
+/// Whether the daemon lives, and whether it can be relied on, is everybody's, and hides nothing.
+pub const PROBES: [&str; 2] = ["/healthz", "/readyz"];
 /// Where callers of the older shape get a GUID.
 pub const LEGACY: &str = "/api/hostprovisioner/generate";
 
@@ -53,19 +54,8 @@ const BASIC: &str = "Basic realm=\"reconcile: the token is the password\", chars
 
 /// Lets in who may.
 pub struct Gate {
-    world: Arc<World>,
-    is_loopback: bool,
-    seen: Mutex<Seen>,
-}
-
-/// What the database had.
-#[derive(Default)]
-struct Seen {
-    tokens: Vec<Known>,
-    /// When it said so.
-    at: Option<Instant>,
-    /// When it was asked last, or last gave no answer.
-    asked: Option<Instant>,
+    tokens: Tokens,
+    tries: Tries,
 }
 
 /// Who asks, by the token that was shown. Each request that needed one carries it from here on.
@@ -129,24 +119,26 @@ impl Need {
 }
 
 impl Gate {
-    pub fn new(world: Arc<World>, is_loopback: bool) -> Self {
-        Self { world, is_loopback, seen: Mutex::default() }
+    pub fn new(world: Arc<World>, board: Arc<Board>) -> Self {
+        Self { tokens: Tokens::new(world), tries: Tries::new(Wrong::Token, WRONG, board) }
     }
 
     /// Who asks; `None`: nobody in particular, where that is enough.
-    async fn admit(
-        &self,
-        method: &Method,
-        uri: &Uri,
-        headers: &HeaderMap,
-    ) -> std::result::Result<Option<Caller>, Problem> {
+    async fn admit(&self, head: &Head<'_>) -> std::result::Result<Option<Caller>, Problem> {
+        let Head { method, uri, headers, peer, way } = *head;
+        if !way.is_private && !PROBES.contains(&uri.path()) {
+            let what = "clear text ends here: whoever can listen on the way would read what is said";
+            return Err(Problem::new(StatusCode::FORBIDDEN, what).hint("ask through the proxy that adds TLS"));
+        }
         let need = Need::of(method, uri.path());
         let scope = match need {
             Need::Nothing => return Ok(None),
             // It is checked where the body is, which it signs.
             Need::Signature if headers.contains_key(SIGNATURE) => return Ok(None),
             Need::Signature => Scope::Operate,
-            Need::Neighbour if self.is_loopback && is_called_loopback(uri, headers) => return Ok(None),
+            Need::Neighbour if way.is_local && is_called_loopback(uri, headers) && !is_forwarded(headers) => {
+                return Ok(None);
+            }
             Need::Neighbour | Need::Page => Scope::Read,
             Need::Token(scope) => scope,
         };
@@ -163,11 +155,16 @@ impl Gate {
             () if scheme.eq_ignore_ascii_case("bearer") => Token::read(rest.trim()),
             () => None,
         };
-        let wrong = || {
-            let how = if is_basic { BASIC } else { "Bearer realm=\"reconcile\", error=\"invalid_token\"" };
-            unauthorized(how, "this is no token, or one that is unknown, expired or revoked")
+        let attempt = self.tries.begin(None, peer);
+        let caller = match &token {
+            Some(token) => self.tokens.find(token).await?,
+            None => None,
         };
-        let caller = self.find(&token.ok_or_else(wrong)?).await?.ok_or_else(wrong)?;
+        let Some(caller) = caller else {
+            attempt.wrong()?;
+            let how = if is_basic { BASIC } else { "Bearer realm=\"reconcile\", error=\"invalid_token\"" };
+            return Err(unauthorized(how, "this is no token, or one that is unknown, expired or revoked"));
+        };
         if caller.scope < scope {
             let what = format!("this wants the scope {}, and the token has {}", scope.word(), caller.scope.word());
             let how = "Bearer realm=\"reconcile\", error=\"insufficient_scope\"";
@@ -175,50 +172,6 @@ impl Gate {
         }
         Ok(Some(caller))
     }
-
-    /// Whose the token is, and what it allows, if it is good.
-    ///
-    /// Errors: which tokens there are is not known.
-    async fn find(&self, token: &Token) -> std::result::Result<Option<Caller>, Problem> {
-        let mut seen = self.seen.lock().await;
-        let is_old = |limit: Duration, at: Option<Instant>| at.is_none_or(|at| at.elapsed() >= limit);
-        if is_old(FRESH, seen.at) && is_old(LEAST, seen.asked) {
-            self.ask(&mut seen).await;
-        }
-        let mut found = good(&seen.tokens, token);
-        if found.is_none() && is_old(LEAST, seen.asked) {
-            self.ask(&mut seen).await;
-            found = good(&seen.tokens, token);
-        }
-        match is_old(KEPT, seen.at) {
-            true => Err(Problem::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "the database does not say which tokens there are, so nobody is let in",
-            )),
-            false => Ok(found),
-        }
-    }
-
-    async fn ask(&self, seen: &mut Seen) {
-        let begun = Some(Instant::now());
-        // Whoever asks may be gone before there is an answer.
-        seen.asked = begun;
-        match tokio::time::timeout(LIMIT, self.world.tokens()).await {
-            Ok(Ok(tokens)) => (seen.tokens, seen.at) = (tokens, begun),
-            Ok(Err(failure)) => tracing::debug!("the tokens cannot be read: {}", failure.line()),
-            Err(_) => tracing::debug!("the tokens cannot be read in time"),
-        }
-        // Those who have waited for this answer meanwhile do not each wait for another.
-        seen.asked = Some(Instant::now());
-    }
-}
-
-/// Compared with each, so that the time tells nothing of which it is nearest to.
-fn good(tokens: &[Known], token: &Token) -> Option<Caller> {
-    let (hash, now) = (token.hash(), now());
-    let alike = tokens.iter().fold(None, |found, known| if known.hash.is(&hash) { Some(known) } else { found });
-    let known = alike.filter(|known| known.is_good(now))?;
-    Some(Caller { name: known.name.clone(), scope: known.scope })
 }
 
 /// The token in what a browser sends for HTTP Basic: the password, whoever the user says that they are.
@@ -244,13 +197,44 @@ fn is_called_loopback(uri: &Uri, headers: &HeaderMap) -> bool {
     host.to_str().is_ok_and(names_loopback) && uri.authority().is_none_or(|named| names_loopback(named.as_str()))
 }
 
-fn names_loopback(host: &str) -> bool {
-    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
-    let is_loopback = |address: IpAddr| address.is_loopback();
-    name.eq_ignore_ascii_case("localhost")
-        || name.parse().is_ok_and(is_loopback)
-        || host.trim_matches(['[', ']']).parse().is_ok_and(is_loopback)
-        || host.parse::<SocketAddr>().is_ok_and(|address| is_loopback(address.ip()))
+/// Of an authority, which may end with a port (RFC 3986, section 3.2).
+fn names_loopback(authority: &str) -> bool {
+    let is_port = |text: &str| text.bytes().all(|digit| digit.is_ascii_digit());
+    let host = match authority.rsplit_once(':') {
+        Some((host, port)) if is_port(port) && (host.ends_with(']') || !host.contains(':')) => host,
+        _ => authority,
+    };
+    loopback::names_loopback(host)
+}
+
+/// What proxies and those who deliver content add, beside whatever begins with [`FORWARDED`].
+const ADDED: [&str; 19] = [
+    "cdn-loop",
+    "cf-connecting-ip",
+    "cf-ray",
+    "client-ip",
+    "fastly-client-ip",
+    "fly-client-ip",
+    "proxy-client-ip",
+    "true-client-ip",
+    "via",
+    "wl-proxy-client-ip",
+    "x-amzn-trace-id",
+    "x-appengine-user-ip",
+    "x-azure-clientip",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "x-envoy-external-address",
+    "x-original-host",
+    "x-proxyuser-ip",
+    "x-real-ip",
+];
+/// `Forwarded` (RFC 7239), and what came before and after it: `X-Forwarded-For`, `X-Original-Forwarded-For` and their kind.
+const FORWARDED: &str = "forwarded";
+
+/// Whether somebody has passed the request on: it need not be a neighbour's, even if it came from one.
+fn is_forwarded(headers: &HeaderMap) -> bool {
+    headers.keys().any(|name| name.as_str().contains(FORWARDED) || ADDED.contains(&name.as_str()))
 }
 
 /// Whether anybody could be let in from beyond loopback.
@@ -260,10 +244,34 @@ pub async fn has_token(world: &World) -> Result<bool> {
     Ok(world.tokens().await?.iter().any(|token| token.is_good(now())))
 }
 
+/// What of a request says who may be let in.
+#[derive(Clone, Copy)]
+struct Head<'r> {
+    method: &'r Method,
+    uri: &'r Uri,
+    headers: &'r HeaderMap,
+    peer: Peer,
+    way: Way,
+}
+
 /// Asks each request for what it needs before it is looked at any further. One that showed a token goes on with its
 /// [`Caller`].
-pub async fn hold(State(gate): State<Arc<Gate>>, mut request: Request, next: Next) -> Response {
-    match gate.admit(request.method(), request.uri(), request.headers()).await {
+pub async fn hold(State(gate): State<Arc<Gate>>, peer: Peer, mut request: Request, next: Next) -> Response {
+    let Some(way) = request.extensions().get::<Way>().copied() else {
+        // Every connection says how it came.
+        return Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the request came from nowhere").answer();
+    };
+    let tag = request.extensions().get::<Tag>().cloned();
+    let head = Head { method: request.method(), uri: request.uri(), headers: request.headers(), peer, way };
+    if let Some(tag) = tag.as_ref().filter(|_| head.headers.contains_key(AUTHORIZATION)) {
+        // Until it is known to be wrong.
+        tag.shows(true);
+    }
+    let admitted = gate.admit(&head).await;
+    if let (Some(tag), Err(_) | Ok(None)) = (&tag, &admitted) {
+        tag.shows(false);
+    }
+    match admitted {
         Ok(caller) => {
             if let Some(caller) = caller {
                 request.extensions_mut().insert(caller);

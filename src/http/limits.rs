@@ -11,11 +11,10 @@ use axum::response::Response;
 use futures_util::StreamExt;
 use zeroize::Zeroizing;
 
-use super::problem::Problem;
+use super::problem::{Late, Problem};
+use super::slots::Tag;
 use crate::change::span;
 
-/// Connections at once; more wait in the system's queue.
-pub const CONNECTIONS: usize = 64;
 /// A request's line and headers, bytes.
 pub const HEAD_SIZE: usize = 16 * 1024;
 /// Headers of a request.
@@ -29,6 +28,8 @@ pub const BODY_SIZE: usize = 64 * 1024;
 const BODY_TIME: Duration = Duration::from_secs(10);
 /// How long an answer may take to be made, from the head on.
 const WHOLE_TIME: Duration = Duration::from_secs(40);
+/// How much later whoever has made too many wrong tries is answered.
+const LATE: Duration = Duration::from_secs(1);
 /// A connection's life. Afterwards the request under way is finished, and the next needs a new connection.
 pub const LIFE: Duration = Duration::from_secs(5 * 60);
 /// How long a request under way may go on after that, its answer being taken by the client included.
@@ -38,10 +39,18 @@ pub const FAREWELL: Duration = Duration::from_secs(1);
 
 /// Takes the body in within its limits before anything looks at it, and limits the time of the answer.
 pub async fn hold(request: Request, next: Next) -> Response {
+    let tag = request.extensions().get::<Tag>().cloned();
     let answer = async {
         let (head, body) = request.into_parts();
         match take_in(&head.headers, body).await {
-            Ok(body) => next.run(Request::from_parts(head, Body::from(body))).await,
+            Ok(body) => {
+                let _answering = tag.as_ref().map(Tag::answers);
+                let answer = next.run(Request::from_parts(head, Body::from(body))).await;
+                if answer.extensions().get::<Late>().is_some() {
+                    tokio::time::sleep(LATE).await;
+                }
+                answer
+            }
             Err(problem) => problem.answer(),
         }
     };

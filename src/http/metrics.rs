@@ -55,6 +55,43 @@ impl Ended {
     }
 }
 
+/// Why a connection gave way to another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dropped {
+    /// Its peer had too many.
+    Peer,
+    /// All together were too many.
+    All,
+}
+
+impl Dropped {
+    fn label(self) -> [Word; 1] {
+        let word = match self {
+            Dropped::Peer => "peer",
+            Dropped::All => "all",
+        };
+        [("reason", word)]
+    }
+}
+
+/// What was tried in vain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wrong {
+    Token,
+    /// A GUID, or a claim.
+    Secret,
+}
+
+impl Wrong {
+    fn label(self) -> [Word; 1] {
+        let word = match self {
+            Wrong::Token => "token",
+            Wrong::Secret => "secret",
+        };
+        [("what", word)]
+    }
+}
+
 /// All series of one daemon.
 pub struct Metrics {
     registry: Registry,
@@ -80,9 +117,42 @@ pub struct Metrics {
     ratio: ByServer<Real>,
     handoffs: Maybe<Gauge>,
     notifications: Maybe<Gauge>,
+    callers: Callers,
     cpu: Counter<f64, AtomicU64>,
     resident: Maybe<Gauge>,
     open_files: Maybe<Gauge>,
+}
+
+/// Of those who ask: their connections, and what they try in vain.
+struct Callers {
+    connections: Gauge,
+    dropped: Family<[Word; 1], Counter>,
+    wrong: Family<[Word; 1], Counter>,
+}
+
+impl Callers {
+    fn on(shelf: &mut Shelf) -> Self {
+        let callers = Self {
+            connections: shelf.add("reconcile_http_connections", "Connections that are open", Gauge::default()),
+            dropped: shelf.add(
+                "reconcile_http_connections_dropped",
+                "Connections that gave way to others: their peer had too many (peer), or all had (all)",
+                Family::default(),
+            ),
+            wrong: shelf.add(
+                "reconcile_http_wrong_tries",
+                "Tokens that are none (token); GUIDs that open nothing, and claims of what is not there (secret)",
+                Family::default(),
+            ),
+        };
+        for why in [Dropped::Peer, Dropped::All] {
+            drop(callers.dropped.get_or_create(&why.label()));
+        }
+        for what in [Wrong::Token, Wrong::Secret] {
+            drop(callers.wrong.get_or_create(&what.label()));
+        }
+        callers
+    }
 }
 
 /// Adds series to a registry, and gives them back.
@@ -142,6 +212,7 @@ impl Metrics {
                 "Messages that their receivers have not taken yet",
                 Family::default(),
             ),
+            callers: Callers::on(&mut shelf),
             cpu: shelf.add("process_cpu_seconds", "Processor time of the process", Counter::default()),
             resident: shelf.add("process_resident_memory_bytes", "Memory of the process", Family::default()),
             open_files: shelf.add("process_open_fds", "Open file descriptors of the process", Family::default()),
@@ -216,6 +287,21 @@ impl Metrics {
         if let Some(problems) = failure.problems() {
             self.problems.set(count(problems.len() as u64));
         }
+    }
+
+    /// So many connections are open.
+    pub fn connections(&self, open: usize) {
+        self.callers.connections.set(count(open as u64));
+    }
+
+    /// A connection gave way.
+    pub fn dropped(&self, why: Dropped) {
+        self.callers.dropped.get_or_create(&why.label()).inc();
+    }
+
+    /// Something was tried in vain.
+    pub fn wrong(&self, what: Wrong) {
+        self.callers.wrong.get_or_create(&what.label()).inc();
     }
 
     /// Whether the lease is ours, and its fencing number.

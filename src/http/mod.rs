@@ -22,16 +22,19 @@ mod metrics;
 mod once;
 mod openapi;
 mod page;
+mod peer;
 mod problem;
 mod process;
-mod rate;
 mod resources;
 mod route;
 mod routes;
 mod server;
+mod slots;
 #[cfg(test)]
 pub(crate) mod tests;
 mod tls;
+mod tokens;
+mod tries;
 mod window;
 
 pub use board::Board;

@@ -4,6 +4,9 @@
 //! was secret in the answer; asking again gives that. What was refused has done nothing, so it is not kept, and may be
 //! asked again under the same key. Between an action and the record of it a crash leaves the key under way, and after a
 //! while it is free again: a repetition then meets what the action has done, as it would without a key.
+//!
+//! What may be another truth by now is never answered again: that a secret was taken under a key is kept, and nothing of
+//! the answer; and a question, such as whether a GUID opens its session, is asked anew, whatever key stands beside it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +17,7 @@ use axum::http::header::LOCATION;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use serde_json::Value as Json;
 use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
 
@@ -31,9 +35,20 @@ const KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
 /// Actions at once, those included whose caller has hung up.
-const ACTIONS: usize = 64;
+pub const ACTIONS: usize = 64;
+/// How long an action waits for its place.
+const QUEUE: Duration = Duration::from_secs(10);
 /// How long one may take: more than every wait of it has as its limit.
 const LIMIT: Duration = Duration::from_secs(120);
+
+/// What comes of a key under which something was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Again {
+    /// The same is answered, without what was secret in it.
+    Told,
+    /// Nothing is: the answer was a secret.
+    Refused,
+}
 
 /// Where actions are carried out.
 pub struct Once {
@@ -41,11 +56,13 @@ pub struct Once {
     /// Tells whoever looks on that something was done.
     board: Arc<Board>,
     places: Arc<Semaphore>,
+    again: Again,
 }
 
 impl Once {
-    pub fn new(world: Arc<World>, board: Arc<Board>) -> Self {
-        Self { world, board, places: Arc::new(Semaphore::new(ACTIONS)) }
+    /// `places` are those of all actions together.
+    pub fn new(world: Arc<World>, board: Arc<Board>, places: Arc<Semaphore>, again: Again) -> Self {
+        Self { world, board, places, again }
     }
 }
 
@@ -90,15 +107,14 @@ fn digest(method: &Method, path: &str, body: &Bytes) -> String {
 
 /// Carries a request through that acts.
 pub async fn hold(State(once): State<Arc<Once>>, request: Request, next: Next) -> Response {
-    let Ok(place) = Arc::clone(&once.places).try_acquire_owned() else {
+    let place = tokio::time::timeout(QUEUE, Arc::clone(&once.places).acquire_owned()).await;
+    let Ok(Ok(place)) = place else {
         let what = format!("{ACTIONS} actions are under way");
         return Problem::new(StatusCode::SERVICE_UNAVAILABLE, what).retry_after(1).answer();
     };
-    // Whoever looks on sees nothing of a GUID that was tried.
-    let is_seen = !request.uri().path().ends_with("/verify");
     let acting = tokio::spawn(async move {
         let ended = tokio::time::timeout(LIMIT, act(&once, request, next)).await;
-        if is_seen && ended.as_ref().is_ok_and(|answer| answer.status().is_success()) {
+        if ended.as_ref().is_ok_and(|answer| answer.status().is_success()) {
             once.board.acted();
         }
         drop(place);
@@ -120,7 +136,7 @@ async fn act(once: &Once, request: Request, next: Next) -> Response {
     match once.world.take_key(&keyed.key()).await {
         Ok(Standing::Ours(attempt)) => {
             let response = next.run(request).await;
-            let done = done(&response);
+            let done = done(&response, once.again);
             // That it is not kept hurts nobody: a repetition meets what was done.
             if let Err(failure) = once.world.settle_key(&keyed.key(), attempt, done.as_ref()).await {
                 tracing::warn!("what was done under an Idempotency-Key is not kept: {}", failure.line());
@@ -137,7 +153,16 @@ async fn act(once: &Once, request: Request, next: Next) -> Response {
                 .retry_after(1)
                 .answer()
         }
-        Ok(Standing::Done(done)) => replay(&done),
+        Ok(Standing::Done(done)) => match once.again {
+            Again::Told => replay(&done),
+            Again::Refused => Problem::new(
+                StatusCode::CONFLICT,
+                "a secret was taken under this Idempotency-Key, and is not given again",
+            )
+            .hint("who took it, and when, is in the journal: `GET /api/v1/history`")
+            .hint("a secret whose answer did not arrive is lost: rotate it, and claim the new one under another key")
+            .answer(),
+        },
         Err(failure) => Problem::from(failure).answer(),
     }
 }
@@ -156,12 +181,16 @@ async fn keyed(request: Request) -> Result<(Request, Option<Keyed>), Problem> {
 }
 
 /// What may be kept of an answer; `None`: nothing was done.
-fn done(response: &Response) -> Option<Done> {
+fn done(response: &Response, again: Again) -> Option<Done> {
     let Kept(answer) = response.extensions().get().filter(|_| response.status().is_success())?;
-    Some(Done {
-        status: i64::from(response.status().as_u16()),
-        location: response.headers().get(LOCATION).and_then(|at| at.to_str().ok()).map(str::to_owned),
-        answer: answer.clone(),
+    let status = i64::from(response.status().as_u16());
+    Some(match again {
+        Again::Refused => Done { status, location: None, answer: Json::Null },
+        Again::Told => Done {
+            status,
+            location: response.headers().get(LOCATION).and_then(|at| at.to_str().ok()).map(str::to_owned),
+            answer: answer.clone(),
+        },
     })
 }
 

@@ -16,8 +16,9 @@ use utoipa::openapi::{
 use utoipa::{Modify, OpenApi};
 
 use super::billing::SIGNATURE;
-use super::gate::{LEGACY, Need};
+use super::gate::Need;
 use super::problem::{self, Problem};
+use super::route::Route;
 use super::{act, api, billing, me, resources, routes};
 
 /// How the document names the one way to show a token.
@@ -123,7 +124,11 @@ fn hold(method: &Method, path: &str, operation: &mut Operation) {
     if operation.security.is_some() {
         refusals.extend([
             (StatusCode::UNAUTHORIZED, "There is no token, or none that is good"),
-            (StatusCode::FORBIDDEN, "The token has a lesser scope"),
+            (
+                StatusCode::FORBIDDEN,
+                "The token has a lesser scope; or it came in clear text, past the proxy that adds TLS",
+            ),
+            (StatusCode::TOO_MANY_REQUESTS, "It was wrong, and so were too many before: come back after `Retry-After`"),
             (StatusCode::SERVICE_UNAVAILABLE, "Something that is needed does not answer: try again"),
         ]);
     }
@@ -140,11 +145,13 @@ fn hold(method: &Method, path: &str, operation: &mut Operation) {
             (StatusCode::UNPROCESSABLE_ENTITY, "A field is wrong; or the key was used for another request"),
         ]);
     }
-    if *method == Method::POST && path.starts_with("/api/") {
-        keyed(operation);
+    let is_one = |routes: &[Route<_>]| *method == Method::POST && routes.iter().any(|route| route.path == path);
+    if is_one(&act::deeds()) {
+        keyed(operation, "Under one key, what is done is done once, and answered again, without what is secret in it");
+        replayed(operation);
     }
-    if path.ends_with("/claim") || path.ends_with("/verify") || path == LEGACY {
-        refusals.push((StatusCode::TOO_MANY_REQUESTS, "It was tried too often: come back after `Retry-After`"));
+    if is_one(&act::claims()) {
+        keyed(operation, "Under one key, a secret is taken once; asked again, it is a 409");
     }
     for (status, what) in refusals {
         let told = operation.responses.responses.entry(status.as_str().to_owned());
@@ -165,15 +172,20 @@ fn is_a_problem(told: &mut Response) {
     }
 }
 
-fn keyed(operation: &mut Operation) {
+/// A key may go with it.
+fn keyed(operation: &mut Operation, about: &str) {
     let word = ObjectBuilder::new().schema_type(Type::String).min_length(Some(1)).max_length(Some(255));
     let key = ParameterBuilder::new()
         .name("Idempotency-Key")
         .parameter_in(ParameterIn::Header)
         .required(Required::False)
-        .description(Some("Under one key, what is done is done once, and answered again, without what is secret in it"))
+        .description(Some(about))
         .schema(Some(word.pattern(Some("^[!-~]+$"))));
     operation.parameters.get_or_insert_default().push(key.build().into());
+}
+
+/// What was done under a key is answered again.
+fn replayed(operation: &mut Operation) {
     for (status, told) in &mut operation.responses.responses {
         if let (RefOr::T(told), true) = (told, status.starts_with('2')) {
             let word = ObjectBuilder::new().schema_type(Type::String).enum_values(Some(["true"]));
@@ -191,7 +203,7 @@ mod tests {
     use serde_json::Value as Json;
 
     use super::*;
-    use crate::http::route::Route;
+    use crate::http::gate::LEGACY;
 
     fn document() -> Json {
         serde_json::to_value(Described::openapi()).unwrap()
@@ -204,9 +216,12 @@ mod tests {
     #[test]
     fn each_route_is_described_and_each_description_is_a_route() {
         let served = [
+            names(&routes::probes()),
             names(&routes::routes()),
             names(&api::routes()),
-            names(&act::routes()),
+            names(&act::deeds()),
+            names(&act::claims()),
+            names(&act::questions()),
             names(&billing::routes()),
             names(&me::routes()),
             names(&resources::routes()),

@@ -33,6 +33,10 @@ pub struct Told {
     r#type: &'static str,
 }
 
+/// Goes with an answer that is held back for a while.
+#[derive(Clone, Copy, Debug)]
+pub struct Late;
+
 /// An answer that says no.
 #[derive(Debug)]
 pub struct Problem {
@@ -40,11 +44,12 @@ pub struct Problem {
     detail: String,
     hints: Vec<String>,
     headers: Vec<(HeaderName, HeaderValue)>,
+    is_late: bool,
 }
 
 impl Problem {
     pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
-        Self { status, detail: detail.into(), hints: Vec::new(), headers: Vec::new() }
+        Self { status, detail: detail.into(), hints: Vec::new(), headers: Vec::new(), is_late: false }
     }
 
     /// What a command would have said, for whoever may read it.
@@ -85,6 +90,12 @@ impl Problem {
         self
     }
 
+    /// Whoever asked has to wait for it.
+    #[must_use]
+    pub fn late(self) -> Self {
+        Self { is_late: true, ..self }
+    }
+
     /// The rest of the request will not be read.
     #[must_use]
     pub fn closing(self) -> Self {
@@ -92,7 +103,7 @@ impl Problem {
     }
 
     pub fn answer(self) -> Response {
-        let Self { status, detail, hints, headers } = self;
+        let Self { status, detail, hints, headers, is_late } = self;
         let told = Told {
             detail,
             hints,
@@ -106,6 +117,9 @@ impl Problem {
         *answer.status_mut() = status;
         answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         answer.headers_mut().extend(headers);
+        if is_late {
+            answer.extensions_mut().insert(Late);
+        }
         answer
     }
 }

@@ -36,8 +36,16 @@ pub struct House {
     glance: Arc<Glance>,
 }
 
-pub fn router(world: Arc<World>, board: Arc<Board>, is_loopback: bool) -> Router {
-    let gate = Arc::new(Gate::new(Arc::clone(&world), is_loopback));
+/// What each listener answers.
+pub struct Routers {
+    /// Everything.
+    pub all: Router,
+    /// Health, readiness and the metrics alone.
+    pub probes: Router,
+}
+
+pub fn routers(world: Arc<World>, board: Arc<Board>) -> Routers {
+    let gate = Arc::new(Gate::new(Arc::clone(&world), Arc::clone(&board)));
     let plans = Arc::new(Semaphore::new(PLANS));
     let glance = Arc::new(Glance::new(Arc::clone(&world), Arc::clone(&board)));
     let api = api::router(Arc::clone(&world), Arc::clone(&board), Arc::clone(&glance), Arc::clone(&plans));
@@ -45,27 +53,35 @@ pub fn router(world: Arc<World>, board: Arc<Board>, is_loopback: bool) -> Router
     let lookout = Lookout::new(Arc::clone(&world), Arc::clone(&board), plans);
     let window = window::router(world, Arc::clone(&board), Arc::clone(&lookout));
     let house = Arc::new(House { board, glance });
-    route::router(routes())
+    let probes = route::router(probes()).with_state(Arc::clone(&house));
+    let all = route::router(routes())
         .with_state(house)
+        .merge(probes.clone())
         .merge(api)
         .merge(webhooks)
         .merge(route::router(me::routes()))
         .merge(route::router(resources::routes()).with_state(lookout))
-        .merge(window)
+        .merge(window);
+    Routers { all: held(all, Arc::clone(&gate)), probes: held(probes, gate) }
+}
+
+/// Behind the limits and the gate, which see every request.
+fn held(router: Router, gate: Arc<Gate>) -> Router {
+    router
         .fallback(missing)
         .method_not_allowed_fallback(wrong_method)
         .layer(axum::middleware::from_fn_with_state(gate, gate::hold))
         .layer(axum::middleware::from_fn(limits::hold))
 }
 
-/// Those that need no token, or not always.
-pub fn routes() -> [Route<Arc<House>>; 4] {
-    [
-        Route::get("/healthz", health),
-        Route::get("/readyz", readiness),
-        Route::get("/metrics", metrics),
-        Route::get(OPENAPI, openapi::describe),
-    ]
+/// Those that whatever watches over the daemon asks for.
+pub fn probes() -> [Route<Arc<House>>; 3] {
+    [Route::get("/healthz", health), Route::get("/readyz", readiness), Route::get("/metrics", metrics)]
+}
+
+/// What describes the others.
+pub fn routes() -> [Route<Arc<House>>; 1] {
+    [Route::get(OPENAPI, openapi::describe)]
 }
 
 /// An answer of its own type.

@@ -1,7 +1,6 @@
 //! Asking somebody over HTTP: one connection, one request, every wait with a limit, and no redirects.
 
 use std::io;
-use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -17,9 +16,10 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
-use url::{Host, Url};
+use url::Url;
 use zeroize::Zeroizing;
 
+use crate::loopback::names_loopback;
 use crate::secret::Secret;
 
 /// How long it may take until the answer is there.
@@ -83,12 +83,7 @@ impl Address {
                     .to_owned(),
             );
         }
-        let is_here = match url.host() {
-            Some(Host::Domain(name)) => name.eq_ignore_ascii_case("localhost"),
-            Some(Host::Ipv4(address)) => IpAddr::V4(address).is_loopback(),
-            Some(Host::Ipv6(address)) => IpAddr::V6(address).is_loopback(),
-            None => return Err("holds a URL without a host".to_owned()),
-        };
+        let is_here = names_loopback(url.host_str().ok_or_else(|| "holds a URL without a host".to_owned())?);
         if !is_tls && !is_here && !unverified {
             return Err(
                 "must hold an https:// URL beyond this machine, unless allow_insecure says otherwise".to_owned()

@@ -8,7 +8,7 @@ const TURN: u8 = 1 << 1;
 pub(super) const BEYOND_ASCII: u8 = 1 << 2;
 /// Begins a character beyond ASCII that may be a control, a break or a mark.
 pub(super) const DOUBTFUL: u8 = 1 << 3;
-/// One of those without which no short text looks like a secret, but for the beginning of a private key.
+/// One of those without which no text looks like a secret that is shorter than a credential.
 pub(super) const TELLING: u8 = 1 << 4;
 /// Where a text without quotes wants a second look.
 pub(super) const HALT: u8 = CONTROL | TURN | DOUBTFUL;

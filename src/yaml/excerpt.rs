@@ -3,7 +3,8 @@
 use std::fmt::Write;
 use std::ops::Range;
 
-use super::suspect::{Guids, MASK, hidden, secret_key};
+use super::suspect::{Guids, hidden, secret_key};
+use crate::credential::MASK;
 
 /// A line is shown for so many characters around the caret.
 const COLUMNS: usize = 100;

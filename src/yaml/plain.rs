@@ -15,6 +15,7 @@ use super::quick;
 use super::source::{Mark, Source, short};
 use super::suspect::{Guids, secret_value};
 use super::value::{Written, is_name};
+use crate::credential;
 
 /// Something that the fast reader does not know for certain.
 #[derive(Debug)]
@@ -246,7 +247,7 @@ impl<'t, S: Sheet> Reader<'t, S> {
             }
             _ => field.check(Written { text, plain, guids }).map_err(|_| Unsure)?,
         };
-        let short = text.len() < quick::SHORTEST_KEY && classes & TELLING == 0;
+        let short = text.len() < credential::SHORTEST && classes & TELLING == 0;
         if matches!(value, Value::Text(_)) && !short && secret_value(text, guids).is_some() {
             return Err(Unsure);
         }

@@ -152,7 +152,7 @@ impl<'t> Reader<'t> {
                     let message = format!("a state file is a map of kinds, not {}", name_of(&node));
                     self.report(mark, message, Some(hint));
                 }
-                self.skip_node(node)?;
+                self.skip_node(node, mark)?;
             }
         }
         Ok(true)
@@ -195,7 +195,7 @@ impl<'t> Reader<'t> {
                             let message = format!("an entry of {plural} is a map of fields, not {}", name_of(&node));
                             self.report(mark, message, Some(as_an_entry(section, &node)));
                         }
-                        self.skip_node(node)?;
+                        self.skip_node(node, mark)?;
                     }
                 }
             },
@@ -205,7 +205,7 @@ impl<'t> Reader<'t> {
                     let message = format!("{plural} wants a list, not {}", name_of(&node));
                     self.report(mark, message, Some("put `- ` before each entry".to_owned()));
                 }
-                self.skip_node(node)?;
+                self.skip_node(node, mark)?;
             }
         }
         self.guids = Guids::Secret;
@@ -279,7 +279,7 @@ impl<'t> Reader<'t> {
                 let message = format!("{} wants {}, not {}", field.name, field.wants(), name_of(&node));
                 self.report(mark, message, Some(advice::one_value(rest).to_owned()));
             }
-            self.skip_node(node)?;
+            self.skip_node(node, mark)?;
             return Ok(None);
         };
         let (plain, guids) = (scalar.plain, self.guids);
@@ -288,7 +288,7 @@ impl<'t> Reader<'t> {
             Cow::Owned(text) => field.check(Written { text, plain, guids }).map(Value::into_owned),
         };
         // A number, a word or a time that fits is no secret; a text may be one, and so may what was meant for them.
-        if matches!(checked, Ok(Value::Text(_)) | Err(_)) && self.suspect(&scalar, mark, Some(field.name)) {
+        if matches!(checked, Ok(Value::Text(_)) | Err(_)) && self.suspect(&scalar.text, mark, Some(field.name)) {
             return Ok(None);
         }
         match checked {

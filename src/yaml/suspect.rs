@@ -5,8 +5,7 @@
 
 use std::ops::Range;
 
-/// Stands for whatever is hidden; of one length, so that it tells nothing.
-pub const MASK: &str = "********";
+use crate::credential::{self, may_be_part};
 
 /// What a GUID is where it was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,13 +86,13 @@ fn keyed(line: &str) -> Option<Range<usize>> {
 }
 
 /// Whether nothing in `text` looks like a secret by itself, as far as one look can tell: it holds no `://`, no equals
-/// sign, no row of hyphens such as a key's first line has, and no word as long as random text.
+/// sign, no row of hyphens such as a key's first line has, no word as long as random text, and no published credential.
 fn is_harmless(text: &str) -> bool {
-    is_plain(text.as_bytes()) || is_harmless_throughout(text)
+    is_plain(text.as_bytes()) || (is_harmless_throughout(text) && credential::first(text).is_none())
 }
 
-/// Whether the text holds too little of what the others begin with, and no word as long as random text: seen without a
-/// look at each character by itself. Comments are read in half the time so.
+/// Whether the text holds too little of what the others begin with, and no run of letters as long as a credential: seen
+/// without a look at each character by itself. Comments are read in half the time so.
 fn is_plain(text: &[u8]) -> bool {
     /// No sum of so many runs over.
     const PART: usize = u8::MAX as usize;
@@ -106,31 +105,29 @@ fn is_plain(text: &[u8]) -> bool {
         marks == 0 && usize::from(hyphens) < HYPHENS
     };
     // A row of hyphens may lie across two parts.
-    text.len() <= PART && is_plain(text) && !has_long_word(text)
+    text.len() <= PART && is_plain(text) && !has_long_run(text)
 }
 
-/// Whether a word is as long as random text. Such a word covers one of any so many places that follow each other.
-fn has_long_word(text: &[u8]) -> bool {
-    let mut at = RANDOM - 1;
+/// Whether a run of what may be part of a credential, or of random text, is as long as the shortest. Such a run covers one
+/// of any so many places that follow each other.
+fn has_long_run(text: &[u8]) -> bool {
+    let mut at = credential::SHORTEST - 1;
     while let Some(byte) = text.get(at) {
-        if in_word(*byte) {
-            let before = text[..at].iter().rev().take_while(|byte| in_word(**byte)).count();
-            let behind = text[at..].iter().take_while(|byte| in_word(**byte)).count();
-            if before + behind >= RANDOM {
+        if may_be_part(*byte) {
+            let before = text[..at].iter().rev().take_while(|byte| may_be_part(**byte)).count();
+            let behind = text[at..].iter().take_while(|byte| may_be_part(**byte)).count();
+            if before + behind >= credential::SHORTEST {
                 return true;
             }
             at += behind;
         }
-        at += RANDOM;
+        at += credential::SHORTEST;
     }
     false
 }
 
-fn in_word(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'+' | b'/')
-}
-
 fn is_harmless_throughout(text: &str) -> bool {
+    let in_word = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'+' | b'/');
     let (mut word, mut hyphens, mut before) = (0, 0, 0);
     for byte in text.bytes() {
         hyphens = if byte == b'-' { hyphens + 1 } else { 0 };
@@ -145,7 +142,7 @@ fn is_harmless_throughout(text: &str) -> bool {
 
 /// Whether nothing in `line` would be hidden, as far as one look can tell: nor does a key announce a secret in it.
 pub fn shows_nothing(line: &str) -> bool {
-    is_plain(line.as_bytes()) || (!line.contains(':') && is_harmless_throughout(line))
+    is_plain(line.as_bytes()) || (!line.contains(':') && is_harmless(line))
 }
 
 /// Hands over every part of `text` that looks like a secret by itself.
@@ -157,24 +154,19 @@ fn scan(text: &str, guids: Guids, found: &mut dyn FnMut(Range<usize>, &'static s
 }
 
 fn search(text: &str, guids: Guids, found: &mut dyn FnMut(Range<usize>, &'static str)) {
-    if let Some(start) = text.find("-----BEGIN").filter(|start| text[*start..].contains("PRIVATE KEY")) {
-        found(start..text.len(), "a private key");
+    for (range, what) in credential::find(text) {
+        found(range, what);
     }
-    for (separator, _) in text.match_indices("://") {
-        let from = separator + 3;
-        let authority = text[from..].split([' ', '\t', '/', '"', '\'', '?', '#']).next().unwrap_or_default();
-        let Some((user_and_password, _)) = authority.rsplit_once('@') else { continue };
-        let Some((user, password)) = user_and_password.split_once(':') else { continue };
-        if !password.is_empty() {
-            let start = from + user.len() + 1;
-            found(start..start + password.len(), "a URL with a password");
-        }
-    }
+    let mut end = 0;
     for (equals, _) in text.match_indices('=') {
         let key = text[..equals].rsplit(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_').next();
-        let value = text[equals + 1..].split([' ', ';', '&', ',']).next().unwrap_or_default();
-        if !value.is_empty() && key.is_some_and(secret_key) {
-            found(equals + 1..equals + 1 + value.len(), "a password");
+        // What stands in a value that was found is found with it.
+        if equals >= end && key.is_some_and(secret_key) {
+            let value = text[equals + 1..].split([' ', ';', '&', ',']).next().unwrap_or_default();
+            if !value.is_empty() {
+                end = equals + 1 + value.len();
+                found(equals + 1..end, "a password");
+            }
         }
     }
     for run in runs(text, |byte| byte.is_ascii_hexdigit() || byte == b'-') {
@@ -234,6 +226,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::credential::MASK;
 
     proptest! {
         /// The quick look knows less than the thorough one, and never more.
@@ -246,10 +239,10 @@ mod tests {
         }
 
         #[test]
-        fn a_long_word_is_found_wherever_it_stands(before in 0usize..100, length in 0usize..80, behind in 0usize..100) {
-            let text = [".".repeat(before), "a".repeat(length), " ".repeat(behind)].concat();
-            prop_assert_eq!(has_long_word(text.as_bytes()), length >= RANDOM);
-            prop_assert_eq!(is_plain(text.as_bytes()), length < RANDOM && text.len() <= 255);
+        fn a_long_run_is_found_wherever_it_stands(before in 0usize..100, length in 0usize..80, behind in 0usize..100) {
+            let text = [",".repeat(before), "a".repeat(length), " ".repeat(behind)].concat();
+            prop_assert_eq!(has_long_run(text.as_bytes()), length >= credential::SHORTEST);
+            prop_assert_eq!(is_plain(text.as_bytes()), length < credential::SHORTEST && text.len() <= 255);
         }
     }
 
@@ -339,6 +332,8 @@ mod tests {
             "+",
             "/",
             "d425c7f257b1439f",
+            "ghp_16C7e42F292c6912E771",
+            "AKIAIOSFODNN7EXAMPLE",
             "x",
             "é",
             "Surah Al-Fatiha",

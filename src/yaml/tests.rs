@@ -5,6 +5,7 @@ pub(crate) mod differential;
 mod hostile;
 mod rendered;
 pub(crate) mod rewritten;
+mod secrets;
 mod taken;
 
 use std::borrow::Cow;

@@ -12,6 +12,7 @@ use super::source::Mark;
 use super::suspect::{secret_key, secret_value};
 use super::syntax::TAKE_THE_TAG;
 use super::value::nearest;
+use crate::credential;
 
 /// A value, its aliases followed.
 pub enum Node<'t> {
@@ -103,7 +104,7 @@ impl<'t> Reader<'t> {
                 };
                 let message = format!("the tag {} does not fit here", quoted(&name, self.guids));
                 self.report(mark, message, Some(TAKE_THE_TAG.to_owned()));
-                self.skip_node(node)?;
+                self.skip_node(node, mark)?;
                 Node::Wrong
             }
         };
@@ -119,15 +120,20 @@ impl<'t> Reader<'t> {
     pub fn skip_below(&mut self, known_secret: bool) -> Result<(), Stop> {
         let (event, mark) = self.events.next()?;
         match event {
-            Event::Scalar(scalar, _) if !known_secret => _ = self.suspect(&scalar, mark, None),
+            Event::Scalar(scalar, _) if !known_secret => _ = self.suspect(&scalar.text, mark, None),
             Event::List(_) | Event::Map(_) => self.skip_open(matches!(event, Event::Map(_)), known_secret)?,
             _ => {}
         }
         Ok(())
     }
 
-    pub fn skip_node(&mut self, node: Node<'t>) -> Result<(), Stop> {
+    pub fn skip_node(&mut self, node: Node<'t>, mark: Mark) -> Result<(), Stop> {
         match node {
+            // That it is in the wrong place has been said; that it is a credential has not.
+            Node::Scalar(scalar) if credential::first(&scalar.text).is_some() => {
+                self.suspect(&scalar.text, mark, None);
+                Ok(())
+            }
             Node::List => self.skip_open(false, false),
             Node::Map => self.skip_open(true, false),
             Node::Scalar(_) | Node::Wrong | Node::End => Ok(()),
@@ -152,9 +158,11 @@ impl<'t> Reader<'t> {
                     level.secret = known_secret || secret_key(&scalar.text);
                     if level.secret && !known_secret {
                         self.secret_key(&scalar.text, mark);
+                    } else if !known_secret {
+                        self.suspect(&scalar.text, mark, None);
                     }
                 }
-                Event::Scalar(scalar, _) if !secret => _ = self.suspect(&scalar, mark, None),
+                Event::Scalar(scalar, _) if !secret => _ = self.suspect(&scalar.text, mark, None),
                 Event::List(_) | Event::Map(_) => {
                     let is_map = matches!(event, Event::Map(_));
                     levels.push(Level { is_map, key_next: is_map, secret });
@@ -167,9 +175,9 @@ impl<'t> Reader<'t> {
         Ok(())
     }
 
-    /// Reports a value that looks like a secret.
-    pub fn suspect(&mut self, scalar: &Scalar<'t>, mark: Mark, field: Option<&str>) -> bool {
-        let found = secret_value(&scalar.text, self.guids);
+    /// Reports a text that looks like a secret.
+    pub fn suspect(&mut self, text: &str, mark: Mark, field: Option<&str>) -> bool {
+        let found = secret_value(text, self.guids);
         if let Some(what) = found {
             let message = match field {
                 Some(field) => format!("{field} looks like {what}, and a state file holds no secret"),
@@ -191,6 +199,9 @@ impl<'t> Reader<'t> {
         }
         if secret_key(name) {
             return self.secret_key(name, mark);
+        }
+        if self.suspect(name, mark, None) {
+            return;
         }
         let hint = match (advice::key(name, &known), nearest(name, known.iter().copied())) {
             (Some(hint), _) => hint,

@@ -11,7 +11,7 @@ use crate::fixture::http::{Answer, address, get};
 use crate::fixture::process::Running;
 use crate::fixture::{Database, World, both};
 
-mod act;
+pub mod act;
 mod api;
 mod billing;
 mod hostile;
@@ -20,12 +20,11 @@ mod legacy;
 mod metrics;
 mod once;
 mod openapi;
-mod rate;
 mod reconcile;
 mod remote;
 mod resources;
 mod tls;
-mod tokens;
+pub mod tokens;
 mod window;
 
 /// From now on daemons of this world listen on a port of their own.

@@ -1,5 +1,6 @@
 //! The table of settings: from it the reader, `reconcile config` and the manual are made.
 
+mod http;
 mod outside;
 
 use std::fmt::Write;
@@ -7,7 +8,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use super::given::{Given, Origin};
-use super::{Draft, Listen, LogFormat, Source, url};
+use super::{Draft, LogFormat, Source, url};
 use crate::secret::Secret;
 
 /// What holds where nobody says anything.
@@ -64,7 +65,8 @@ pub(super) fn find(key: &str) -> Option<&'static Setting> {
 }
 
 /// Every setting, in the order in which they are shown.
-pub static TABLE: LazyLock<Vec<&'static Setting>> = LazyLock::new(|| MAIN.iter().chain(&outside::OUTSIDE).collect());
+pub static TABLE: LazyLock<Vec<&'static Setting>> =
+    LazyLock::new(|| MAIN.iter().chain(&http::HTTP).chain(&outside::OUTSIDE).collect());
 
 /// A URL that may hold a password, into its place in the draft; in a file that people commit it may not.
 fn secret_url(draft: &mut Draft, given: &Given, instead: (&str, &str)) -> Result<Secret, String> {
@@ -88,7 +90,7 @@ fn secret_url(draft: &mut Draft, given: &Given, instead: (&str, &str)) -> Result
 }
 
 /// The settings of the daemon itself, its database and its hosts.
-static MAIN: [Setting; 27] = [
+static MAIN: [Setting; 24] = [
     Setting {
         key: "environment",
         variable: "RECONCILE_ENVIRONMENT",
@@ -293,30 +295,6 @@ static MAIN: [Setting; 27] = [
         secrecy: Secrecy::Open,
         about: "Speak to servers beyond this machine without verified TLS.",
         take: |draft, given| given.flag().map(|allow| draft.config.allow_insecure = allow),
-    },
-    Setting {
-        key: "http.listen",
-        variable: "RECONCILE_HTTP_LISTEN",
-        fallback: Fallback::Value("127.0.0.1:7326"),
-        secrecy: Secrecy::Open,
-        about: "Where the daemon speaks HTTP, or `off`; port 0 is any that is free. Beyond loopback only once there is a token.",
-        take: |draft, given| Listen::read(given).map(|listen| draft.config.http_listen = listen),
-    },
-    Setting {
-        key: "http.certificate_file",
-        variable: "RECONCILE_HTTP_CERTIFICATE_FILE",
-        fallback: Fallback::Rule("none: HTTP without TLS"),
-        secrecy: Secrecy::Open,
-        about: "The certificate for TLS, and those between it and its authority, as PEM; read again when it changes.",
-        take: |draft, given| given.path().map(|path| draft.certificate = Some(path)),
-    },
-    Setting {
-        key: "http.key_file",
-        variable: "RECONCILE_HTTP_KEY_FILE",
-        fallback: Fallback::Rule("none"),
-        secrecy: Secrecy::Open,
-        about: "Its private key, as PEM, readable by its owner alone (mode 0600).",
-        take: |draft, given| given.path().map(|path| draft.certificate_key = Some(path)),
     },
     Setting {
         key: "log.format",

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::given::DEFAULT;
 use super::*;
 use crate::testing::{Answer, Hunt, PASSWORD, holds_a_password, is_printable};
 

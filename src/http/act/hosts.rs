@@ -9,14 +9,14 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::OfSession;
-use crate::change::{ResourceId, rfc3339};
+use crate::change::rfc3339;
 use crate::failure::{Failure, Result};
 use crate::http::answer::{Answer, Outcome};
 use crate::http::api::Office;
 use crate::http::body::{Nothing, Told};
 use crate::http::fields::{CreatedBy, ExpiresIn, ForceNew, Guid, Reason, RotatedBy, Session};
 use crate::http::gate::Caller;
-use crate::resource::host::KIND;
+use crate::http::peer::Peer;
 use crate::resource::host::by_hand::{Intent, Wish};
 use crate::store::sql::now;
 use crate::turn::by_hand::Done;
@@ -96,17 +96,12 @@ pub struct Verdict {
     valid: bool,
 }
 
-/// A GUID, the first time; asked again under the same key, who has it, and since when.
+/// A GUID, this once.
 #[derive(Serialize, ToSchema)]
 #[schema(as = ClaimedHost)]
 pub struct Claimed<'g> {
     session: i64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    guid: Option<&'g str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    claimed_by: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    claimed_at: Option<String>,
+    guid: &'g str,
 }
 
 /// Carries out an intent that mints, and tells of the GUID all but the GUID.
@@ -200,18 +195,22 @@ pub async fn revoke(
 pub async fn verify(
     State(office): State<Arc<Office>>,
     caller: Caller,
+    peer: Peer,
     OfSession(session): OfSession,
     Told(asked): Told<Verify>,
 ) -> Outcome {
     let Verify { guid } = asked;
-    let id = ResourceId::new(KIND, session);
-    office.rates.admit(&caller, &id)?;
+    let attempt = office.tries.begin(Some(&caller.name), peer);
     let valid = match &guid.0 {
-        Some(guid) => office.world.verify(session, guid).await?,
+        Some(guid) => {
+            // However many try at once, each is checked in its turn.
+            let _place = office.checks.acquire().await;
+            office.world.verify(session, guid).await?
+        }
         None => false,
     };
     if !valid {
-        office.rates.in_vain(&id)?;
+        attempt.wrong()?;
     }
     Answer::new(StatusCode::OK, &Verdict { valid })
 }
@@ -224,13 +223,11 @@ pub async fn verify(
 pub async fn claim(
     State(office): State<Arc<Office>>,
     caller: Caller,
+    peer: Peer,
     OfSession(session): OfSession,
     Told(Nothing {}): Told<Nothing>,
 ) -> Outcome {
-    let id = ResourceId::new(KIND, session);
-    office.rates.admit(&caller, &id)?;
-    let guid = office.rates.judge(&id, office.world.claim(session, Some(caller.actor())).await)?;
-    let shown = Claimed { session: session.0, guid: Some(guid.expose()), claimed_by: None, claimed_at: None };
-    let (claimed_by, claimed_at) = (Some(caller.actor()), Some(rfc3339(now())));
-    Answer::once(&guid, &shown, &Claimed { guid: None, claimed_by, claimed_at, ..shown })
+    let attempt = office.tries.begin(Some(&caller.name), peer);
+    let guid = attempt.judge(office.world.claim(session, Some(caller.actor())).await)?;
+    Answer::once(&guid, &Claimed { session: session.0, guid: guid.expose() }, &())
 }

@@ -9,16 +9,15 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::OfInstance;
-use crate::change::{ResourceId, rfc3339};
 use crate::http::answer::{Answer, Outcome};
 use crate::http::api::Office;
 use crate::http::body::{Nothing, Told};
 use crate::http::fields::Name;
 use crate::http::gate::Caller;
+use crate::http::peer::Peer;
 use crate::http::problem::Problem;
+use crate::resource::instance::InstanceId;
 use crate::resource::instance::by_hand::{Intent, Wish};
-use crate::resource::instance::{InstanceId, KIND};
-use crate::store::sql::now;
 
 /// What cannot be undone wants the instance's name typed again.
 #[derive(Deserialize, ToSchema)]
@@ -40,19 +39,14 @@ pub struct Handled {
     left: Option<String>,
 }
 
-/// Credentials, the first time; asked again under the same key, who has them, and since when.
+/// Credentials, this once.
 #[derive(Serialize, ToSchema)]
 #[schema(as = ClaimedInstance)]
 pub struct Claimed<'c> {
     instance: String,
     /// As they were put into the hand-off.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
-    credentials: Option<&'c RawValue>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    claimed_by: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    claimed_at: Option<String>,
+    #[schema(value_type = Object)]
+    credentials: &'c RawValue,
 }
 
 async fn handle(office: &Office, caller: &Caller, id: InstanceId, wish: Wish, left: Option<String>) -> Outcome {
@@ -113,18 +107,14 @@ pub async fn forget(
 pub async fn claim(
     State(office): State<Arc<Office>>,
     caller: Caller,
+    peer: Peer,
     OfInstance(id): OfInstance,
     Told(Nothing {}): Told<Nothing>,
 ) -> Outcome {
-    let address = ResourceId::new(KIND, id);
-    office.rates.admit(&caller, &address)?;
-    let claimed = office.world.claim_credentials(id, Some(caller.actor())).await;
-    let credentials = office.rates.judge(&address, claimed)?;
+    let attempt = office.tries.begin(Some(&caller.name), peer);
+    let credentials = attempt.judge(office.world.claim_credentials(id, Some(caller.actor())).await)?;
     let read = serde_json::from_str(credentials.expose());
     let what = "what lay in the hand-off are no credentials";
     let read = read.map_err(|_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, what))?;
-    let shown = Claimed { instance: id.to_string(), credentials: Some(read), claimed_by: None, claimed_at: None };
-    let (claimed_by, claimed_at) = (Some(caller.actor()), Some(rfc3339(now())));
-    let kept = Claimed { instance: id.to_string(), credentials: None, claimed_by, claimed_at };
-    Answer::once(&credentials, &shown, &kept)
+    Answer::once(&credentials, &Claimed { instance: id.to_string(), credentials: read }, &())
 }

@@ -6,7 +6,7 @@ use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::change::{ResourceId, rfc3339};
+use crate::change::rfc3339;
 use crate::failure::Failure;
 use crate::http::answer::{Answer, Outcome};
 use crate::http::api::Office;
@@ -59,8 +59,6 @@ pub async fn generate(State(office): State<Arc<Office>>, caller: Caller, Told(as
         reason: None,
         wish: Wish::Create { expires_in: None, force_new: false },
     };
-    let id: ResourceId = intent.id();
-    office.rates.admit(&caller, &id)?;
     office.world.prepare().await?;
     let done = office.world.by_hand(&intent).await?;
     let replaced = || Failure::conflict(format!("another request has replaced the new GUID of session {session}"));

@@ -14,11 +14,12 @@ use axum::extract::{FromRequestParts, Path};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::middleware::from_fn_with_state;
+use tokio::sync::Semaphore;
 
 use super::api::Office;
 use super::board::Board;
 use super::gate::LEGACY;
-use super::once::{self, Once};
+use super::once::{self, Again, Once};
 use super::problem::Problem;
 use super::route::{self, Route};
 use crate::change::quoted;
@@ -27,12 +28,18 @@ use crate::resource::session::SessionId;
 use crate::turn::World;
 
 pub fn router(world: &Arc<World>, board: &Arc<Board>) -> Router<Arc<Office>> {
-    let once = Arc::new(Once::new(Arc::clone(world), Arc::clone(board)));
-    route::router(routes()).route_layer(from_fn_with_state(once, once::hold))
+    let places = Arc::new(Semaphore::new(once::ACTIONS));
+    let held = |again: Again, routes: Router<Arc<Office>>| {
+        let once = Once::new(Arc::clone(world), Arc::clone(board), Arc::clone(&places), again);
+        routes.route_layer(from_fn_with_state(Arc::new(once), once::hold))
+    };
+    held(Again::Told, route::router(deeds()))
+        .merge(held(Again::Refused, route::router(claims())))
+        .merge(route::router(questions()))
 }
 
-/// Those that act.
-pub fn routes() -> [Route<Arc<Office>>; 14] {
+/// Those that act: the same answer is true whenever it is given again, for it tells what was done.
+pub fn deeds() -> [Route<Arc<Office>>; 11] {
     [
         Route::post("/api/v1/reconcile", reconcile::reconcile),
         Route::post("/api/v1/suspend", ledger::suspend),
@@ -41,14 +48,24 @@ pub fn routes() -> [Route<Arc<Office>>; 14] {
         Route::post("/api/v1/hosts", hosts::create),
         Route::post("/api/v1/hosts/{session}/rotate", hosts::rotate),
         Route::post("/api/v1/hosts/{session}/revoke", hosts::revoke),
-        Route::post("/api/v1/hosts/{session}/verify", hosts::verify),
-        Route::post("/api/v1/hosts/{session}/claim", hosts::claim),
         Route::post("/api/v1/instances/{id}/provision", instances::provision),
         Route::post("/api/v1/instances/{id}/retry", instances::retry),
         Route::post("/api/v1/instances/{id}/forget", instances::forget),
-        Route::post("/api/v1/instances/{id}/claim", instances::claim),
         Route::post(LEGACY, legacy::generate),
     ]
+}
+
+/// Those that give a secret away, once.
+pub fn claims() -> [Route<Arc<Office>>; 2] {
+    [
+        Route::post("/api/v1/hosts/{session}/claim", hosts::claim),
+        Route::post("/api/v1/instances/{id}/claim", instances::claim),
+    ]
+}
+
+/// Those that change nothing that anybody asked for: each answer is true at its own moment alone, so no key keeps one.
+pub fn questions() -> [Route<Arc<Office>>; 1] {
+    [Route::post("/api/v1/hosts/{session}/verify", hosts::verify)]
 }
 
 /// The session that the path names.

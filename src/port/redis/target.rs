@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 
 use super::error::RedisError;
 use crate::guard::Transport;
+use crate::loopback::names_loopback;
 use crate::secret::Secret;
 
 const FORMS: &str = "write redis://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE], rediss://… for TLS, \
@@ -100,10 +101,7 @@ impl RedisTarget {
     fn is_private(&self) -> bool {
         match &self.place {
             Place::Tcp { tls: Some(_), .. } | Place::Unix(_) => true,
-            Place::Tcp { host, port: _, tls: None } => {
-                host.eq_ignore_ascii_case("localhost")
-                    || host.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback())
-            }
+            Place::Tcp { host, port: _, tls: None } => names_loopback(host),
         }
     }
 }

@@ -20,8 +20,7 @@ impl Client {
     #[track_caller]
     pub fn new(world: &World, daemon: &Running, scope: &str) -> Self {
         let client = Self { there: address(daemon), token: make(world, scope, scope) };
-        // A daemon that has just asked which tokens there are asks again a second later.
-        settle(LATE, &200, || client.get("/api/v1/status").status);
+        client.get("/api/v1/me").expect(200);
         client
     }
 

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use rustix::process::Signal;
-use serde_json::json;
 
 use super::act::{Client, detail, with_a_session};
 use crate::daemon::{LATE, end, settle, start};
@@ -30,16 +29,6 @@ both! {
         client.post_under("make-1", "/api/v1/hosts/215/revoke", CREATE).expect(422);
         client.post_under("two words", "/api/v1/hosts", CREATE).expect(400);
 
-        let claimed = client.post_under("take-1", "/api/v1/hosts/215/claim", "").expect(200).json();
-        let guid = claimed["guid"].as_str().unwrap().to_owned();
-        let replayed = client.post_under("take-1", "/api/v1/hosts/215/claim", "").expect(200);
-        assert_eq!(replayed.header("idempotency-replayed"), Some("true"));
-        let told = replayed.json();
-        assert_eq!((&told["session"], &told["claimed_by"]), (&json!(215), &json!("token secrets")));
-        assert!(told["claimed_at"].is_string() && told["guid"].is_null(), "{told}");
-        assert!(!world.sql("SELECT * FROM reconcile_idempotency").contains(&guid));
-        // The repetition is no second claim.
-        assert_eq!(world.sql("SELECT COUNT(*) FROM reconcile_journal WHERE action = 'incident'"), "0\n");
         // A key is its token's own.
         let another = Client::new(world, &daemon, "operate");
         assert_eq!(another.post_under("make-1", "/api/v1/hosts", CREATE).expect(201).json()["done"], "rotate");
