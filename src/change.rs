@@ -10,7 +10,7 @@ use std::time::Duration;
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Serialize, Serializer};
 
-pub use revision::{NO_COMMIT, Revision};
+pub use revision::{Compared, NO_COMMIT, Revision};
 
 /// One type of managed resource. Each room of `resource` declares its own; `kinds` lists them in order.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -106,11 +106,13 @@ async fn a_linked_work_tree_wakes_by_its_own_head() {
 #[tokio::test]
 async fn a_push_into_a_bare_repository_wakes() {
     let (place, _) = repository("init -q -b main").await;
-    place.git("clone -q --bare . bare.git");
-    let mut watch = watch(Source::Head, &place.path("bare.git/s")).await;
+    let outside = Place::temporary();
+    let bare = outside.path("bare.git");
+    place.git(&format!("clone -q --bare . {}", bare.display()));
+    let mut watch = watch(Source::Head, &bare.join("s")).await;
     place.git("commit -q --allow-empty -m three");
     no_hint(&mut watch).await;
-    place.git("push -q bare.git main");
+    place.git(&format!("push -q {} main", bare.display()));
     one_hint(&mut watch).await;
 }
 

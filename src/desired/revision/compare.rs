@@ -1,0 +1,163 @@
+//! Whether the files that were read are those that a commit holds, by their contents alone.
+//!
+//! `git status` would be asked in vain: it runs the filters of the repository, believes its own index where that says
+//! that a file need not be looked at (assume-unchanged, skip-worktree), and passes over what lies in a repository within.
+
+use std::collections::{HashMap, HashSet};
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use super::{LINK, Lying, SUBMODULE, is_no_submodule, way_is_held};
+use crate::change::Compared;
+use crate::desired::git::object::{Content, Format, ObjectId};
+use crate::desired::git::{self, Git, GitError, Place, links_on_the_way};
+use crate::desired::tree::names::{is_ignored, is_state_path};
+
+/// Submodules that are looked into before the rest counts as not held.
+const MOST_SUBMODULES: usize = 64;
+
+/// What a commit holds below the state directory, with what the commits of its submodules hold; by absolute paths.
+#[derive(Default)]
+struct Held {
+    files: HashMap<PathBuf, ObjectId>,
+    links: HashMap<PathBuf, ObjectId>,
+    /// Files that Git would pass through a filter, which may be a program: not compared.
+    filtered: HashSet<PathBuf>,
+    /// Files whose line ends belong to their content.
+    binary: HashSet<PathBuf>,
+}
+
+/// A commit whose files are looked for, and where.
+struct Sought {
+    git: Git,
+    commit: String,
+    /// The files of `Lying` that lie there.
+    files: Vec<PathBuf>,
+}
+
+/// Compares what was read with `commit`.
+///
+/// Errors: `git` gives no answer; the state directory belongs to a submodule that is not here.
+pub async fn compare(git: &Git, commit: &str, lying: Lying) -> Result<Compared, GitError> {
+    match way_is_held(git, commit).await {
+        Err(GitError::Relinked(_)) => return Ok(Compared::Dirty),
+        outcome => outcome?,
+    }
+    let mut held = Held::default();
+    let files = lying.files.iter().map(|(path, _)| path.clone()).collect();
+    let mut waiting = vec![Sought { git: git.clone(), commit: commit.to_owned(), files }];
+    for _ in 0..=MOST_SUBMODULES {
+        let Some(sought) = waiting.pop() else { break };
+        waiting.extend(held.add(sought).await?);
+    }
+    if held.files.is_empty() {
+        is_no_submodule(git, commit).await?;
+    }
+    let format = git.format;
+    let judged = tokio::task::spawn_blocking(move || held.judge(format, &lying)).await;
+    judged.map_err(|ended| GitError::Io { what: "ls-tree", source: std::io::Error::other(ended) })
+}
+
+/// Whether what lies at `path` is a link whose target is the blob `held`.
+pub fn leads_as(format: Format, path: &Path, held: ObjectId) -> bool {
+    let target = fs::read_link(path);
+    target.is_ok_and(|target| ObjectId::of_blob(format, std::iter::once(target.as_os_str().as_bytes())) == held)
+}
+
+impl Held {
+    /// Adds what a commit holds, and gives the submodules in it that files were read from.
+    async fn add(&mut self, sought: Sought) -> Result<Vec<Sought>, GitError> {
+        let Sought { git, commit, mut files } = sought;
+        let listed = git.ask(&git::LIST, &[&commit], &git.place.paths()).await?;
+        let mut within = Vec::new();
+        for git::Entry { mode, object, size: _, path } in git::entries(&listed) {
+            let path = git.top().join(path);
+            let Some(id) = ObjectId::parse(object.as_bytes()) else { continue };
+            match mode {
+                LINK => drop(self.links.insert(path, id)),
+                SUBMODULE => {
+                    let (inside, outside) = files.into_iter().partition(|file| file.starts_with(&path));
+                    files = outside;
+                    within.extend(submodule(path, object, inside).await);
+                }
+                _ => drop(self.files.insert(path, id)),
+            }
+        }
+        self.note_attributes(&git, &files).await?;
+        Ok(within)
+    }
+
+    /// Asks which files Git would change on their way into a commit.
+    async fn note_attributes(&mut self, git: &Git, files: &[PathBuf]) -> Result<(), GitError> {
+        let below = files.iter().filter_map(|file| file.strip_prefix(git.top()).ok());
+        let questions: Vec<u8> = below.flat_map(|path| [path.as_os_str().as_bytes(), b"\0"].concat()).collect();
+        if questions.is_empty() {
+            return Ok(());
+        }
+        let printed = git.ask_of(&git::ATTRIBUTES, questions).await?;
+        let mut words = printed.split(|byte| *byte == 0);
+        while let (Some(path), Some(attribute), Some(value)) = (words.next(), words.next(), words.next()) {
+            let path = || git.top().join(std::ffi::OsStr::from_bytes(path));
+            match (attribute, value) {
+                (b"filter", b"unspecified" | b"unset" | b"set") => {}
+                (b"filter", _) => drop(self.filtered.insert(path())),
+                (b"text", b"unset") => drop(self.binary.insert(path())),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn judge(&self, format: Format, lying: &Lying) -> Compared {
+        let differs = lying.files.iter().any(|(path, content)| self.differs(path, content))
+            || lying.links.iter().any(|link| !self.holds_all_links_to(format, link))
+            || self.links.iter().any(|(link, held)| is_seen(&lying.root, link) && !leads_as(format, link, *held))
+            || self.lacks_some(lying);
+        match differs {
+            true => Compared::Dirty,
+            false if self.filtered.is_empty() => Compared::Clean,
+            false => Compared::Filtered,
+        }
+    }
+
+    fn differs(&self, path: &Path, content: &Content) -> bool {
+        let Some(held) = self.files.get(path) else { return true };
+        let is_equal = content.exact == *held || (content.lf == Some(*held) && !self.binary.contains(path));
+        !is_equal && !self.filtered.contains(path)
+    }
+
+    /// Whether each link that is followed where one was is the commit's.
+    fn holds_all_links_to(&self, format: Format, link: &Path) -> bool {
+        let is_held = |link: &PathBuf| self.links.get(link).is_some_and(|held| leads_as(format, link, *held));
+        links_on_the_way(link).is_some_and(|links| links.iter().all(is_held))
+    }
+
+    /// Whether the commit holds a state file that was not read.
+    fn lacks_some(&self, lying: &Lying) -> bool {
+        let read: HashSet<&Path> = lying.files.iter().map(|(path, _)| path.as_path()).collect();
+        let is_state =
+            |path: &Path| path.strip_prefix(&lying.root).is_ok_and(|below| is_state_path(&below.to_string_lossy()));
+        self.files.keys().any(|path| is_state(path) && !read.contains(path.as_path()))
+    }
+}
+
+/// Whether reading comes by a link of the commit, so that it matters where it leads.
+fn is_seen(root: &Path, link: &Path) -> bool {
+    link.strip_prefix(root).is_ok_and(|below| !below.to_string_lossy().split('/').any(is_ignored))
+}
+
+/// The repository of the submodule at `path`, in which the commit that the one above it names is looked for. What cannot
+/// be looked into is not held.
+async fn submodule(path: PathBuf, commit: &str, files: Vec<PathBuf>) -> Option<Sought> {
+    if files.is_empty() {
+        return None;
+    }
+    let asked = path.clone();
+    let place = tokio::task::spawn_blocking(move || Place::find(&asked)).await.ok()?.ok()?;
+    if place.repository.top != path {
+        return None;
+    }
+    let git = Git::open(place).await.ok()?;
+    Some(Sought { git, commit: commit.to_owned(), files })
+}
