@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
@@ -77,13 +77,13 @@ impl Repository {
 
     /// The commit of a reference without a file of its own, or what else tells the list's state.
     fn packed(&self, name: &str) -> Option<String> {
-        let file = File::open(self.common.join("packed-refs")).ok()?;
-        let meta = file.metadata().ok()?;
+        let packed = self.common.join("packed-refs");
+        let meta = fs::metadata(&packed).ok()?;
         if meta.len() > MOST_LIST {
             return Some(format!("{} {} {}.{}", meta.ino(), meta.len(), meta.mtime(), meta.mtime_nsec()));
         }
-        let commit_of = |line: String| line.strip_suffix(name)?.strip_suffix(' ').map(str::to_owned);
-        BufReader::new(file.take(MOST_LIST)).lines().map_while(Result::ok).find_map(commit_of)
+        let commit_of = |line: &str| line.strip_suffix(name)?.strip_suffix(' ').map(str::to_owned);
+        text(&packed, MOST_LIST)?.lines().find_map(commit_of)
     }
 
     /// A few references belong to one work tree; the rest to all.

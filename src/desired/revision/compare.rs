@@ -4,6 +4,7 @@
 //! that a file need not be looked at (assume-unchanged, skip-worktree), and passes over what lies in a repository within.
 
 use std::collections::{HashMap, HashSet};
+use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -69,7 +70,9 @@ impl Held {
     /// Adds what a commit holds, and gives the submodules in it that files were read from.
     async fn add(&mut self, sought: Sought) -> Result<Vec<Sought>, GitError> {
         let Sought { git, commit, mut files } = sought;
-        let listed = git.ask(&git::LIST, &[&commit], &git.place.paths()).await?;
+        let (revision, paths) = ([&*commit], git.place.paths());
+        let (listed, attributes) = tokio::join!(git.ask(&git::LIST, &revision, &paths), attributes(&git, &files));
+        let (listed, attributes) = (listed?, attributes?);
         let mut within = Vec::new();
         for git::Entry { mode, object, size: _, path } in git::entries(&listed) {
             let path = git.top().join(path);
@@ -84,21 +87,15 @@ impl Held {
                 _ => drop(self.files.insert(path, id)),
             }
         }
-        self.note_attributes(&git, &files).await?;
+        self.note(&git, &attributes);
         Ok(within)
     }
 
-    /// Asks which files Git would change on their way into a commit.
-    async fn note_attributes(&mut self, git: &Git, files: &[PathBuf]) -> Result<(), GitError> {
-        let below = files.iter().filter_map(|file| file.strip_prefix(git.top()).ok());
-        let questions: Vec<u8> = below.flat_map(|path| [path.as_os_str().as_bytes(), b"\0"].concat()).collect();
-        if questions.is_empty() {
-            return Ok(());
-        }
-        let printed = git.ask_of(&git::ATTRIBUTES, questions).await?;
-        let mut words = printed.split(|byte| *byte == 0);
+    /// Notes which files Git would change on their way into a commit.
+    fn note(&mut self, git: &Git, attributes: &[u8]) {
+        let mut words = attributes.split(|byte| *byte == 0);
         while let (Some(path), Some(attribute), Some(value)) = (words.next(), words.next(), words.next()) {
-            let path = || git.top().join(std::ffi::OsStr::from_bytes(path));
+            let path = || git.top().join(OsStr::from_bytes(path));
             match (attribute, value) {
                 (b"filter", b"unspecified" | b"unset" | b"set") => {}
                 (b"filter", _) => drop(self.filtered.insert(path())),
@@ -106,7 +103,6 @@ impl Held {
                 _ => {}
             }
         }
-        Ok(())
     }
 
     fn judge(&self, format: Format, lying: &Lying) -> Compared {
@@ -145,6 +141,13 @@ impl Held {
 /// Whether reading comes by a link of the commit, so that it matters where it leads.
 fn is_seen(root: &Path, link: &Path) -> bool {
     link.strip_prefix(root).is_ok_and(|below| !below.to_string_lossy().split('/').any(is_ignored))
+}
+
+/// What Git is told of the files by their attributes.
+async fn attributes(git: &Git, files: &[PathBuf]) -> Result<Vec<u8>, GitError> {
+    let below = files.iter().filter_map(|file| file.strip_prefix(git.top()).ok());
+    let questions: Vec<u8> = below.flat_map(|path| [path.as_os_str().as_bytes(), b"\0"].concat()).collect();
+    if questions.is_empty() { Ok(Vec::new()) } else { git.ask_of(&git::ATTRIBUTES, questions).await }
 }
 
 /// The repository of the submodule at `path`, in which the commit that the one above it names is looked for. What cannot

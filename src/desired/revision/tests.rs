@@ -83,6 +83,16 @@ async fn what_git_is_told_not_to_look_at_is_looked_at() {
 }
 
 #[tokio::test]
+async fn a_work_tree_that_the_configuration_names_elsewhere_does_not_count() {
+    let place = usual();
+    place.write("elsewhere/state/a.yaml", "sessions: []\n");
+    place.git(&format!("config core.worktree {}", place.path("elsewhere").display()));
+    assert_eq!(compared(&place).await, Compared::Clean);
+    place.write("state/a.yaml", "sessions: {}\n");
+    assert_eq!(compared(&place).await, Compared::Dirty);
+}
+
+#[tokio::test]
 async fn a_repository_within_belongs_to_no_commit() {
     let place = usual();
     place.sh("git init -q state/team");
