@@ -33,6 +33,8 @@ pub enum GitError {
     Relinked(PathBuf),
     #[error("{what} is under way in `{}`, so that HEAD is not what anybody meant", top.display())]
     UnderWay { top: PathBuf, what: &'static str, verb: &'static str },
+    #[error("`{}` cannot be read by the user of this process", .0.display())]
+    Unreadable(PathBuf),
     #[error("`{}` {why}", path.display())]
     Broken { path: PathBuf, why: String },
     #[error("git reads another repository, `{}`, where `{}` was meant", .found.display(), .meant.display())]
@@ -84,6 +86,9 @@ impl GitError {
             GitError::Relinked(_) => "commit the link, or name the directory itself with --state".to_owned(),
             GitError::UnderWay { top, verb, .. } => {
                 format!("finish it, or give it up with `git -C '{}' {verb}`", top.display())
+            }
+            GitError::Unreadable(_) => {
+                "give the user of this process the right to read the repository, or a clone of its own".to_owned()
             }
             GitError::Broken { path, .. } => {
                 format!("mend or remove `{}`; a clone of its own is the surest way", path.display())

@@ -18,6 +18,9 @@ use super::GitError;
 /// paths is a quarter of it.
 pub const MOST_POINTER: u64 = 16 << 10;
 
+/// The most that `packed-refs` may hold, in bytes: some millions of references.
+const MOST_PACKED: u64 = 1 << 30;
+
 /// Where the history of the state files is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Repository {
@@ -55,7 +58,7 @@ impl Place {
             return Err(none());
         }
         let Some(repository) = above(&base)? else {
-            let bare = Repository::bare(&base).filter(|_| !rest.as_os_str().is_empty()).ok_or_else(none)?;
+            let bare = if rest.as_os_str().is_empty() { None } else { Repository::bare(&base)? }.ok_or_else(none)?;
             bare.own_objects()?;
             return Ok(Self { repository: bare, inside: rest.to_path_buf(), links: Vec::new() });
         };
@@ -106,53 +109,50 @@ impl Repository {
     pub fn at(dir: &Path) -> Result<Option<Self>, GitError> {
         let dot = dir.join(".git");
         let broken = |why: &str| GitError::Broken { path: dot.clone(), why: why.to_owned() };
-        let own = match fs::metadata(&dot) {
-            Ok(meta) if meta.is_dir() => dot.clone(),
+        match fs::metadata(&dot) {
+            Ok(meta) if meta.is_dir() => Self::of(dir, &dot),
             Ok(meta) if meta.is_file() => {
                 let text = pointer(&dot)?;
                 let path = text.strip_prefix(b"gitdir: ").ok_or_else(|| broken("is no `.git` file of Git's form"))?;
                 let own = dir.join(OsStr::from_bytes(path.trim_ascii_end()));
-                return Self::of(dir, &own)
-                    .map(Some)
-                    .ok_or_else(|| broken("leads to a directory that is no Git repository"));
+                let found = Self::of(dir, &own)?;
+                found.map(Some).ok_or_else(|| broken("leads to a directory that is no Git repository"))
             }
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                return Err(broken("cannot be looked at: permission denied"));
-            }
-            _ => return Ok(None),
-        };
-        if fs::read_dir(&own).is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied) {
-            return Err(broken("cannot be read: permission denied"));
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Err(GitError::Unreadable(dot)),
+            _ => Ok(None),
         }
-        Ok(Self::of(dir, &own))
     }
 
     /// The bare repository at `dir` itself.
-    fn bare(dir: &Path) -> Option<Self> {
-        Self::of(dir, dir).map(|repository| Self { is_bare: true, ..repository })
+    fn bare(dir: &Path) -> Result<Option<Self>, GitError> {
+        Ok(Self::of(dir, dir)?.map(|repository| Self { is_bare: true, ..repository }))
     }
 
     /// What makes a directory a repository, as Git judges it: `HEAD`, `objects` and `refs`.
-    fn of(top: &Path, own: &Path) -> Option<Self> {
-        let own = fs::canonicalize(own).ok()?;
-        let common = match pointer(&own.join("commondir")) {
-            Ok(path) => fs::canonicalize(own.join(OsStr::from_bytes(path.trim_ascii_end()))).ok()?,
-            Err(_) => own.clone(),
+    fn of(top: &Path, own: &Path) -> Result<Option<Self>, GitError> {
+        let Ok(own) = fs::canonicalize(own) else { return Ok(None) };
+        let Some(head) = head(&own.join("HEAD"))? else { return Ok(None) };
+        let common = match pointer_if_there(&own.join("commondir"))? {
+            Some(path) => match fs::canonicalize(own.join(OsStr::from_bytes(path.trim_ascii_end()))) {
+                Ok(common) => common,
+                Err(_) => return Ok(None),
+            },
+            None => own.clone(),
         };
-        let whole =
-            names_a_commit(&own.join("HEAD")) && ["objects", "refs"].iter().all(|dir| common.join(dir).is_dir());
-        whole.then(|| Self { top: top.to_path_buf(), own, common, is_bare: false })
+        if !["objects", "refs"].iter().all(|dir| common.join(dir).is_dir()) {
+            return Ok(None);
+        }
+        // Git would read them whole, and wait for a pipe.
+        bounded(&common.join(&head), MOST_POINTER)?;
+        bounded(&common.join("packed-refs"), MOST_PACKED)?;
+        Ok(Some(Self { top: top.to_path_buf(), own, common, is_bare: false }))
     }
 
     /// Refuses objects from outside. Git does not look whom they belong to, nor whether they are what their names say.
     fn own_objects(&self) -> Result<(), GitError> {
         let objects = self.common.join("objects");
         let list = objects.join("info/alternates");
-        let text = match pointer(&list) {
-            Ok(text) => text,
-            Err(GitError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => return Ok(()),
-            Err(error) => return Err(error),
-        };
+        let Some(text) = pointer_if_there(&list)? else { return Ok(()) };
         let lines = text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty() && !line.starts_with(b"#"));
         for line in lines {
             let store = objects.join(OsStr::from_bytes(line));
@@ -199,30 +199,46 @@ impl Repository {
 
 /// What a small file that leads elsewhere says.
 fn pointer(path: &Path) -> Result<Vec<u8>, GitError> {
-    let failed = |source| GitError::Io { what: "rev-parse", source };
-    let meta = fs::metadata(path).map_err(failed)?;
-    if !meta.is_file() || meta.len() > MOST_POINTER {
-        let why = format!("is no file of at most {MOST_POINTER} bytes");
-        return Err(GitError::Broken { path: path.to_path_buf(), why });
-    }
+    let failed = |source: io::Error| match source.kind() {
+        io::ErrorKind::PermissionDenied => GitError::Unreadable(path.to_path_buf()),
+        _ => GitError::Io { what: "rev-parse", source },
+    };
+    fs::metadata(path).map_err(failed)?;
+    bounded(path, MOST_POINTER)?;
     let mut text = Vec::new();
     File::open(path).and_then(|file| file.take(MOST_POINTER).read_to_end(&mut text)).map_err(failed)?;
     Ok(text)
 }
 
-/// Whether a `HEAD` is one: the name of a reference, or a commit's id.
-fn names_a_commit(head: &Path) -> bool {
-    if let Ok(target) = fs::read_link(head) {
-        return target.starts_with("refs");
+/// The same; `None` where there is no such file.
+fn pointer_if_there(path: &Path) -> Result<Option<Vec<u8>>, GitError> {
+    match pointer(path) {
+        Err(GitError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(None),
+        text => text.map(Some),
     }
-    let Ok(text) = pointer(head) else { return false };
-    match text.strip_prefix(b"ref:") {
-        Some(name) => name.trim_ascii_start().starts_with(b"refs/"),
-        None => {
-            let id = text.trim_ascii_end();
-            matches!(id.len(), 40 | 64) && id.iter().all(u8::is_ascii_hexdigit)
+}
+
+/// Errors: something is there that is no regular file, or is larger than `most` bytes.
+fn bounded(path: &Path, most: u64) -> Result<(), GitError> {
+    match fs::metadata(path) {
+        Ok(meta) if !meta.is_dir() && (!meta.is_file() || meta.len() > most) => {
+            let why = format!("is no file of at most {most} bytes");
+            Err(GitError::Broken { path: path.to_path_buf(), why })
         }
+        _ => Ok(()),
     }
+}
+
+/// What a `HEAD` names: a reference, or a commit by its id. `None` where it is no `HEAD`.
+fn head(path: &Path) -> Result<Option<PathBuf>, GitError> {
+    if let Ok(target) = fs::read_link(path) {
+        return Ok(Some(target).filter(|target| target.starts_with("refs")));
+    }
+    let text = pointer_if_there(path)?.unwrap_or_default();
+    let name = text.strip_prefix(b"ref:").map_or(&*text, |name| name.trim_ascii_start()).trim_ascii_end();
+    let is_id = matches!(name.len(), 40 | 64) && name.iter().all(u8::is_ascii_hexdigit);
+    let named = is_id || (text.starts_with(b"ref:") && name.starts_with(b"refs/"));
+    Ok(named.then(|| PathBuf::from(OsStr::from_bytes(name))))
 }
 
 /// Whether a path goes down only.
