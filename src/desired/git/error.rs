@@ -21,7 +21,7 @@ pub enum GitError {
     #[error("git refuses the repository `{}`, because it belongs to another user", .0.display())]
     ForeignOwner(PathBuf),
     #[error(
-        "the Git repository takes objects from `{}`, which is outside of it, as `{}` says",
+        "the Git repository takes objects from `{}`, which is outside of it, by way of `{}`",
         store.display(), list.display()
     )]
     ForeignObjects { top: PathBuf, list: PathBuf, store: PathBuf },
@@ -70,7 +70,7 @@ impl GitError {
                 top.display()
             ),
             GitError::ForeignObjects { top, list, .. } => format!(
-                "bring its objects in with `git -C '{}' repack -a -d`, and then remove `{}`",
+                "clone it anew, or bring its objects in with `git -C '{}' repack -a -d` and then remove `{}`",
                 top.display(),
                 list.display()
             ),

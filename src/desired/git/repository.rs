@@ -151,17 +151,20 @@ impl Repository {
     /// Refuses objects from outside. Git does not look whom they belong to, nor whether they are what their names say.
     fn own_objects(&self) -> Result<(), GitError> {
         let objects = self.common.join("objects");
-        let list = objects.join("info/alternates");
-        let Some(text) = pointer_if_there(&list)? else { return Ok(()) };
-        let lines = text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty() && !line.starts_with(b"#"));
-        for line in lines {
-            let store = objects.join(OsStr::from_bytes(line));
-            let inside = fs::canonicalize(&store).is_ok_and(|store| store.starts_with(&self.common));
-            if !inside {
-                return Err(GitError::ForeignObjects { top: self.top.clone(), list, store });
+        let outside = |list: &Path, store: PathBuf| {
+            let is_inside = fs::canonicalize(&store).is_ok_and(|store| store.starts_with(&self.common));
+            let (top, list) = (self.top.clone(), list.to_path_buf());
+            if is_inside { Ok(()) } else { Err(GitError::ForeignObjects { top, list, store }) }
+        };
+        for link in [objects.clone(), objects.join("pack")] {
+            if let Ok(target) = fs::read_link(&link) {
+                outside(&link, link.parent().unwrap_or(&link).join(target))?;
             }
         }
-        Ok(())
+        let list = objects.join("info/alternates");
+        let text = pointer_if_there(&list)?.unwrap_or_default();
+        let mut lines = text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty() && !line.starts_with(b"#"));
+        lines.try_for_each(|line| outside(&list, objects.join(OsStr::from_bytes(line))))
     }
 
     /// Whether it was cloned without some of its objects.

@@ -130,6 +130,12 @@ fn objects_from_outside_are_refused() {
     assert!(hint.contains("repack -a -d") && hint.contains("objects/info/alternates"), "{hint}");
     dir.sh("cd shared; git repack -q -a -d; rm .git/objects/info/alternates");
     assert!(find(&dir.path("shared")).is_ok());
+    for store in ["objects", "objects/pack"] {
+        dir.sh(&format!(
+            "rm -rf one/.git; git init -q one; cd one/.git; rm -r {store}; ln -s $(realpath ../../.git/{store}) {store}"
+        ));
+        assert!(matches!(find(&dir.path("one")), Err(GitError::ForeignObjects { .. })), "{store}");
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //! `git status` would be asked in vain: it runs the filters of the repository, believes its own index where that says
 //! that a file need not be looked at (assume-unchanged, skip-worktree), and passes over what lies in a repository within.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::fs;
@@ -13,14 +14,16 @@ use super::{LINK, Lying, SUBMODULE, is_no_submodule, way_is_held};
 use crate::change::Compared;
 use crate::desired::git::object::{Content, Format, ObjectId};
 use crate::desired::git::{self, Git, GitError, Place, links_on_the_way};
-use crate::desired::tree::names::{is_ignored, is_state_path};
+use crate::desired::tree::names::{is_ignored, is_state_file, is_state_path};
 
 /// Submodules that are looked into before the rest counts as not held.
 const MOST_SUBMODULES: usize = 64;
 
 /// What a commit holds below the state directory, with what the commits of its submodules hold; by absolute paths.
-#[derive(Default)]
 struct Held {
+    /// The files that were read.
+    read: HashSet<PathBuf>,
+    /// Of all that the commit holds, state files and what was read: the rest may be much, and does not matter.
     files: HashMap<PathBuf, ObjectId>,
     links: HashMap<PathBuf, ObjectId>,
     /// Files that Git would pass through a filter, which may be a program: not compared.
@@ -45,8 +48,8 @@ pub async fn compare(git: &Git, commit: &str, lying: Lying) -> Result<Compared, 
         Err(GitError::Relinked(_)) => return Ok(Compared::Dirty),
         outcome => outcome?,
     }
-    let mut held = Held::default();
-    let files = lying.files.iter().map(|(path, _)| path.clone()).collect();
+    let files: Vec<PathBuf> = lying.files.iter().map(|(path, _)| path.clone()).collect();
+    let mut held = Held::of(files.iter().cloned().collect());
     let mut waiting = vec![Sought { git: git.clone(), commit: commit.to_owned(), files }];
     for _ in 0..=MOST_SUBMODULES {
         let Some(sought) = waiting.pop() else { break };
@@ -67,6 +70,11 @@ pub fn leads_as(format: Format, path: &Path, held: ObjectId) -> bool {
 }
 
 impl Held {
+    fn of(read: HashSet<PathBuf>) -> Self {
+        let (files, links) = (HashMap::new(), HashMap::new());
+        Self { read, files, links, filtered: HashSet::new(), binary: HashSet::new() }
+    }
+
     /// Adds what a commit holds, and gives the submodules in it that files were read from.
     async fn add(&mut self, sought: Sought) -> Result<Vec<Sought>, GitError> {
         let Sought { git, commit, mut files } = sought;
@@ -84,7 +92,8 @@ impl Held {
                     files = outside;
                     within.extend(submodule(path, object, inside).await);
                 }
-                _ => drop(self.files.insert(path, id)),
+                _ if self.read.contains(&path) || is_state_file(&name(&path)) => drop(self.files.insert(path, id)),
+                _ => {}
             }
         }
         self.note(&git, &attributes);
@@ -131,16 +140,19 @@ impl Held {
 
     /// Whether the commit holds a state file that was not read.
     fn lacks_some(&self, lying: &Lying) -> bool {
-        let read: HashSet<&Path> = lying.files.iter().map(|(path, _)| path.as_path()).collect();
         let is_state =
             |path: &Path| path.strip_prefix(&lying.root).is_ok_and(|below| is_state_path(&below.to_string_lossy()));
-        self.files.keys().any(|path| is_state(path) && !read.contains(path.as_path()))
+        self.files.keys().any(|path| is_state(path) && !self.read.contains(path))
     }
 }
 
 /// Whether reading comes by a link of the commit, so that it matters where it leads.
 fn is_seen(root: &Path, link: &Path) -> bool {
     link.strip_prefix(root).is_ok_and(|below| !below.to_string_lossy().split('/').any(is_ignored))
+}
+
+fn name(path: &Path) -> Cow<'_, str> {
+    path.file_name().unwrap_or_default().to_string_lossy()
 }
 
 /// What Git is told of the files by their attributes.
