@@ -117,8 +117,6 @@ pub(super) fn cause(what: &'static str, top: &Path, complaint: &str) -> GitError
         GitError::ForeignOwner(named.unwrap_or_else(|| top.to_path_buf()))
     } else if says("promisor remote") {
         GitError::NotHere(top.to_path_buf())
-    } else if says("not a git repository") || says("cannot use bare repository") {
-        GitError::NoRepository(top.to_path_buf())
     } else if says("bad revision 'HEAD'") {
         GitError::NoCommit(top.to_path_buf())
     } else {
@@ -138,12 +136,6 @@ mod tests {
         let of = |text| cause("rev-list", Path::new("/state"), text);
         let foreign = of("fatal: detected dubious ownership in repository at '/srv'\nTo add an exception…");
         assert!(foreign.hint().contains("git config --system --add safe.directory '/srv'"), "{}", foreign.hint());
-        for text in [
-            "fatal: not a git repository (or any of the parent directories): .git",
-            "fatal: cannot use bare repository '/state' (safe.bareRepository is 'explicit')",
-        ] {
-            assert!(matches!(of(text), GitError::NoRepository(_)), "{text}");
-        }
         assert!(matches!(of("fatal: bad revision 'HEAD'"), GitError::NoCommit(_)));
         let partial = of("fatal: transport 'file' not allowed\nfatal: could not fetch 7898 from promisor remote");
         assert_eq!(partial.to_string(), "the commit's files are not here (partial clone)");

@@ -276,7 +276,7 @@ async fn safe_directories() -> Vec<OsString> {
     const TRUSTED: [&[u8]; 3] = [b"system", b"global", b"command"];
     let kept = [KEPT.as_slice(), &KEPT_FOR_SAFE].concat();
     let Ok(mut command) = command(&kept, &KEPT_FOR_SAFE_PREFIXES) else { return Vec::new() };
-    command.env("GIT_DIR", NOWHERE).args(["-C", "/", SAFE.name]).args(SAFE.options);
+    command.env("GIT_DIR", NOWHERE).arg(SAFE.name).args(SAFE.options);
     let Ok((_, printed, _)) = run(command, &SAFE, Vec::new()).await else { return Vec::new() };
     let mut words = printed.split(|byte| *byte == 0);
     let mut found = Vec::new();

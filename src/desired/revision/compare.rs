@@ -16,11 +16,13 @@ use crate::desired::git::object::{Content, Format, ObjectId};
 use crate::desired::git::{self, Git, GitError, Place, links_on_the_way};
 use crate::desired::tree::names::{is_ignored, is_state_file, is_state_path};
 
-/// Submodules that are looked into before the rest counts as not held.
+/// Submodules that are looked into. With more, what was read counts as not held.
 const MOST_SUBMODULES: usize = 64;
 
 /// What a commit holds below the state directory, with what the commits of its submodules hold; by absolute paths.
 struct Held {
+    /// The state directory.
+    root: PathBuf,
     /// The files that were read.
     read: HashSet<PathBuf>,
     /// Of all that the commit holds, state files and what was read: the rest may be much, and does not matter.
@@ -49,11 +51,14 @@ pub async fn compare(git: &Git, commit: &str, lying: Lying) -> Result<Compared, 
         outcome => outcome?,
     }
     let files: Vec<PathBuf> = lying.files.iter().map(|(path, _)| path.clone()).collect();
-    let mut held = Held::of(files.iter().cloned().collect());
+    let mut held = Held::of(lying.root.clone(), files.iter().cloned().collect());
     let mut waiting = vec![Sought { git: git.clone(), commit: commit.to_owned(), files }];
     for _ in 0..=MOST_SUBMODULES {
         let Some(sought) = waiting.pop() else { break };
         waiting.extend(held.add(sought).await?);
+    }
+    if !waiting.is_empty() {
+        return Ok(Compared::Dirty);
     }
     if held.files.is_empty() {
         is_no_submodule(git, commit).await?;
@@ -70,12 +75,14 @@ pub fn leads_as(format: Format, path: &Path, held: ObjectId) -> bool {
 }
 
 impl Held {
-    fn of(read: HashSet<PathBuf>) -> Self {
+    fn of(root: PathBuf, read: HashSet<PathBuf>) -> Self {
         let (files, links) = (HashMap::new(), HashMap::new());
-        Self { read, files, links, filtered: HashSet::new(), binary: HashSet::new() }
+        Self { root, read, files, links, filtered: HashSet::new(), binary: HashSet::new() }
     }
 
-    /// Adds what a commit holds, and gives the submodules in it that files were read from.
+    /// Adds what a commit holds, and gives the submodules in it that are looked at too.
+    ///
+    /// Errors: a submodule is not here, so that nobody knows which files are missing.
     async fn add(&mut self, sought: Sought) -> Result<Vec<Sought>, GitError> {
         let Sought { git, commit, mut files } = sought;
         let (revision, paths) = ([&*commit], git.place.paths());
@@ -88,9 +95,14 @@ impl Held {
             match mode {
                 LINK => drop(self.links.insert(path, id)),
                 SUBMODULE => {
-                    let (inside, outside) = files.into_iter().partition(|file| file.starts_with(&path));
+                    let (inside, outside): (Vec<_>, _) = files.into_iter().partition(|file| file.starts_with(&path));
                     files = outside;
-                    within.extend(submodule(path, object, inside).await);
+                    match submodule(&path).await {
+                        Some(git) => within.push(Sought { git, commit: object.to_owned(), files: inside }),
+                        // What was read there is found to be held by no commit.
+                        None if !inside.is_empty() || !is_seen(&self.root, &path) => {}
+                        None => return Err(git.submodule(&path)),
+                    }
                 }
                 _ if self.read.contains(&path) || is_state_file(&name(&path)) => drop(self.files.insert(path, id)),
                 _ => {}
@@ -117,8 +129,8 @@ impl Held {
     fn judge(&self, format: Format, lying: &Lying) -> Compared {
         let differs = lying.files.iter().any(|(path, content)| self.differs(path, content))
             || lying.links.iter().any(|link| !self.holds_all_links_to(format, link))
-            || self.links.iter().any(|(link, held)| is_seen(&lying.root, link) && !leads_as(format, link, *held))
-            || self.lacks_some(lying);
+            || self.links.iter().any(|(link, held)| is_seen(&self.root, link) && !leads_as(format, link, *held))
+            || self.lacks_some();
         match differs {
             true => Compared::Dirty,
             false if self.filtered.is_empty() => Compared::Clean,
@@ -139,14 +151,14 @@ impl Held {
     }
 
     /// Whether the commit holds a state file that was not read.
-    fn lacks_some(&self, lying: &Lying) -> bool {
+    fn lacks_some(&self) -> bool {
         let is_state =
-            |path: &Path| path.strip_prefix(&lying.root).is_ok_and(|below| is_state_path(&below.to_string_lossy()));
+            |path: &Path| path.strip_prefix(&self.root).is_ok_and(|below| is_state_path(&below.to_string_lossy()));
         self.files.keys().any(|path| is_state(path) && !self.read.contains(path))
     }
 }
 
-/// Whether reading comes by a link of the commit, so that it matters where it leads.
+/// Whether reading comes by a link or a submodule of the commit, so that it matters where it leads.
 fn is_seen(root: &Path, link: &Path) -> bool {
     link.strip_prefix(root).is_ok_and(|below| !below.to_string_lossy().split('/').any(is_ignored))
 }
@@ -162,17 +174,9 @@ async fn attributes(git: &Git, files: &[PathBuf]) -> Result<Vec<u8>, GitError> {
     if questions.is_empty() { Ok(Vec::new()) } else { git.ask_of(&git::ATTRIBUTES, questions).await }
 }
 
-/// The repository of the submodule at `path`, in which the commit that the one above it names is looked for. What cannot
-/// be looked into is not held.
-async fn submodule(path: PathBuf, commit: &str, files: Vec<PathBuf>) -> Option<Sought> {
-    if files.is_empty() {
-        return None;
-    }
-    let asked = path.clone();
+/// The repository of the submodule at `path`, if it is here and can be believed.
+async fn submodule(path: &Path) -> Option<Git> {
+    let asked = path.to_path_buf();
     let place = tokio::task::spawn_blocking(move || Place::find(&asked)).await.ok()?.ok()?;
-    if place.repository.top != path {
-        return None;
-    }
-    let git = Git::open(place).await.ok()?;
-    Some(Sought { git, commit: commit.to_owned(), files })
+    if place.repository.top == path { Git::open(place).await.ok() } else { None }
 }

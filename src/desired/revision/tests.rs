@@ -123,6 +123,18 @@ async fn a_submodule_is_compared_with_the_commit_that_is_named_for_it() {
     place.git("add -A");
     place.git("commit -q -m three");
     assert_eq!(compared(&place).await, Compared::Clean);
+    place.sh("rm state/team/b.yaml");
+    assert_eq!(compared(&place).await, Compared::Dirty);
+    // Nobody knows what is missing then.
+    place.git("submodule --quiet deinit --force state/team");
+    let (revision, warnings) = told(Source::Worktree, &place.path("state")).await;
+    assert_eq!(revision.commit, None);
+    assert!(
+        warnings[0].message.ends_with("state/team` is a submodule, and the submodule is not initialised"),
+        "{warnings:?}"
+    );
+    place.write("state/team/b.yaml", "");
+    assert_eq!(compared(&place).await, Compared::Dirty);
 }
 
 #[tokio::test]
