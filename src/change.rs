@@ -12,7 +12,7 @@ use serde::{Serialize, Serializer};
 
 use crate::credential::masked;
 
-pub use revision::{NO_COMMIT, Revision};
+pub use revision::{Compared, NO_COMMIT, Revision};
 
 /// One type of managed resource. Each room of `resource` declares its own; `kinds` lists them in order.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -3,6 +3,28 @@
 /// What stands for a commit where there is none: outside Git, and for what was done by hand.
 pub const NO_COMMIT: &str = "no commit";
 
+/// Whether what was read is what the commit holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Compared {
+    #[default]
+    Clean,
+    Dirty,
+    /// What was compared is equal; but of some files only a program that the repository names could tell, and no such
+    /// program is run.
+    Filtered,
+}
+
+impl Compared {
+    /// As it stands behind a commit.
+    pub fn word(self) -> &'static str {
+        match self {
+            Compared::Clean => "clean",
+            Compared::Dirty => "dirty",
+            Compared::Filtered => "filtered: not compared",
+        }
+    }
+}
+
 /// Where the desired state came from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Revision {
@@ -10,8 +32,8 @@ pub struct Revision {
     pub commit: Option<String>,
     /// The commit's author, as `Name`.
     pub author: Option<String>,
-    /// The working tree below the state directory differs from the commit.
-    pub dirty: bool,
+    /// Only what is clean is the author's.
+    pub compared: Compared,
     /// The user that runs the process, as the operating system names it.
     pub user: String,
 }
@@ -20,8 +42,8 @@ impl Revision {
     /// Whom the files' changes are attributed to, in at most 128 characters: rows keep no more, and Git sets no limit.
     pub fn actor(&self) -> String {
         const MOST: usize = 128;
-        let whole = match (&self.author, self.dirty) {
-            (Some(author), false) => author.clone(),
+        let whole = match (&self.author, self.compared) {
+            (Some(author), Compared::Clean) => author.clone(),
             _ => format!("uncommitted ({})", self.user),
         };
         match whole.char_indices().nth(MOST - 1) {
@@ -30,12 +52,12 @@ impl Revision {
         }
     }
 
-    /// `4f1c2ab (clean)`, `4f1c2ab (dirty)` or `no commit`.
+    /// `4f1c2ab (clean)`, `4f1c2ab (dirty)`, `4f1c2ab (filtered: not compared)` or `no commit`.
     pub fn label(&self) -> String {
         match &self.commit {
             Some(commit) => {
                 let short: String = commit.chars().take(7).collect();
-                format!("{short} ({})", if self.dirty { "dirty" } else { "clean" })
+                format!("{short} ({})", self.compared.word())
             }
             None => NO_COMMIT.to_owned(),
         }
@@ -48,11 +70,24 @@ mod tests {
 
     #[test]
     fn an_actor_fits_into_a_row() {
-        let actor = |author: String, dirty| {
-            Revision { author: Some(author), dirty, user: "é".repeat(200), ..Revision::default() }.actor()
+        let actor = |author: String, compared| {
+            Revision { author: Some(author), compared, user: "é".repeat(200), ..Revision::default() }.actor()
         };
-        assert_eq!(actor("é".repeat(128), false), "é".repeat(128));
-        assert_eq!(actor("é".repeat(129), false), format!("{}…", "é".repeat(127)));
-        assert_eq!(actor(String::new(), true).chars().count(), 128);
+        assert_eq!(actor("é".repeat(128), Compared::Clean), "é".repeat(128));
+        assert_eq!(actor("é".repeat(129), Compared::Clean), format!("{}…", "é".repeat(127)));
+        assert_eq!(actor(String::new(), Compared::Dirty).chars().count(), 128);
+    }
+
+    #[test]
+    fn only_what_is_clean_is_the_authors() {
+        let told = |compared| {
+            let (commit, author, user) = (Some("4f1c2ab99".into()), Some("Amina".into()), "noor".into());
+            let revision = Revision { commit, author, compared, user };
+            (revision.label(), revision.actor())
+        };
+        let uncommitted = "uncommitted (noor)".to_owned();
+        assert_eq!(told(Compared::Clean), ("4f1c2ab (clean)".into(), "Amina".into()));
+        assert_eq!(told(Compared::Dirty), ("4f1c2ab (dirty)".into(), uncommitted.clone()));
+        assert_eq!(told(Compared::Filtered), ("4f1c2ab (filtered: not compared)".into(), uncommitted));
     }
 }

@@ -7,6 +7,7 @@ use super::only;
 use super::print::{Terminal, out, out_json};
 use crate::change::{ResourceId, printable};
 use crate::config::{Config, Entry};
+use crate::desired::git::Place;
 use crate::desired::schema::json_schema;
 use crate::failure::{Failure, Result};
 use crate::kinds::sections;
@@ -59,7 +60,13 @@ pub fn completions(shell: clap_complete::Shell) -> Result<u8> {
 
 pub fn config(config: &Config, format: Format) -> Result<u8> {
     only(format, &[Format::Text, Format::Json])?;
-    let report = config.report();
+    let mut report = config.report().to_vec();
+    report.push(Entry {
+        key: "repository".to_owned(),
+        value: Place::told(&config.state).unwrap_or_else(|| "(none)".to_owned()),
+        origin: "found from state".to_owned(),
+        about: "The Git repository that holds the state directory",
+    });
     if format == Format::Json {
         let entry = |entry: &Entry| {
             (

@@ -57,6 +57,10 @@ pub async fn load(
             let place = Place { file: problem.path, line: 1, column: 1 };
             problems.push(Problem::error(place, problem.message).hint(problem.hint));
         }
+        for warning in tree.warnings {
+            let place = Place { file: warning.path, line: 1, column: 1 };
+            problems.push(Problem::error(place, warning.message).warning().hint(warning.hint));
+        }
         leaves.iter().for_each(|leaf| problems.append(leaf.made.problems.clone()));
         let (desired, clashes) = Desired::gather(leaves.iter().map(|leaf| (&leaf.path, &leaf.made.sheet)));
         if !clashes.is_empty() {

@@ -1,66 +1,84 @@
 //! Whom and which commit the state files come from: what the journal writes beside every change.
 
-use std::path::Path;
+mod compare;
 
-use super::git::{self, GitError};
-use super::tree::names;
-use crate::change::Revision;
+use std::path::{Path, PathBuf};
 
-/// The commit, its author, and whether the files below `dir` differ from it; two calls of `git`, side by side.
-///
-/// Outside a repository, before the first commit and without the `git` program there is no commit to name: the
-/// changes are then attributed to the user that runs the process.
-///
-/// Errors: `git` is there, and so is a repository, but it gives no answer.
-pub async fn of_worktree(dir: &Path) -> Result<Revision, GitError> {
-    let (commit, dirty) = tokio::join!(head(dir), dirty(dir));
-    match commit {
-        Ok(head) => Ok(Revision { dirty: dirty?, ..head }),
-        Err(GitError::Missing | GitError::NoRepository(_) | GitError::NoCommit(_)) => {
-            Ok(Revision { commit: None, author: None, dirty: false, user: user() })
-        }
-        Err(error) => Err(error),
-    }
+use super::git::object::{Content, ObjectId};
+use super::git::{self, Git, GitError};
+use crate::change::{Compared, Revision};
+
+/// The state files as they were read from a work tree.
+#[derive(Debug)]
+pub struct Lying {
+    /// The state directory, without any link in its path.
+    pub root: PathBuf,
+    /// Where each file really lies, and what it held.
+    pub files: Vec<(PathBuf, Content)>,
+    /// The links that were followed to them, each where it really lies.
+    pub links: Vec<PathBuf>,
 }
 
-/// The commit that `HEAD` names, and its author; never dirty.
+/// The commit, its author, and whether the files that were read are those that it holds.
 ///
-/// Errors: as `git` gives them; no repository and no commit are errors here.
-pub async fn head(dir: &Path) -> Result<Revision, GitError> {
-    let printed = git::ask(dir, "log", &["-1", "--encoding=UTF-8", "--format=%H%x00%an"], &[]).await?;
-    let line = String::from_utf8_lossy(&printed);
-    let (commit, author) = line.trim_end_matches('\n').split_once('\0').unwrap_or_default();
+/// Errors: [`GitError::NoCommit`] before the first commit; what else `git` gives no answer for.
+pub async fn of_worktree(git: &Git, lying: Lying) -> Result<Revision, GitError> {
+    let head = head(git).await?;
+    let compared = compare::compare(git, head.commit.as_deref().unwrap_or_default(), lying).await?;
+    Ok(Revision { compared, ..head })
+}
+
+/// The commit that `HEAD` names, and its author.
+///
+/// Errors: as `git` gives them; no commit is an error here.
+pub async fn head(git: &Git) -> Result<Revision, GitError> {
+    let printed = git.ask(&git::COMMIT, &["--"], &[]).await?;
+    let text = String::from_utf8_lossy(&printed);
+    let line = text.lines().nth(1).unwrap_or_default();
+    let (commit, author) = line.split_once('\0').unwrap_or_default();
     if commit.is_empty() {
-        return Err(GitError::NoCommit(dir.to_path_buf()));
+        return Err(GitError::NoCommit(git.top().to_path_buf()));
     }
     let author = (!author.trim().is_empty()).then(|| author.trim().to_owned());
-    Ok(Revision { commit: Some(commit.to_owned()), author, dirty: false, user: user() })
+    Ok(Revision { commit: Some(commit.to_owned()), author, compared: Compared::Clean, user: user() })
 }
 
-/// Whether anything below `dir` differs from `HEAD`.
-///
-/// Ignored files count as well: a state file that `.gitignore` names is read, and yet stands in no commit.
-async fn dirty(dir: &Path) -> Result<bool, GitError> {
-    let args = ["--porcelain=v1", "-z", "--no-renames", "--untracked-files=all", "--ignored=traditional"];
-    match git::ask(dir, "status", &args, &[Path::new(".")]).await {
-        Ok(printed) => Ok(printed.split(|byte| *byte == 0).any(differs)),
-        // In a bare repository, or inside `.git`, no file can be the commit's own.
-        Err(GitError::Failed { complaint, .. }) if complaint.contains("must be run in a work tree") => Ok(true),
-        Err(error) => Err(error),
+/// Errors: the way from the top of the repository to the state directory leads over a link that the commit does not
+/// hold. Whoever can turn such a link would choose what is applied, and no commit would say so.
+pub async fn way_is_held(git: &Git, commit: &str) -> Result<(), GitError> {
+    let links: Vec<&Path> = git.place.links.iter().map(PathBuf::as_path).collect();
+    if links.is_empty() {
+        return Ok(());
+    }
+    let listed = git.ask(&git::ENTRIES, &[commit], &links).await?;
+    let is_held = |link: &Path| {
+        let entry = git::entries(&listed).find(|entry| entry.path == link && entry.mode == LINK);
+        let held = entry.and_then(|entry| ObjectId::parse(entry.object.as_bytes()));
+        held.is_some_and(|held| compare::leads_as(git.format, &git.top().join(link), held))
+    };
+    match links.iter().find(|link| !is_held(link)) {
+        None => Ok(()),
+        Some(link) => Err(GitError::Relinked(git.top().join(link))),
     }
 }
 
-/// Whether one entry of `git status`, `XY path`, is a difference that matters.
-fn differs(entry: &[u8]) -> bool {
-    match entry.get(..2) {
-        None => false,
-        Some(b"??" | b"!!") => {
-            let path = String::from_utf8_lossy(entry.get(3..).unwrap_or_default());
-            names::is_state_file(path.rsplit('/').next().unwrap_or_default())
-        }
-        Some(_) => true,
+/// Errors: the state directory is, or lies in, a submodule whose files are not here. The commit has no file below it,
+/// and that would look like an empty directory.
+pub async fn is_no_submodule(git: &Git, commit: &str) -> Result<(), GitError> {
+    let above: Vec<&Path> = git.place.inside.ancestors().filter(|path| !path.as_os_str().is_empty()).collect();
+    if above.is_empty() {
+        return Ok(());
+    }
+    let listed = git.ask(&git::ENTRIES, &[commit], &above).await?;
+    match git::entries(&listed).find(|entry| entry.mode == SUBMODULE && above.contains(&entry.path)) {
+        None => Ok(()),
+        Some(entry) => Err(git.submodule(entry.path)),
     }
 }
+
+/// How listings tell what is no file.
+const LINK: &str = "120000";
+const SUBMODULE: &str = "160000";
 
 /// The user that runs this process: by the password file, else by `$USER` or `$LOGNAME`, else by number.
 ///

@@ -12,7 +12,7 @@ use chrono::{DateTime, Utc};
 
 use super::render::{Looks, text};
 use super::*;
-use crate::change::Revision;
+use crate::change::{Compared, Revision};
 use crate::desired::load::of_text;
 use crate::kinds::{Desired, Observed};
 use crate::resource::host::Host;
@@ -101,7 +101,7 @@ impl Story {
         let revision = Revision {
             commit: Some("4f1c2ab9".to_owned()),
             author: Some("Noor Team".to_owned()),
-            dirty: false,
+            compared: Compared::Clean,
             user: "noor".to_owned(),
         };
         let header = Header {

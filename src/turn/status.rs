@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::World;
 use crate::change::{ResourceId, hanging, moment, printable, quoted, rfc3339};
+use crate::desired::git::Place;
 use crate::failure::{Failure, Result};
 use crate::kinds::ALL;
 use crate::resource::{host, instance, server};
@@ -20,6 +21,8 @@ pub struct Status {
     pub catalog: String,
     /// `sqlite` or `postgres`.
     pub driver: &'static str,
+    /// The Git repository that holds the state directory, or why it is not believed.
+    pub repository: Option<String>,
     /// `None`: there is no schema of ours yet.
     pub known: Option<Known>,
 }
@@ -43,10 +46,13 @@ pub struct Known {
 impl World {
     pub async fn status(&self) -> Result<Status> {
         let (environment, database) = (self.guard.environment(), &self.database);
+        let state = self.config.state.clone();
+        let repository = tokio::task::spawn_blocking(move || Place::told(&state)).await.unwrap_or_default();
         let told = |known| Status {
             environment: environment.to_string(),
             catalog: database.catalog().to_string(),
             driver: database.driver(),
+            repository: repository.clone(),
             known,
         };
         let Some(mut snapshot) = self.database.snapshot().await? else { return Ok(told(None)) };
@@ -153,8 +159,11 @@ fn entry(id: Option<&ResourceId>, action: &'static str, after: Option<serde_json
 impl Status {
     /// For a terminal.
     pub fn text(&self) -> String {
-        let Self { environment, catalog, driver, known } = self;
+        let Self { environment, catalog, driver, repository, known } = self;
         let mut text = format!("environment {environment} · catalog {catalog} · {driver}\n");
+        if let Some(repository) = repository {
+            text.push_str(&format!("{}\n", hanging("  repository ", &printable(repository), 13)));
+        }
         let Some(known) = known else {
             text.push_str("  nothing was applied yet: there is no schema\n");
             return text;
@@ -210,10 +219,11 @@ impl Status {
     }
 
     pub fn json(&self) -> serde_json::Value {
-        let Self { environment, catalog, driver, known } = self;
+        let Self { environment, catalog, driver, repository, known } = self;
         let Some(known) = known else {
             return json!({
-                "environment": environment, "catalog": catalog, "driver": driver, "schema_missing": true,
+                "environment": environment, "catalog": catalog, "driver": driver, "repository": repository,
+                "schema_missing": true,
             });
         };
         let Known { lease, last, suspensions, waiting, handoff_trouble, servers, phases, notifications } = known;
@@ -239,6 +249,7 @@ impl Status {
             "environment": environment,
             "catalog": catalog,
             "driver": driver,
+            "repository": repository,
             "schema_missing": false,
             "lease": { "holder": lease.holder, "fencing": lease.fencing },
             "last_turn": last,

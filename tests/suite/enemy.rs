@@ -1,4 +1,6 @@
-//! Whoever means harm, against the real program: what an attacker can reach, and what must hold there.
+//! Whoever means harm, against the real program: what an attacker can reach or prepare, and what must hold there.
 
 mod credentials;
+mod git;
 mod http;
+mod traps;

@@ -1,16 +1,19 @@
-//! Looks at the commit that `HEAD` names, by reading the few files that say so: `git` itself is only asked where they
-//! are, because looking is done every few seconds.
+//! Looks at the commit that `HEAD` names, by reading the few files that say so: looking is done every few seconds, and
+//! runs nothing.
 
 use std::collections::BTreeSet;
-use std::ffi::OsStr;
-use std::fs;
+use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io;
-use std::os::unix::ffi::OsStrExt;
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
 use super::view::{View, landmarks};
-use crate::desired::git::{self, GitError};
+use crate::desired::git::{GitError, MOST_POINTER, Place};
+
+/// The most that is read of a list of references or of tables, in bytes. Of one that is larger, its size and times say
+/// whether it has changed: a hint too many costs a look.
+const MOST_LIST: u64 = 1 << 20;
 
 /// Where a repository keeps its references.
 #[derive(Clone, Debug)]
@@ -25,16 +28,9 @@ impl Repository {
     /// The repository of `dir`, or of the nearest directory above it that exists.
     pub async fn locate(dir: &Path) -> Result<Self, GitError> {
         let asked = dir.to_path_buf();
-        let nearest = move || asked.ancestors().find(|path| path.is_dir()).unwrap_or(Path::new("/")).to_path_buf();
-        let base = tokio::task::spawn_blocking(nearest)
-            .await
-            .map_err(|ended| GitError::Io { what: "rev-parse", source: io::Error::other(ended) })?;
-        let printed = git::ask(&base, "rev-parse", &["--git-dir", "--git-common-dir"], &[]).await?;
-        let mut lines = printed.split(|byte| *byte == b'\n').map(|line| base.join(OsStr::from_bytes(line)));
-        match (lines.next(), lines.next()) {
-            (Some(own), Some(common)) => Ok(Self { own, common }),
-            _ => Err(GitError::NoRepository(base)),
-        }
+        let found = tokio::task::spawn_blocking(move || Place::find(&asked)).await;
+        let place = found.map_err(|ended| GitError::Io { what: "rev-parse", source: io::Error::other(ended) })??;
+        Ok(Self { own: place.repository.own, common: place.repository.common })
     }
 
     /// Looks at `HEAD`. Nothing, when it is not there any more: the repository may have moved.
@@ -51,19 +47,19 @@ impl Repository {
     fn commit(&self, seen: &mut BTreeSet<PathBuf>) -> Option<String> {
         /// `HEAD` names a branch; a branch that names another is rare, and git itself stops after five.
         const MOST_NAMES: usize = 5;
-        let mut text = fs::read_to_string(self.own.join("HEAD")).ok()?;
+        let mut text = short(&self.own.join("HEAD"))?;
         if let Some(tables) = self.tables(seen) {
             return Some(tables);
         }
         for _ in 0..MOST_NAMES {
             let Some(name) = text.strip_prefix("ref:").map(str::trim).filter(|name| is_plain(name)) else { break };
             let file = self.place_of(name).join(name);
-            let loose = fs::read_to_string(&file);
+            let loose = short(&file);
             seen.insert(file);
             text = match loose {
-                Ok(text) => text,
+                Some(text) => text,
                 // Packing writes `packed-refs` before it removes the branch's own file, so this order misses nothing.
-                Err(_) => return Some(self.packed(name).unwrap_or_else(|| format!("{name} has no commit"))),
+                None => return Some(self.packed(name).unwrap_or_else(|| format!("{name} has no commit"))),
             };
         }
         Some(text.trim().to_owned())
@@ -72,18 +68,22 @@ impl Repository {
     /// Where references are kept as tables instead of files, the names of all tables: a new one with every change.
     fn tables(&self, seen: &mut BTreeSet<PathBuf>) -> Option<String> {
         let lists = BTreeSet::from([&self.own, &self.common].map(|dir| dir.join("reftable/tables.list")));
-        let read: String = lists.iter().filter_map(|list| fs::read_to_string(list).ok()).collect();
+        let read: String = lists.iter().filter_map(|list| text(list, MOST_LIST)).collect();
         (!read.is_empty()).then(|| {
             seen.extend(lists);
             read
         })
     }
 
-    /// The commit of a reference without a file of its own.
+    /// The commit of a reference without a file of its own, or what else tells the list's state.
     fn packed(&self, name: &str) -> Option<String> {
-        let packed = fs::read_to_string(self.common.join("packed-refs")).ok()?;
+        let packed = self.common.join("packed-refs");
+        let meta = fs::metadata(&packed).ok()?;
+        if meta.len() > MOST_LIST {
+            return Some(format!("{} {} {}.{}", meta.ino(), meta.len(), meta.mtime(), meta.mtime_nsec()));
+        }
         let commit_of = |line: &str| line.strip_suffix(name)?.strip_suffix(' ').map(str::to_owned);
-        packed.lines().find_map(commit_of)
+        text(&packed, MOST_LIST)?.lines().find_map(commit_of)
     }
 
     /// A few references belong to one work tree; the rest to all.
@@ -96,4 +96,17 @@ impl Repository {
 /// Whether a reference's name leads to a file inside the repository.
 fn is_plain(name: &str) -> bool {
     !name.is_empty() && Path::new(name).components().all(|step| matches!(step, Component::Normal(_)))
+}
+
+/// What a small file says: a `HEAD`, or the file of a branch.
+fn short(path: &Path) -> Option<String> {
+    text(path, MOST_POINTER)
+}
+
+/// The text of a regular file of at most `most` bytes.
+fn text(path: &Path, most: u64) -> Option<String> {
+    let meta = fs::metadata(path).ok().filter(|meta| meta.is_file() && meta.len() <= most)?;
+    let mut text = String::with_capacity(usize::try_from(meta.len()).ok()?);
+    File::open(path).ok()?.take(most).read_to_string(&mut text).ok()?;
+    Some(text)
 }

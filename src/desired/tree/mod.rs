@@ -17,7 +17,8 @@ use std::time::{Duration, SystemTime};
 
 use tokio::sync::Semaphore;
 
-use super::git::GitError;
+use super::git::object::Content;
+use super::git::{Git, GitError, Place};
 use super::revision;
 use crate::change::{Revision, Source};
 
@@ -80,8 +81,8 @@ impl<T> fmt::Debug for Filed<T> {
 /// Two files of one path and one version hold the same.
 #[derive(Clone, Debug)]
 enum Version {
-    /// As it lay there when its reading began.
-    Lying { stamp: walk::Stamp, read_at: SystemTime },
+    /// As it lay there when its reading began; inside a repository, with what it held.
+    Lying { stamp: walk::Stamp, read_at: SystemTime, content: Option<Content> },
     /// The id of the object in the repository.
     Committed(String),
 }
@@ -94,6 +95,8 @@ pub struct Tree<T> {
     pub revision: Revision,
     /// Sorted by path.
     pub problems: Vec<FileProblem>,
+    /// Worth saying, but no reason to stop.
+    pub warnings: Vec<FileProblem>,
     /// Files that were as they had been, so that they were not read again.
     pub reused: usize,
 }
@@ -179,23 +182,55 @@ async fn unbounded<T: Send + Sync + 'static>(
     known: Arc<[Filed<T>]>,
     make: impl Make<T>,
 ) -> Result<Tree<T>, TreeError> {
-    let Source::Worktree = source else { return head::read(dir, limits, known, make).await };
+    let asked = dir.to_path_buf();
+    let place = blocking(dir, move || Place::find(&asked)).await?;
+    match source {
+        Source::Head => head::read(place, dir, limits, known, make).await,
+        Source::Worktree => lying(place, dir, limits, known, make).await,
+    }
+}
+
+/// Reads the files as they lie, and compares them with the commit that they may be of.
+async fn lying<T: Send + Sync + 'static>(
+    place: Result<Place, GitError>,
+    dir: &Path,
+    limits: &Limits,
+    known: Arc<[Filed<T>]>,
+    make: impl Make<T>,
+) -> Result<Tree<T>, TreeError> {
+    let git = match place {
+        Ok(place) => Git::open(place).await,
+        Err(error) => Err(error),
+    };
+    let format = git.as_ref().ok().map(|git| git.format);
     let (asked, limits) = (dir.to_path_buf(), *limits);
-    let picture = blocking(dir, move || worktree::read(&asked, &limits, &known, &make)).await??;
+    let picture = blocking(dir, move || worktree::read(&asked, &limits, format, &known, &make)).await??;
+    let worktree::Picture { files, problems, reused, lying } = picture;
+    let mut warnings = Vec::new();
+    let mut warn = |message: String, hint: String| {
+        warnings.push(FileProblem { path: walk::text(dir), message, hint });
+    };
     // After the files: an edit in between then shows as dirty, and is not put down to the commit's author.
-    let revision = match revision::of_worktree(dir).await {
+    let revision = match git {
+        Ok(git) => {
+            if let Err(error) = git.place.repository.at_rest() {
+                warn(error.to_string(), error.hint());
+            }
+            revision::of_worktree(&git, lying).await
+        }
+        Err(error) => Err(error),
+    };
+    let nobody = || Revision { user: revision::user(), ..Revision::default() };
+    let revision = match revision {
         Ok(revision) => revision,
+        Err(GitError::NoRepository(_) | GitError::NoCommit(_)) => nobody(),
         Err(error) => {
-            tracing::warn!(
-                "the commit of the state files is unknown, so changes are attributed to the user of this process: \
-                 {error}; {}",
-                error.hint()
-            );
-            Revision { commit: None, author: None, dirty: false, user: revision::user() }
+            let unknown = "the commit of the files is unknown, so changes are attributed to the user of this process";
+            warn(format!("{unknown}: {error}"), error.hint());
+            nobody()
         }
     };
-    let worktree::Picture { files, problems, reused } = picture;
-    Ok(Tree { files, revision, problems, reused })
+    Ok(Tree { files, revision, problems, warnings, reused })
 }
 
 fn by_path<T>(known: &[Filed<T>]) -> Known<'_, T> {

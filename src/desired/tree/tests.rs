@@ -245,7 +245,7 @@ mod committed {
         let tree = read_all(Source::Head, &dir).await;
         assert_eq!(below(&tree, &dir), (vec!["b.yaml".into(), "week/a.yaml".into()], vec![]));
         assert_eq!(text(&tree, "a.yaml"), "committed");
-        assert_eq!((tree.revision.commit, tree.revision.dirty), (Some(commit), false));
+        assert_eq!((tree.revision.commit, tree.revision.compared), (Some(commit), crate::change::Compared::Clean));
     }
 
     #[tokio::test]
@@ -253,9 +253,11 @@ mod committed {
         let place = Place::repository();
         place.write("deep/s/a.yaml", "a");
         place.commit("one");
-        place.git("clone -q --bare . bare.git");
+        // In no other repository: there it could be one that somebody has committed as plain files.
+        let outside = Place::temporary();
+        place.git(&format!("clone -q --bare . {}", outside.path("bare.git").display()));
         place.sh("rm -r deep");
-        for dir in [place.path("deep/s"), place.path("bare.git/deep/s")] {
+        for dir in [place.path("deep/s"), outside.path("bare.git/deep/s")] {
             assert_eq!(look(Source::Head, &dir).await.0, ["a.yaml"], "{}", dir.display());
         }
     }

@@ -76,6 +76,8 @@ pub struct Listing {
     pub files: Vec<Found>,
     /// All directories that were read, without links, the root first.
     pub dirs: Vec<PathBuf>,
+    /// The links that were followed, each where it really lies.
+    pub links: Vec<PathBuf>,
     /// Sorted by the path shown.
     pub problems: Vec<FileProblem>,
     /// Something was there at one moment and gone at the next: list again.
@@ -96,7 +98,8 @@ pub fn list(dir: &Path, limits: &Limits) -> Result<Listing, TreeError> {
     };
     let root = fs::canonicalize(dir).map_err(unreadable)?;
     fs::read_dir(&root).map_err(unreadable)?;
-    let listing = Listing { root: root.clone(), files: vec![], dirs: vec![], problems: vec![], moved: false };
+    let (files, dirs, links, problems) = (vec![], vec![], vec![], vec![]);
+    let listing = Listing { root: root.clone(), files, dirs, links, problems, moved: false };
     let mut walk = Walk { dir, limits, listing, seen: HashSet::new(), entries: 0, links: BTreeMap::new() };
     walk.below(root, dir.to_path_buf())?;
     while let Some((shown, link)) = walk.links.pop_first() {
@@ -220,8 +223,10 @@ impl Walk<'_> {
         if !real.starts_with(&self.listing.root) {
             self.problem(&shown, format!("is a link to `{named}`, which leads out of the state directory"), STAY);
         } else if meta.is_dir() {
+            self.listing.links.push(link.to_path_buf());
             self.below(real, shown)?;
         } else if is_state_file(&shown.file_name().unwrap_or_default().to_string_lossy()) {
+            self.listing.links.push(link.to_path_buf());
             self.file(real, &shown, &meta)?;
         }
         Ok(())

@@ -12,6 +12,8 @@ use rustix::fs::OFlags;
 
 use super::walk::{self, Found, Stamp, reason};
 use super::{FileProblem, Filed, Limits, Make, SourceFile, TreeError, Version, by_path, too_large};
+use crate::desired::git::object::{Content, Format};
+use crate::desired::revision::Lying;
 use crate::parallel::side_by_side;
 
 /// How often the directory is read again because something in it moved, before that is reported.
@@ -28,18 +30,22 @@ pub struct Picture<T> {
     pub files: Vec<Filed<T>>,
     pub problems: Vec<FileProblem>,
     pub reused: usize,
+    /// What a commit is compared with.
+    pub lying: Lying,
 }
 
-/// Reads all files below `dir` that are not `known`; again, when one changes or disappears meanwhile.
+/// Reads all files below `dir` that are not `known`; again, when one changes or disappears meanwhile. `format` is how the
+/// repository around it names contents, if there is one.
 pub fn read<T: Send + Sync>(
     dir: &Path,
     limits: &Limits,
+    format: Option<Format>,
     known: &[Filed<T>],
     make: &impl Make<T>,
 ) -> Result<Picture<T>, TreeError> {
     let mut attempt = 1;
     loop {
-        let (mut picture, moved) = once(dir, limits, known, make)?;
+        let (mut picture, moved) = once(dir, limits, format, known, make)?;
         if moved.is_empty() {
             return Ok(picture);
         }
@@ -57,6 +63,7 @@ pub fn read<T: Send + Sync>(
 fn once<T: Send + Sync>(
     dir: &Path,
     limits: &Limits,
+    format: Option<Format>,
     known: &[Filed<T>],
     make: &impl Make<T>,
 ) -> Result<(Picture<T>, Vec<FileProblem>), TreeError> {
@@ -69,15 +76,19 @@ fn once<T: Send + Sync>(
     }
     let known = by_path(known);
     let files = side_by_side(listing.files.iter().collect(), |found: &Found| match known.get(&*found.shown) {
-        Some(filed) if is_same(&found.stamp, &filed.version) => (found, Ok(((*filed).clone(), true))),
-        _ => (found, file(found, limits).map(|(bytes, version)| (filed(found, bytes, version, make), false))),
+        Some(filed) if is_same(&found.stamp, format, &filed.version) => (found, Ok(((*filed).clone(), true))),
+        _ => (found, file(found, limits, format).map(|(bytes, version)| (filed(found, bytes, version, make), false))),
     });
-    let mut picture = Picture { files: Vec::with_capacity(files.len()), problems: listing.problems, reused: 0 };
+    let lying = Lying { root: listing.root.clone(), files: Vec::new(), links: listing.links };
+    let mut picture = Picture { files: Vec::with_capacity(files.len()), problems: listing.problems, reused: 0, lying };
     let mut moved = Vec::new();
     for (found, outcome) in files {
         match outcome {
             Ok((filed, is_reused)) => {
                 picture.reused += usize::from(is_reused);
+                if let Version::Lying { content: Some(content), .. } = &filed.version {
+                    picture.lying.files.push((found.real.clone(), *content));
+                }
                 picture.files.push(filed);
             }
             Err(Trouble::Moved) => moved.push(restless(found.shown.clone())),
@@ -100,9 +111,10 @@ fn filed<T>(found: &Found, bytes: Vec<u8>, version: Version, make: &impl Make<T>
 
 /// Whether a file is as it was when it was read. One that had been changed a moment before might have been changed
 /// again within the same tick of the file system's clock, and is not trusted.
-fn is_same(stamp: &Stamp, version: &Version) -> bool {
-    let Version::Lying { stamp: known, read_at } = version else { return false };
-    stamp == known && stamp.changed_before(*read_at, TICK)
+fn is_same(stamp: &Stamp, format: Option<Format>, version: &Version) -> bool {
+    let Version::Lying { stamp: known, read_at, content } = version else { return false };
+    let is_named = content.map(|content| content.format) == format;
+    is_named && stamp == known && stamp.changed_before(*read_at, TICK)
 }
 
 enum Trouble {
@@ -112,7 +124,7 @@ enum Trouble {
 }
 
 /// Reads one file whole, as it was found.
-fn file(found: &Found, limits: &Limits) -> Result<(Vec<u8>, Version), Trouble> {
+fn file(found: &Found, limits: &Limits, format: Option<Format>) -> Result<(Vec<u8>, Version), Trouble> {
     let read_at = SystemTime::now();
     let failed = |error: io::Error| match error.raw_os_error().map(rustix::io::Errno::from_raw_os_error) {
         Some(rustix::io::Errno::NOENT | rustix::io::Errno::LOOP | rustix::io::Errno::NOTDIR) => Trouble::Moved,
@@ -140,7 +152,8 @@ fn file(found: &Found, limits: &Limits) -> Result<(Vec<u8>, Version), Trouble> {
     if bytes.len() > limits.file {
         return Err(Trouble::Lasting(too_large(found.shown.clone(), bytes.len() as u64, limits.file)));
     }
-    Ok((bytes, Version::Lying { stamp: after, read_at }))
+    let content = format.map(|format| Content::of(format, &bytes));
+    Ok((bytes, Version::Lying { stamp: after, read_at, content }))
 }
 
 /// Opens without following a link, and without waiting for the other end of a pipe, should either have taken the

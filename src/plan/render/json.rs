@@ -3,7 +3,7 @@
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value as Json, json};
 
-use crate::change::{Action, Change, FieldDiff, Revision, Value, rfc3339};
+use crate::change::{Action, Change, Compared, FieldDiff, Revision, Value, rfc3339};
 use crate::plan::{Plan, Summary};
 
 /// The version of the shape below.
@@ -37,8 +37,9 @@ pub fn json(plan: &Plan) -> Json {
 }
 
 fn revision(revision: &Revision) -> Json {
-    let Revision { commit, author, dirty, user: _ } = revision;
-    json!({ "commit": commit, "author": author, "dirty": dirty, "actor": revision.actor() })
+    let Revision { commit, author, compared, user: _ } = revision;
+    let dirty = *compared != Compared::Clean;
+    json!({ "commit": commit, "author": author, "dirty": dirty, "compared": compared.word(), "actor": revision.actor() })
 }
 
 pub fn summary(summary: &Summary) -> Json {

@@ -145,6 +145,7 @@ fn json_holds_what_a_machine_needs() {
         "actor": "Noor Team",
         "author": "Noor Team",
         "commit": "4f1c2ab9",
+        "compared": "clean",
         "dirty": false
       },
       "schema_missing": false,

@@ -19,7 +19,7 @@ fn the_first_line_says_where_and_from_which_commit() {
     Plan: 1 to create. 0 unchanged, 1 unmanaged.
     "#);
     plan.header.is_new = true;
-    plan.header.revision.dirty = true;
+    plan.header.revision.compared = Compared::Dirty;
     insta::assert_snapshot!(text(&plan, PLAIN).lines().take(2).collect::<Vec<_>>().join("\n"), @"
     environment development · catalog KSESSIONS_DEV · sqlite · desired-state @ 4f1c2ab (dirty)
     schema will be created, database will be stamped `development`

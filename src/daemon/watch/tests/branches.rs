@@ -69,6 +69,38 @@ async fn a_packed_branch_wakes() {
     hints(&mut watch).await;
 }
 
+/// It is not searched, and its size and times say enough.
+#[tokio::test]
+async fn a_branch_in_a_huge_list_wakes() {
+    let (place, _) = repository("init -q -b main").await;
+    place.git("pack-refs --all --prune");
+    let commit = place.git("rev-parse HEAD");
+    let line = |number: usize| format!("{commit} refs/tags/v{number:06}\n");
+    let list: String = (0..20_000).map(line).collect();
+    let mut packed = fs::OpenOptions::new().append(true).open(place.path(".git/packed-refs")).unwrap();
+    packed.write_all(list.as_bytes()).unwrap();
+    drop(packed);
+    let mut watch = watch(Source::Head, &place.path("s")).await;
+    no_hint(&mut watch).await;
+    // As a fetch or a gc writes it: the branch is another commit then.
+    let other = place.git("rev-parse other");
+    let text = fs::read_to_string(place.path(".git/packed-refs")).unwrap();
+    place.write(
+        ".git/packed-refs.new",
+        &text.replace(&format!("{commit} refs/heads/main"), &format!("{other} refs/heads/main")),
+    );
+    place.rename(".git/packed-refs.new", ".git/packed-refs");
+    one_hint(&mut watch).await;
+}
+
+#[tokio::test]
+async fn references_that_are_no_files_hold_nothing_up() {
+    let (place, _) = repository("init -q -b main").await;
+    place.sh("rm .git/refs/heads/main; mkfifo .git/refs/heads/main .git/packed-refs");
+    let mut watch = tokio::time::timeout(PATIENCE, watch(Source::Head, &place.path("s"))).await.unwrap();
+    no_hint(&mut watch).await;
+}
+
 #[tokio::test]
 async fn a_branch_in_folders_wakes() {
     let (place, mut watch) = repository("init -q -b main").await;
@@ -106,11 +138,13 @@ async fn a_linked_work_tree_wakes_by_its_own_head() {
 #[tokio::test]
 async fn a_push_into_a_bare_repository_wakes() {
     let (place, _) = repository("init -q -b main").await;
-    place.git("clone -q --bare . bare.git");
-    let mut watch = watch(Source::Head, &place.path("bare.git/s")).await;
+    let outside = Place::temporary();
+    let bare = outside.path("bare.git");
+    place.git(&format!("clone -q --bare . {}", bare.display()));
+    let mut watch = watch(Source::Head, &bare.join("s")).await;
     place.git("commit -q --allow-empty -m three");
     no_hint(&mut watch).await;
-    place.git("push -q bare.git main");
+    place.git(&format!("push -q {} main", bare.display()));
     one_hint(&mut watch).await;
 }
 
