@@ -384,7 +384,7 @@ impl Database {
         }
     }
 
-    fn known(&self) -> MutexGuard<'_, Option<Uuid>> {
+    pub(super) fn known(&self) -> MutexGuard<'_, Option<Uuid>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

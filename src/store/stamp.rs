@@ -7,7 +7,7 @@ use super::connect::{Database, Purpose};
 use super::error::{Cause, Error};
 use super::schema::Schema;
 use super::sql::{Conn, Id, Row, execute, fetch, now};
-use crate::guard::{Admitted, Fact, Guard, Refusal};
+use crate::guard::{Admitted, Fact, Guard, Owner, Refusal};
 
 /// As many foreign tables are named in a refusal.
 const SHOWN: usize = 5;
@@ -34,6 +34,13 @@ pub enum Stamped {
         tables: Vec<String>,
     },
     Ours(Stamp),
+}
+
+impl Database {
+    /// Whose everything is that is written for this database elsewhere; `None` until its stamp was seen.
+    pub fn owner(&self) -> Option<Owner> {
+        (*self.known()).map(|identity| Owner::new(self.guard().environment().clone(), identity))
+    }
 }
 
 /// Reads the stamp, or what stands in its place.
