@@ -11,6 +11,7 @@
 //! let forged = Admitted { catalog: Catalog::new("KSESSIONS").unwrap(), server: String::new() };
 //! ```
 
+mod alike;
 mod file;
 mod inherited;
 mod owner;
