@@ -50,11 +50,11 @@ impl Owner {
         let apart = "give this one a redis.prefix of its own, or another server";
         let (why, mend) = match borne.parse::<Owner>() {
             Ok(other) if other.environment == self.environment => (
-                format!("it is used by another database of {}, and {this}", self.environment),
+                format!("another database of {} uses this Redis, and {this}", self.environment),
                 format!("{apart}; if the other is gone for good: reconcile handoff rebind --reason REASON"),
             ),
             Ok(other) => (
-                format!("it belongs to {}, and {this}", other.environment),
+                format!("this Redis belongs to {}, and {this}", other.environment),
                 format!(
                     "{apart}; if {} has left it empty: reconcile handoff rebind --reason REASON",
                     other.environment

@@ -16,7 +16,7 @@ pub enum Fact {
     Answer,
     /// Fact 3: the stamp inside the database.
     Stamp,
-    /// What a store beside the database says about whose it is.
+    /// What a Redis says about whose it is.
     Mark,
     /// The way to the server is not verified.
     Transport,
@@ -29,7 +29,7 @@ impl Fact {
             Fact::Url => "fact 1 of 3, the database URL",
             Fact::Answer => "fact 2 of 3, what the server says it is",
             Fact::Stamp => "fact 3 of 3, the stamp in the database",
-            Fact::Mark => "the mark of whose the store is",
+            Fact::Mark => "the mark in Redis that says whose it is",
             Fact::Transport => "the connection's encryption",
         }
     }

@@ -45,8 +45,7 @@ impl Foreign {
 
     /// What becomes of the secrets that wait there.
     pub fn fate(&self) -> String {
-        let fate =
-            if self.is_former { "stay, as it was this database's" } else { "are removed, as they are another's" };
+        let fate = if self.is_former { "what waits stays, as it was this database's" } else { "what waits is removed" };
         format!("{}, and {fate}", self.count())
     }
 

@@ -155,12 +155,12 @@ both! {
         assert_eq!(theirs.journalled("mark").len(), 1);
 
         let ours = Site::with(world, &redis, others);
-        let says = ["it belongs to production", "redis.prefix", &mark, "environment development", "development "];
+        let says = ["this Redis belongs to production", "redis.prefix", &mark, "environment development", "development "];
         all_is_refused(&ours, &redis, &says);
         // A mark that was lost alone: its witness tells, and the other way round.
         for lost in [MARK, WITNESS] {
             redis.ask::<i64>(&["DEL", lost]);
-            all_is_refused(&ours, &redis, &["it belongs to production"]);
+            all_is_refused(&ours, &redis, &["this Redis belongs to production"]);
             theirs.run(&["host", "rotate", "--session-id", "215"]).expect_code(0);
             assert_eq!(text(&redis, lost), mark);
         }
@@ -194,12 +194,12 @@ both! {
         theirs.run(&["--once"]).expect_code(0);
         let ours = Site::with(world, &redis, others);
         let mark = text(&redis, MARK);
-        all_is_refused(&ours, &redis, &["another database of development", "redis.prefix", "handoff rebind", &mark]);
+        all_is_refused(&ours, &redis, &["another database of development uses this Redis", "redis.prefix", "handoff rebind", &mark]);
         // What waits there is the other's, so that to take it over wants its identity, typed again.
         let rebind = |more: &[&str]| ours.run(&[&["handoff", "rebind", "--reason", "Moved"], more].concat());
         let identity = mark.split(' ').nth(1).unwrap();
         let told = flat(&rebind(&[]).expect_code(1).stderr);
-        assert!(told.contains("2 secrets wait there, and are removed") && told.contains(&format!("--identity {identity}")), "{told}");
+        assert!(told.contains("2 secrets wait there, and what waits is removed") && told.contains(&format!("--identity {identity}")), "{told}");
         rebind(&["--identity", &uuid::Uuid::new_v4().to_string()]).expect_code(1);
         assert_eq!(text(&redis, MARK), mark);
         rebind(&["--identity", identity]).expect_code(0);
@@ -279,7 +279,7 @@ both! {
         let identity = mark.split(' ').nth(1).unwrap();
         let rebind = ["handoff", "rebind", "--reason", "Restored", "--identity", identity];
         let told = flat(&ours.run(&rebind[..4]).expect_code(1).stderr);
-        assert!(told.contains("a secret waits there, and stay"), "it may be another's now: {told}");
+        assert!(told.contains("a secret waits there, and what waits stays"), "it may be another's now: {told}");
         ours.run(&rebind).expect_code(0);
         assert_eq!((text(&redis, MARK), text(&redis, "host:1:x")), (new, "waits".to_owned()));
         ours.run(&["--plan"]).expect_code(0);
@@ -326,7 +326,7 @@ both! {
         let before = content(&broker);
         for command in [&["--plan"][..], &["--once"], &["instance", "provision", &id(1)], &["doctor"]] {
             let told = flat(&ours.run(command).expect_code(3).stderr);
-            assert!(told.contains("it belongs to staging"), "{command:?}: {told}");
+            assert!(told.contains("this Redis belongs to staging"), "{command:?}: {told}");
         }
         assert_eq!(content(&broker), before);
         assert!(text(&redis, &key(1)).contains("db_password"));
@@ -337,4 +337,46 @@ both! {
         assert_eq!(tasks(&broker, &queue).len(), 1);
         assert!(broker.keys().iter().all(|name| *name == queue || name.starts_with("reconcile:")));
     }
+    fn a_daemon_applies_nothing_while_its_store_is_anothers(world) {
+        let redis = Redis::start();
+        world.env("RECONCILE_REDIS_URL", &redis.url()).env("RECONCILE_INTERVAL", "1s");
+        world.run(&["migrate"]).expect_code(0);
+        world.write("desired-state/week.yaml", WEEK);
+        let mut daemon = world.spawn(&[]);
+        daemon.wait_for("+ host/215", LIMIT);
+        let mark = text(&redis, MARK);
+        let bears = |owner: &str| {
+            for name in [MARK, WITNESS] {
+                redis.ask::<String>(&["SET", name, owner]);
+            }
+        };
+        bears("production 51179767-693b-49a1-b753-380ca3bb39f7");
+        let before = content(&redis);
+        world.write("desired-state/week.yaml", "sessions: [{id: 215, title: Another}, {id: 216, title: Al-Baqara}]\n");
+        daemon.wait_for("this Redis belongs to production", LIMIT);
+        assert_eq!(world.sql("SELECT title FROM sessions").trim(), "Al-Fatiha");
+        assert_eq!(content(&redis), before);
+        bears(&mark);
+        world.write("desired-state/more.yaml", "sessions: [{id: 217, title: An-Nisa}]\n");
+        daemon.wait_for("+ session/217", LIMIT);
+        daemon.signal(rustix::process::Signal::TERM);
+        daemon.finish(LIMIT).expect_code(0);
+        // Who is started there ends at once, and says why.
+        bears("production 51179767-693b-49a1-b753-380ca3bb39f7");
+        let told = flat(&world.run(&[]).expect_code(3).stderr);
+        assert!(told.contains("this Redis belongs to production"), "{told}");
+    }
+}
+
+#[test]
+fn an_older_copy_of_the_database_is_the_same_database_with_sqlite() {
+    let redis = Redis::start();
+    let mut world = World::on(Database::Sqlite);
+    world.env("RECONCILE_REDIS_URL", &redis.url()).write("desired-state/week.yaml", WEEK);
+    world.run(&["--once"]).expect_code(0);
+    world.sh("cp .reconcile/KSESSIONS_DEV.db older").expect_code(0);
+    world.run(&["host", "rotate", "--session-id", "215"]).expect_code(0);
+    world.sh("cp older .reconcile/KSESSIONS_DEV.db").expect_code(0);
+    let guid = world.run(&["host", "claim", "215"]).expect_code(0).stdout;
+    world.run_with(&["host", "verify", "--session-id", "215"], &guid).expect_code(0);
 }
