@@ -12,7 +12,7 @@ use crate::failure::{Failure, Result};
 use crate::store::doctor::{self, Trouble};
 use crate::store::migrate::{self, Migrated};
 use crate::turn::World;
-use crate::turn::rebind::Restamping;
+use crate::turn::restamp::{BEYOND, Restamping};
 
 pub async fn doctor(world: &World, format: Format) -> Result<u8> {
     only(format, &[Format::Text, Format::Json])?;
@@ -74,8 +74,13 @@ pub async fn migrate(config: Config, args: &MigrateArgs, terminal: Terminal) -> 
     if let Some(reason) = args.reason.as_deref().filter(|_| args.restamp) {
         let restamping = working("looking", &world.progress, world.before_restamp()).await?;
         confirm(&restamping, args.yes, terminal)?;
-        working("stamping", &world.progress, world.restamp(&restamping, reason)).await?;
+        let unasked = working("stamping", &world.progress, world.restamp(&restamping, reason)).await?;
         out(&format!("The database is stamped anew: {}.\n", world.guard.environment()))?;
+        if !unasked.is_empty() {
+            let why =
+                format!("Its fencing number rose by {BEYOND}, as these could not be asked: {}.", unasked.join(", "));
+            out(&format!("{}\n", hanging("", &printable(&why), 0)))?;
+        }
         return Ok(0);
     }
     let migrated = working("migrating", &world.progress, migrate::migrate(&world.database, &by)).await?;

@@ -16,6 +16,7 @@ mod notices;
 mod outside;
 pub mod rebind;
 pub mod requests;
+pub mod restamp;
 pub mod saved;
 pub mod status;
 pub mod survey;

@@ -322,7 +322,7 @@ fn in_phase(observed: &Observed, phase: Phase) -> impl Iterator<Item = (Instance
 }
 
 /// Looks at all servers side by side, each within its limit.
-async fn look_at(
+pub(super) async fn look_at(
     pools: &BTreeMap<ServerName, std::result::Result<Pool, String>>,
 ) -> BTreeMap<ServerName, std::result::Result<Sight, String>> {
     let mut looking = tokio::task::JoinSet::new();

@@ -6,14 +6,10 @@ use super::World;
 use super::status::{entry, everything};
 use crate::change::moment;
 use crate::failure::{Failure, Result};
-use crate::guard::{Environment, Owner};
-use crate::port::handoff::Entry;
+use crate::guard::Owner;
 use crate::port::redis::{Borne, Owned, RedisError};
-use crate::port::{self, Secrets, Shelf};
-use crate::resource::{host, instance};
-use crate::store::error::Error;
-use crate::store::stamp::Stamped;
-use crate::store::{Authority, Context, journal, sql};
+use crate::port::{self, Shelf};
+use crate::store::{Authority, Context, journal};
 
 /// What the journal calls it that a store was marked.
 const MARKED: &str = "mark";
@@ -76,21 +72,6 @@ impl Foreign {
     }
 }
 
-/// What a restamping meets.
-pub struct Restamping {
-    /// Whose the database was; `None`: it has no stamp.
-    former: Option<Owner>,
-    /// The stores that bear it, and would bear the new one.
-    stores: Vec<Owned>,
-}
-
-impl Restamping {
-    /// The servers that are to bear the new identity.
-    pub fn servers(&self) -> Vec<&str> {
-        self.stores.iter().map(|store| store.redis().shown()).collect()
-    }
-}
-
 impl World {
     /// Journals the stores that were marked as this database's, for the first time or again.
     pub(super) async fn note_bindings(&self, authority: &Authority, context: &Context) -> Result<()> {
@@ -129,7 +110,7 @@ impl World {
     }
 
     /// The Redis of the hand-off and that of the broker, where it is another, as `owner`'s.
-    fn stores(&self, owner: &Owner) -> Vec<Owned> {
+    pub(super) fn stores(&self, owner: &Owner) -> Vec<Owned> {
         let handoff = if let Shelf::Redis(store) = &self.shelf { Some(store.owned_by(owner)) } else { None };
         let broker = self.dispatcher.as_ref().map(|dispatcher| dispatcher.broker().owned_by(owner));
         let broker = broker.filter(|broker| handoff.as_ref().is_none_or(|handoff| !handoff.same_store(broker)));
@@ -181,95 +162,7 @@ impl World {
         tx.commit().await?;
         if *is_former { Ok(()) } else { store.clear().await.map_err(away) }
     }
-
-    /// What there is to be known before the database is stamped anew.
-    ///
-    /// Errors: the database cannot be asked.
-    pub async fn before_restamp(&self) -> Result<Restamping> {
-        let Some(mut conn) = self.database.read().await? else { return Err(Error::SchemaMissing.into()) };
-        let stamped = self.database.stamped(&mut conn).await;
-        conn.close().await;
-        let Stamped::Ours(stamp) = stamped? else { return Ok(Restamping { former: None, stores: Vec::new() }) };
-        let former = Owner::new(Environment::new(&stamp.environment)?, stamp.identity);
-        let mut stores = Vec::new();
-        for store in self.stores(&former) {
-            let (server, borne) = (store.redis().shown().to_owned(), store.borne().await);
-            match borne {
-                // Another environment's stays its own: this is a copy.
-                Ok(Borne::Ours) if former.environment() == self.guard.environment() => stores.push(store),
-                Ok(_) => {}
-                Err(error) => tracing::warn!("{error}; if {server} bears the former identity: {REBIND}"),
-            }
-        }
-        Ok(Restamping { former: Some(former), stores })
-    }
-
-    /// Stamps the database anew, after a restore or an upgrade, and what bears its former identity with it.
-    pub async fn restamp(&self, restamping: &Restamping, reason: &str) -> Result<()> {
-        let Restamping { former, stores } = restamping;
-        let context = self.by_user(None);
-        let identified =
-            |environment: &str, identity: String| json!({ "environment": environment, "identity": identity });
-        let before = former.as_ref().map(|one| identified(one.environment().as_str(), one.identity().to_string()));
-        // Of a schema that is older than this program nothing is known; what waits is then made anew when it is needed.
-        let keys = self.keys_that_wait().await.unwrap_or_default();
-        let (mut tx, stamp) = self.database.restamp(&context).await?;
-        let after = identified(&stamp.environment, stamp.identity.to_string());
-        journal::write(&mut tx, &entry(None, "restamp", before, Some(after), reason)).await?;
-        let owner = Owner::new(self.guard.environment().clone(), stamp.identity);
-        let former = former.as_ref().filter(|former| former.environment() == owner.environment());
-        let sealed = match former {
-            Some(former) => self.seal_anew(former, &owner, &keys).await,
-            None => None,
-        };
-        tx.commit().await?;
-        if let Some(secrets) = sealed {
-            for key in &keys {
-                // What stays is sealed, and nobody looks for it under this name any more.
-                drop(secrets.handoff.discard(key).await);
-            }
-        }
-        for store in stores {
-            let (former, store) = (store.owner().to_string(), store.owned_by(&owner));
-            if let Err(error) = store.rebind(&former).await {
-                tracing::warn!("{error}; it still bears the former identity: {REBIND}");
-            }
-        }
-        Ok(())
-    }
-
-    /// The names of all that may wait for its reader.
-    async fn keys_that_wait(&self) -> Result<Vec<String>> {
-        let Some(mut snapshot) = self.database.snapshot().await? else { return Ok(Vec::new()) };
-        let hosts = host::rows::unclaimed(&mut snapshot).await?;
-        let instances = instance::rows::may_wait(&mut snapshot).await?;
-        snapshot.finish().await?;
-        Ok(hosts.into_iter().chain(instances).map(|(_, key)| key).collect())
-    }
-
-    /// Seals what waits in the embedded hand-off under its new owner's names, beside the former ones; gives where those
-    /// are. What cannot be opened is as good as lost, and is made anew when it is needed.
-    async fn seal_anew(&self, former: &Owner, owner: &Owner, keys: &[String]) -> Option<Secrets> {
-        if matches!(self.shelf, Shelf::Redis(_)) {
-            return None;
-        }
-        let secrets = |owner| Secrets::existing(&self.config.host_keys, &self.shelf.owned_by(owner)).ok();
-        let (from, to) = (secrets(former)?, secrets(owner)?);
-        let waiting = from.handoff.waiting(keys).await.ok()?;
-        for (key, until) in keys.iter().zip(waiting) {
-            let life = until.and_then(|until| (until - sql::now()).to_std().ok());
-            let (Some(life), Ok(Some(secret))) = (life, from.handoff.read(key).await) else { continue };
-            let put = to.handoff.put(vec![Entry { key: key.clone(), secret, life }]).await;
-            for error in put.into_iter().filter_map(std::result::Result::err) {
-                tracing::warn!("{key} does not wait any more: {error}");
-            }
-        }
-        Some(from)
-    }
 }
-
-/// What gives a store to this database.
-const REBIND: &str = "`reconcile handoff rebind --reason R` when it answers";
 
 /// Whether a picture of the journal says `text` of `field`.
 fn is_of(picture: &Option<Json>, field: &str, text: &str) -> bool {

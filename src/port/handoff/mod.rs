@@ -130,6 +130,17 @@ impl Probe {
             Probe::Redis(store) => redis::waiting(store, keys).await,
         }
     }
+
+    /// The highest fencing number of an applier that has put under one of `keys`; 0 where that is not known, as in the
+    /// embedded hand-off.
+    ///
+    /// Errors: as [`Probe::waiting`].
+    pub async fn highest_fence(&self, keys: &[String]) -> Result<i64, HandOffError> {
+        match self {
+            Probe::Embedded(_) => Ok(0),
+            Probe::Redis(store) => redis::highest_fence(store, keys).await,
+        }
+    }
 }
 
 /// Where secrets wait.

@@ -3,9 +3,8 @@ local key, fence = KEYS[1], KEYS[4]
 local _, life, secret, fencing, fence_life = unpack(ARGV)
 
 return owned(function()
-  local theirs = redis.call('GET', fence)
-  theirs = theirs and tonumber(theirs) or (theirs and -1 or 0)
-  if theirs < 0 or theirs ~= math.floor(theirs) or theirs >= 2 ^ 53 then
+  local theirs = fencing_under(fence)
+  if not theirs then
     return foreign()
   end
   if theirs > tonumber(fencing) then

@@ -1,8 +1,8 @@
 -- Looks at one secret, which stays.
-local key, most = KEYS[1], tonumber(ARGV[2])
+local key = KEYS[1]
 
 return owned(function()
-  if #redis.call('GETRANGE', key, 0, most) > most then
+  if is_too_long(key) then
     return foreign()
   end
   return redis.call('GET', key)

@@ -19,9 +19,6 @@ use crate::secret::Secret;
 /// How long it is known who put under a name last: longer than any applier is paused, and then goes on where it was.
 const FENCED: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
-/// The longest secret, in bytes: ours are shorter by far, and what is longer is somebody else's.
-const LONGEST: u32 = 64 * 1024;
-
 /// Where the fencing number of whoever put under `key` last is kept.
 pub(in crate::port) fn fence(store: &Owned, key: &str) -> String {
     store.redis().key(&format!("reconcile:fencing:{key}"))
@@ -59,6 +56,26 @@ pub(super) async fn waiting(store: &Owned, keys: &[String]) -> Result<Vec<Option
         }
     }
     Ok(waiting)
+}
+
+/// The highest fencing number beside one of `keys`; what is none counts for nothing.
+pub(super) async fn highest_fence(store: &Owned, keys: &[String]) -> Result<i64, HandOffError> {
+    /// A number has fewer digits.
+    const DIGITS: u32 = 20;
+    let mut highest = 0;
+    for keys in keys.chunks(TOGETHER) {
+        let mut commands = Pipeline::with_capacity(keys.len());
+        for key in keys {
+            commands.cmd("GETRANGE").arg(fence(store, key)).arg(0).arg(DIGITS);
+        }
+        for answer in store.ask(&commands).await? {
+            if let Value::BulkString(number) = answer {
+                let number = std::str::from_utf8(&number).ok().and_then(|number| number.parse().ok());
+                highest = number.map_or(highest, |number: i64| highest.max(number));
+            }
+        }
+    }
+    Ok(highest)
 }
 
 /// Puts each secret, or the reason why it was not put; the answers are in the order of `entries`.
@@ -129,11 +146,11 @@ pub(super) struct Lease {
 /// Takes what waits under `key`, exactly once whoever races.
 pub(super) async fn take(store: &Owned, key: &str) -> Result<Option<(Secret, Lease)>, HandOffError> {
     let script = owned_script!("take.lua");
-    let mut call = store.call(&script, key);
-    call.arg(LONGEST);
     let unexpected = || store.redis().unexpected();
     // As one, so that the life is this secret's and not that of one put in between.
-    let Value::Array(taken) = store.run_one(&script, call).await? else { return Err(unexpected().into()) };
+    let Value::Array(taken) = store.run_one(&script, store.call(&script, key)).await? else {
+        return Err(unexpected().into());
+    };
     let [life, secret] = <[Value; 2]>::try_from(taken).map_err(|_| unexpected())?;
     let until = until(store, life)?;
     let Some(secret) = text(store, secret, key)? else { return Ok(None) };
@@ -144,9 +161,7 @@ pub(super) async fn take(store: &Owned, key: &str) -> Result<Option<(Secret, Lea
 /// What waits under `key`, which stays there.
 pub(super) async fn read(store: &Owned, key: &str) -> Result<Option<Secret>, HandOffError> {
     let script = owned_script!("read.lua");
-    let mut call = store.call(&script, key);
-    call.arg(LONGEST);
-    text(store, store.run_one(&script, call).await?, key)
+    text(store, store.run_one(&script, store.call(&script, key)).await?, key)
 }
 
 pub(super) async fn discard(store: &Owned, key: &str) -> Result<(), HandOffError> {

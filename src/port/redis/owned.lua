@@ -44,3 +44,17 @@ local function foreign()
   return redis.error_reply('WRONGTYPE what lies there is not ours')
 end
 
+-- The fencing number that is kept under a name, 0 where there is none; nil for what is no number of ours.
+local function fencing_under(key)
+  local text = redis.call('GET', key)
+  local number = text and tonumber(text) or 0
+  local is_ours = not text or (tonumber(text) and number >= 0 and number < 2 ^ 53 and number == math.floor(number))
+  return is_ours and number or nil
+end
+
+-- Whether what waits under a name is longer than any secret of ours: then it is somebody else's, and is not looked into.
+local function is_too_long(key)
+  local most = 64 * 1024
+  return #redis.call('GETRANGE', key, 0, most) > most
+end
+

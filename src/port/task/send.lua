@@ -34,7 +34,11 @@ return owned(function()
 
   -- What waits may be of an applier that came after the sender, and not be set on the server yet.
   if way == 'read' or way == 'lengthen' then
-    if (tonumber(redis.call('GET', fence) or 0) or math.huge) > tonumber(fencing) then
+    local theirs = fencing_under(fence)
+    if not theirs then
+      return foreign()
+    end
+    if theirs > tonumber(fencing) then
       return 'none'
     end
   end
@@ -42,6 +46,9 @@ return owned(function()
   local credentials = given
   local left = -1
   if way == 'read' then
+    if is_too_long(waiting) then
+      return foreign()
+    end
     credentials = redis.call('GET', waiting)
     if not credentials then
       return 'none'

@@ -11,6 +11,7 @@ use crate::fixture::{Database, World, both};
 use crate::instances::{LIMIT, declare, flat, id, key};
 
 mod prepared;
+mod restored;
 
 const MARK: &str = "reconcile:environment";
 const WITNESS: &str = "reconcile:owner";
@@ -255,47 +256,6 @@ both! {
         assert!(ours.log_in(&tasks(&redis, QUEUE)[0].1[1]["db_credentials"]));
     }
 
-    fn after_a_restamp_the_store_bears_the_new_identity_if_a_person_says_so(world) {
-        let redis = Redis::start();
-        let ours = Site::of(world, &redis);
-        ours.run(&["--once"]).expect_code(0);
-        let (mark, waiting) = (text(&redis, MARK), content(&redis));
-        let restamp = |more: &[&str]| ours.run(&[&["migrate", "--restamp", "--reason", "A restore"], more].concat());
-        let told = flat(&restamp(&[]).expect_code(1).stderr);
-        assert!(told.contains("bears the former identity") && told.contains("--yes"), "{told}");
-        ours.run(&["--plan"]).expect_code(0);
-        assert_eq!(content(&redis), waiting, "nothing was done");
-        restamp(&["--yes"]).expect_code(0);
-        let new = text(&redis, MARK);
-        assert!(new != mark && new == text(&redis, WITNESS) && new.starts_with("development "), "{new}");
-        assert!(ours.run(&["instance", "claim", &id(1)]).expect_code(0).stdout.contains("db_password"));
-        ours.run(&["host", "claim", "215"]).expect_code(0);
-        // One that was away, or was left by the former identity for another reason.
-        for name in [MARK, WITNESS] {
-            redis.ask::<String>(&["SET", name, &mark]);
-        }
-        redis.ask::<String>(&["SET", "host:1:x", "waits"]);
-        ours.run(&["--plan"]).expect_code(3);
-        let identity = mark.split(' ').nth(1).unwrap();
-        let rebind = ["handoff", "rebind", "--reason", "Restored", "--identity", identity];
-        let told = flat(&ours.run(&rebind[..4]).expect_code(1).stderr);
-        assert!(told.contains("a secret waits there, and what waits stays"), "it may be another's now: {told}");
-        ours.run(&rebind).expect_code(0);
-        assert_eq!((text(&redis, MARK), text(&redis, "host:1:x")), (new, "waits".to_owned()));
-        ours.run(&["--plan"]).expect_code(0);
-    }
-
-    fn what_waits_in_the_embedded_store_outlives_a_restamp(world) {
-        world.run(&["migrate"]).expect_code(0);
-        world.write("desired-state/week.yaml", WEEK);
-        world.run(&["--once"]).expect_code(0);
-        world.run(&["migrate", "--restamp", "--reason", "A restore"]).expect_code(0);
-        let guid = world.run(&["host", "claim", "215"]).expect_code(0).stdout;
-        world.run_with(&["host", "verify", "--session-id", "215"], &guid).expect_code(0);
-        let told = world.run(&["handoff", "rebind", "--reason", "R"]).expect_code(1).stderr;
-        assert!(told.contains("there is no Redis to take over"), "{told}");
-    }
-
     fn of_two_who_write_first_one_owns_the_store(world) {
         let redis = Redis::start();
         let mut theirs = World::on(world.database());
@@ -337,6 +297,7 @@ both! {
         assert_eq!(tasks(&broker, &queue).len(), 1);
         assert!(broker.keys().iter().all(|name| *name == queue || name.starts_with("reconcile:")));
     }
+
     fn a_daemon_applies_nothing_while_its_store_is_anothers(world) {
         let redis = Redis::start();
         world.env("RECONCILE_REDIS_URL", &redis.url()).env("RECONCILE_INTERVAL", "1s");
@@ -366,17 +327,4 @@ both! {
         let told = flat(&world.run(&[]).expect_code(3).stderr);
         assert!(told.contains("this Redis belongs to production"), "{told}");
     }
-}
-
-#[test]
-fn an_older_copy_of_the_database_is_the_same_database_with_sqlite() {
-    let redis = Redis::start();
-    let mut world = World::on(Database::Sqlite);
-    world.env("RECONCILE_REDIS_URL", &redis.url()).write("desired-state/week.yaml", WEEK);
-    world.run(&["--once"]).expect_code(0);
-    world.sh("cp .reconcile/KSESSIONS_DEV.db older").expect_code(0);
-    world.run(&["host", "rotate", "--session-id", "215"]).expect_code(0);
-    world.sh("cp older .reconcile/KSESSIONS_DEV.db").expect_code(0);
-    let guid = world.run(&["host", "claim", "215"]).expect_code(0).stdout;
-    world.run_with(&["host", "verify", "--session-id", "215"], &guid).expect_code(0);
 }

@@ -64,14 +64,25 @@ both! {
             assert!(told.contains("something else lies under the name of a key of ours"), "{told}");
             assert_eq!(content(&redis), before);
         }
-        // Numbers that are none hold nobody up for ever without a word.
+        // What is far too long keeps the server from nobody, be it whole and of the right form.
+        redis.ask::<String>(&["SET", &key(1), &format!(r#"{{"db_password": "{huge}"}}"#)]);
+        let told = flat(&ours.run(&["instance", "provision", &id(1)]).expect_code(1).text());
+        assert!(told.contains("something else lies under the name of a key of ours"), "{told}");
+        assert!(tasks(&redis, QUEUE).is_empty());
+        // A number that is none holds nobody up without a word, whether the credentials are there or not.
+        let fence = format!("reconcile:fencing:{}", key(1));
         redis.ask::<i64>(&["DEL", &key(1)]);
-        for number in ["inf", "-1", "1e300", "abc"] {
-            redis.ask::<String>(&["SET", &format!("reconcile:fencing:{}", key(1)), number]);
-            let told = flat(&ours.run(&["instance", "provision", &id(1)]).expect_code(1).text());
-            assert!(told.contains("something else lies under the name of a key of ours"), "{number}: {told}");
+        for credentials in ["", r#"{"db_password": "x"}"#] {
+            for number in ["inf", "-1", "1e300", "abc", "nan", "1.5"] {
+                redis.ask::<String>(&["SET", &fence, number]);
+                if !credentials.is_empty() {
+                    redis.ask::<String>(&["SET", &key(1), credentials]);
+                }
+                let told = flat(&ours.run(&["instance", "provision", &id(1)]).expect_code(1).text());
+                assert!(told.contains("something else lies under the name of a key of ours"), "{number}: {told}");
+            }
         }
-        redis.ask::<i64>(&["DEL", &format!("reconcile:fencing:{}", key(1))]);
+        redis.ask::<i64>(&["DEL", &fence, &key(1)]);
         // A mark of a dispatch that we have not set swallows none.
         ours.run(&["instance", "provision", &id(1)]).expect_code(0);
         let task = ours.world.sql("SELECT task_id FROM reconcile_allocations").trim().to_owned();
