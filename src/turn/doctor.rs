@@ -16,12 +16,17 @@ impl World {
     /// Goes the whole way. Writes nothing, and each step has its limit.
     pub async fn examine(&self) -> Vec<Step> {
         let mut steps = doctor::examine(&self.database, self.config.journal_retention.is_some()).await;
+        // Whose a store is can be told only where it is known whose we are.
+        let is_known = self.database.owner().is_some() || steps.iter().all(|step| step.outcome.is_ok());
         steps.extend(self.host_key());
-        if let Probe::Redis(store) = self.probe() {
-            steps.push(owned("hand-off", &store).await);
-        }
-        if let Some(dispatcher) = self.broker() {
-            steps.push(owned("broker", dispatcher.broker()).await);
+        let handoff = if let Probe::Redis(store) = self.probe() { Some(store) } else { None };
+        let broker = self.broker().map(|dispatcher| dispatcher.broker().clone());
+        for (name, store) in [("hand-off", handoff), ("broker", broker)] {
+            match store {
+                Some(store) if is_known => steps.push(owned(name, &store).await),
+                Some(store) => steps.push(asked(name, store.redis()).await),
+                None => {}
+            }
         }
         if let Some(results) = &self.results {
             steps.push(asked("results", results.redis()).await);

@@ -77,7 +77,7 @@ impl World {
     ) -> Result<Option<Secret>> {
         let secrets = self.secrets().await?;
         let claimed = self.claim_from(&secrets, session, actor.clone(), wanted).await;
-        self.note_bindings(&Authority::ByHand, &self.by_user(actor)).await?;
+        self.note_bindings_by_hand(actor).await;
         claimed
     }
 

@@ -144,7 +144,7 @@ impl World {
     pub async fn claim_credentials(&self, id: InstanceId, actor: Option<String>) -> Result<Secret> {
         let handoff = self.handoff().await?;
         let taken = handoff.take(&handoff_key(id)).await;
-        self.note_bindings(&Authority::ByHand, &self.by_user(actor.clone())).await?;
+        self.note_bindings_by_hand(actor.clone()).await;
         let Some(taken) = taken? else {
             self.left_behind(id).await?;
             return Err(Failure::conflict(format!("no credentials of instance {id} wait in the hand-off"))

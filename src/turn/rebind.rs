@@ -84,6 +84,13 @@ impl World {
         Ok(())
     }
 
+    /// As [`World::note_bindings`], for whoever has a secret in his hands that must not be lost for that.
+    pub(super) async fn note_bindings_by_hand(&self, actor: Option<String>) {
+        if let Err(failure) = self.note_bindings(&Authority::ByHand, &self.by_user(actor)).await {
+            tracing::warn!("that a store was marked could not be journalled: {}", failure.line());
+        }
+    }
+
     async fn note_binding(&self, server: &str, authority: &Authority, context: &Context) -> Result<()> {
         let before = self.journal_of_everything().await?.into_iter();
         let mut before = before.filter(|line| line.action == MARKED && is_of(&line.after, "redis", server));

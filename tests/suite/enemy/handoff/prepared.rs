@@ -2,8 +2,8 @@
 //! hangs, and nothing untrue is told.
 
 use super::{MARK, QUEUE, Site, WITNESS, content, tasks, text};
-use crate::fixture::both;
 use crate::fixture::redis::Redis;
+use crate::fixture::{Database, both};
 use crate::instances::{flat, id, key};
 
 both! {
@@ -97,6 +97,26 @@ both! {
         }
     }
 
+    fn what_cannot_be_journalled_is_not_taken(world) {
+        let redis = Redis::start();
+        let ours = Site::of(world, &redis);
+        ours.run(&["--once"]).expect_code(0);
+        redis.ask::<i64>(&["DEL", MARK, WITNESS]);
+        ours.world.sql(match ours.world.database() {
+            Database::Sqlite => "CREATE TRIGGER no_room BEFORE INSERT ON reconcile_journal BEGIN SELECT RAISE(ABORT, 'full'); END",
+            Database::Postgres => "CREATE FUNCTION canvas.no_room() RETURNS trigger LANGUAGE plpgsql AS
+                'BEGIN RAISE EXCEPTION ''full''; END'; CREATE TRIGGER no_room BEFORE INSERT ON canvas.reconcile_journal
+                FOR EACH ROW EXECUTE FUNCTION canvas.no_room()",
+        });
+        let waits = text(&redis, &key(1));
+        for command in [&["instance", "claim", &id(1)][..], &["host", "claim", "215"]] {
+            let told = ours.run(command).expect_code(1);
+            assert!(told.stdout.is_empty() && !told.stderr.contains("db_password"), "{}", told.text());
+        }
+        assert_eq!(text(&redis, &key(1)), waits);
+        assert!(redis.keys().iter().any(|name| name.starts_with("host:215:")));
+    }
+
     fn a_replica_and_a_user_without_the_key_are_told_as_what_they_are(world) {
         let redis = Redis::start();
         let ours = Site::of(world, &redis);
@@ -116,6 +136,10 @@ both! {
             assert!(told.contains("rights are missing") && told.contains("ACL LOG"), "{command:?}: {told}");
         }
         assert_eq!(content(&redis), before);
+        // Without the database nobody knows whose it should be, and nothing is said of that.
+        ours.world.env("RECONCILE_REDIS_URL", &redis.url()).env("RECONCILE_DATABASE_URL", "postgres://u@127.0.0.1:1/KSESSIONS_DEV");
+        let told = flat(&ours.run(&["doctor"]).expect_code(1).text());
+        assert!(told.contains("ok hand-off") && !told.contains("guard"), "{told}");
     }
 
     fn what_the_version_before_wrote_is_claimed_and_dispatched(world) {
