@@ -216,12 +216,18 @@ impl From<TreeError> for Failure {
 
 impl From<HandOffError> for Failure {
     fn from(error: HandOffError) -> Self {
+        if let Some(refusal) = error.refusal() {
+            return refusal.clone().into();
+        }
         Self { class: Class::Unavailable, ..Self::caused(&error).hints(error.hint()) }
     }
 }
 
 impl From<port::Error> for Failure {
     fn from(error: port::Error) -> Self {
+        if let Some(refusal) = error.refusal() {
+            return refusal.clone().into();
+        }
         Self { class: Class::Unavailable, ..Self::caused(&error).hints(error.hint()) }
     }
 }

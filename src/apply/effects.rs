@@ -109,8 +109,11 @@ pub async fn record(done: &[(&Step, &Receipt)], round: usize, tx: &mut Tx) -> Re
 }
 
 /// What the journal says of a round, where the change as a whole does not say it.
-pub fn told(step: &Step, round: usize) -> Option<Told> {
-    instance_step(step)?.told(round)
+pub fn told(step: &Step, round: usize, receipt: &Receipt) -> Option<Told> {
+    match (step, receipt) {
+        (Step::Instance(step), Receipt::Instance(receipt)) => step.told(round, receipt),
+        (Step::Session(_) | Step::Host(_) | Step::Server(_) | Step::Instance(_), _) => None,
+    }
 }
 
 /// What the journal calls a change that is done in one round: who ended a GUID is looked for by that word.

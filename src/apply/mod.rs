@@ -136,6 +136,10 @@ impl Applier<'_> {
         let performed = effects::perform(&steps, round, self.ports).await;
         let mut ready = Vec::with_capacity(going.len());
         for (planned, receipt) in going.into_iter().zip(performed) {
+            if let Some(refusal) = receipt.as_ref().err().and_then(port::Error::refusal) {
+                // A hand-off or a broker that is another's is so for everybody.
+                return Err(Error::Refused(refusal.clone()));
+            }
             match receipt {
                 Ok(receipt) => ready.push((planned, receipt)),
                 Err(error) => report.failed.push((planned.change.id.clone(), chain(&error))),
@@ -208,8 +212,9 @@ async fn record(part: &[(&Planned, Receipt)], round: usize, approved: &Approved,
     let steps: Vec<_> = part.iter().map(|(planned, receipt)| (&planned.change.step, receipt)).collect();
     let outcomes = effects::record(&steps, round, &mut tx).await?;
     let done = part.iter().zip(&outcomes).filter(|(_, outcome)| **outcome == Recorded::Done);
-    let mut done: Vec<&Planned> = done.map(|((planned, _), _)| *planned).collect();
-    let entries: Vec<Entry> = done.iter().map(|planned| entry(planned, round, approved)).collect();
+    let done: Vec<&(&Planned, Receipt)> = done.map(|(part, _)| part).collect();
+    let entries: Vec<Entry> = done.iter().map(|(planned, receipt)| entry(planned, receipt, round, approved)).collect();
+    let mut done: Vec<&Planned> = done.into_iter().map(|(planned, _)| *planned).collect();
     journal::write_all(&mut tx, &entries).await?;
     let told = done.iter().zip(&entries).filter_map(|(planned, entry)| notice(planned, round, entry));
     outbox::post(&mut tx, &told.collect::<Vec<_>>()).await?;
@@ -245,9 +250,9 @@ fn is_last(planned: &Planned, round: usize) -> bool {
 }
 
 /// The journal's line for one round of a change.
-fn entry(planned: &Planned, round: usize, approved: &Approved) -> Entry {
+fn entry(planned: &Planned, receipt: &Receipt, round: usize, approved: &Approved) -> Entry {
     let change = &planned.change;
-    let (action, before, after, reason) = match effects::told(&change.step, round) {
+    let (action, before, after, reason) = match effects::told(&change.step, round, receipt) {
         Some(Told { action, before, after, reason }) => {
             let text = |side: Json| (!side.is_null()).then(|| side.to_string());
             (action, text(before), text(after), reason)

@@ -137,6 +137,9 @@ pub enum Verb {
     /// Work on instances by hand
     #[command(subcommand)]
     Instance(InstanceVerb),
+    /// Say whose the Redis of hand-off and broker is
+    #[command(subcommand)]
+    Handoff(super::handoff::HandoffVerb),
     /// Test connectivity and rights, step by step
     Doctor,
     /// Create or upgrade the schema (the embedded database: by itself)
@@ -197,7 +200,8 @@ impl Verb {
             Verb::Status { .. } | Verb::History { .. } | Verb::Config | Verb::Token(_) => true,
             // Always JSON.
             Verb::Schema => true,
-            Verb::Host(_) | Verb::Instance(_) | Verb::Migrate(_) | Verb::Approve { .. } => false,
+            Verb::Host(_) | Verb::Instance(_) | Verb::Handoff(_) | Verb::Migrate(_) => false,
+            Verb::Approve { .. } => false,
             Verb::Suspend(_) | Verb::Resume(_) | Verb::Alerts | Verb::Completions { .. } => false,
         }
     }
@@ -214,6 +218,9 @@ pub struct MigrateArgs {
     /// Why, for the journal
     #[arg(long, value_name = "R", value_parser = reason, requires = "restamp")]
     pub reason: Option<String>,
+    /// Let a Redis that bears the former identity bear the new one [default: asked for]
+    #[arg(long, requires = "restamp")]
+    pub yes: bool,
 }
 
 #[derive(Debug, Args)]
@@ -369,7 +376,7 @@ fn name(text: &str) -> Result<String, String> {
 }
 
 /// Why: as much as a file may say.
-fn reason(text: &str) -> Result<String, String> {
+pub(super) fn reason(text: &str) -> Result<String, String> {
     text_up_to(500, text)
 }
 

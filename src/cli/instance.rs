@@ -1,10 +1,9 @@
 //! `reconcile instance …`: what people do with one customer's instance by hand.
 
-use std::io::{BufRead, Read};
-
 use super::args::InstanceVerb;
+use super::handoff::ask;
 use super::print::{Terminal, out, out_once, working};
-use crate::failure::{Failure, Result};
+use crate::failure::Result;
 use crate::resource::instance::InstanceId;
 use crate::resource::instance::by_hand::{Intent, Wish};
 use crate::turn::World;
@@ -40,17 +39,9 @@ async fn carry_out(world: &World, intent: Intent) -> Result<u8> {
 
 /// What cannot be undone wants the name typed again.
 fn confirm(left: &Left, name: Option<&str>, terminal: Terminal) -> Result<()> {
-    /// Any name is shorter.
-    const MOST: u64 = 1024;
     let typed = match name {
         Some(name) => name.to_owned(),
-        None => {
-            terminal.note(&format!("Type the name of {} to give its place back: ", left.id));
-            let mut line = String::new();
-            let read = std::io::stdin().lock().take(MOST).read_line(&mut line);
-            read.map_err(|error| Failure::error(format!("stdin cannot be read: {error}")))?;
-            line.trim().to_owned()
-        }
+        None => ask(&format!("Type the name of {} to give its place back: ", left.id), terminal)?,
     };
     left.confirm(&typed)
 }

@@ -3,6 +3,7 @@
 mod args;
 mod check;
 mod crash;
+mod handoff;
 mod host;
 mod instance;
 mod journal;
@@ -139,8 +140,9 @@ async fn command(verb: &Verb, config: Config, format: Format, terminal: Terminal
         Verb::Explain { id } => check::explain(&World::open(config)?, id, format).await,
         Verb::Host(verb) => host::host(&World::open(config)?, verb, terminal).await,
         Verb::Instance(verb) => instance::instance(&World::open(config)?, verb, terminal).await,
+        Verb::Handoff(verb) => handoff::handoff(&World::open(config)?, verb, terminal).await,
         Verb::Doctor => setup::doctor(&World::open(config)?, format).await,
-        Verb::Migrate(args) => setup::migrate(config, args).await,
+        Verb::Migrate(args) => setup::migrate(config, args, terminal).await,
         Verb::Approve { digest, reason } => journal::approve(&World::open(config)?, digest, reason).await,
         Verb::Status { daemon: None } => journal::status(&World::open(config)?, format).await,
         Verb::Status { daemon: Some(url) } => remote::status(&config, url, format).await,

@@ -1,14 +1,18 @@
 //! Making things ready: doctor and migrate.
 
+use std::io::IsTerminal;
+
 use super::args::{Format, MigrateArgs};
+use super::handoff::ask;
 use super::only;
-use super::print::{out, out_json, working};
+use super::print::{Terminal, out, out_json, working};
 use crate::change::{hanging, printable};
 use crate::config::Config;
 use crate::failure::{Failure, Result};
-use crate::store::doctor;
+use crate::store::doctor::{self, Trouble};
 use crate::store::migrate::{self, Migrated};
 use crate::turn::World;
+use crate::turn::restamp::{BEYOND, Restamping};
 
 pub async fn doctor(world: &World, format: Format) -> Result<u8> {
     only(format, &[Format::Text, Format::Json])?;
@@ -26,17 +30,18 @@ pub async fn doctor(world: &World, format: Format) -> Result<u8> {
             out(&format!("environment {environment} · {}\n{steps}", printable(server)))?;
         }
     }
-    let failed = steps.into_iter().find_map(|step| Some((step.name, step.outcome.err()?)));
-    match failed {
-        None => Ok(0),
-        Some((name, trouble)) => {
-            let outside =
-                matches!(name.as_str(), "host key" | "hand-off" | "broker" | "results") || name.starts_with("server ");
-            let trouble_with = if outside { format!("the {name}") } else { "the database".to_owned() };
-            let mend = Some(trouble.mend).filter(|mend| !mend.is_empty());
-            Err(Failure::error(format!("{} cannot be used as it is", trouble_with)).hints(mend))
-        }
+    let mut failed: Vec<_> = steps.into_iter().filter_map(|step| Some((step.name, step.outcome.err()?))).collect();
+    // An error before a refusal, as everywhere.
+    failed.sort_by_key(|(_, trouble)| trouble.refusal.is_some());
+    let Some((name, Trouble { mend, refusal, cause: _, what: _ })) = failed.into_iter().next() else { return Ok(0) };
+    if let Some(refusal) = refusal {
+        return Err(refusal.into());
     }
+    let outside =
+        matches!(name.as_str(), "host key" | "hand-off" | "broker" | "results") || name.starts_with("server ");
+    let trouble_with = if outside { format!("the {name}") } else { "the database".to_owned() };
+    let mend = Some(mend).filter(|mend| !mend.is_empty());
+    Err(Failure::error(format!("{trouble_with} cannot be used as it is")).hints(mend))
 }
 
 fn line(step: &doctor::Step, width: usize) -> String {
@@ -59,7 +64,7 @@ fn json(step: &doctor::Step) -> serde_json::Value {
     })
 }
 
-pub async fn migrate(config: Config, args: &MigrateArgs) -> Result<u8> {
+pub async fn migrate(config: Config, args: &MigrateArgs, terminal: Terminal) -> Result<u8> {
     let world = match (args.adopt, args.restamp) {
         (true, _) => World::adopting(config)?,
         (_, true) => World::restamping(config)?,
@@ -67,8 +72,15 @@ pub async fn migrate(config: Config, args: &MigrateArgs) -> Result<u8> {
     };
     let by = world.by_user(None).actor;
     if let Some(reason) = args.reason.as_deref().filter(|_| args.restamp) {
-        working("stamping", &world.progress, world.restamp(reason)).await?;
+        let restamping = working("looking", &world.progress, world.before_restamp()).await?;
+        confirm(&restamping, args.yes, terminal)?;
+        let unasked = working("stamping", &world.progress, world.restamp(&restamping, reason)).await?;
         out(&format!("The database is stamped anew: {}.\n", world.guard.environment()))?;
+        if !unasked.is_empty() {
+            let why =
+                format!("Its fencing number rose by {BEYOND}, as these could not be asked: {}.", unasked.join(", "));
+            out(&format!("{}\n", hanging("", &printable(&why), 0)))?;
+        }
         return Ok(0);
     }
     let migrated = working("migrating", &world.progress, migrate::migrate(&world.database, &by)).await?;
@@ -77,6 +89,26 @@ pub async fn migrate(config: Config, args: &MigrateArgs) -> Result<u8> {
     }
     told(&migrated);
     Ok(0)
+}
+
+/// What the former database still uses would be taken from it, if it lives on beside a restored copy.
+fn confirm(restamping: &Restamping, yes: bool, terminal: Terminal) -> Result<()> {
+    let servers = restamping.servers().join(", ");
+    if servers.is_empty() || yes {
+        return Ok(());
+    }
+    if std::io::stdin().is_terminal() {
+        let question = format!(
+            "Redis at {servers} bears the former identity of this database. If the database that this one was restored \
+             from lives on, it could use that no more. Let it bear the new one? Type yes: "
+        );
+        if ask(&question, terminal)? == "yes" {
+            return Ok(());
+        }
+    }
+    Err(Failure::conflict(format!("Redis at {servers} bears the former identity of this database; nothing was done"))
+        .hint("if the database that this one was restored from is gone for good: --yes")
+        .hint("if it lives on: give this one a redis.prefix of its own first"))
 }
 
 /// Says what was made.

@@ -65,6 +65,7 @@ impl Draft {
             celery: Style {
                 task: String::new(),
                 queue: String::new(),
+                prefix: String::new(),
                 arguments: Arguments::Positional,
                 credentials: Credentials::Inline,
             },

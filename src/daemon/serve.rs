@@ -81,11 +81,11 @@ pub async fn serve(world: World, tell: &dyn Fn(&Turned) -> Result<()>) -> Result
         has_met: false,
         is_ready: false,
     };
-    tokio::select! {
-        ended = daemon.run(&mut signals, tell) => ended?,
+    let ended = tokio::select! {
+        ended = daemon.run(&mut signals, tell) => ended,
         never = systemd::watchdog() => match never {},
         never = board.keep_beating() => match never {},
-    }
+    };
     systemd::stopping();
     board.ends();
     let closing = async {
@@ -94,7 +94,7 @@ pub async fn serve(world: World, tell: &dyn Fn(&Turned) -> Result<()>) -> Result
         }
     };
     tokio::join!(daemon.farewell(), closing);
-    Ok(())
+    ended
 }
 
 struct Daemon {
@@ -245,7 +245,8 @@ impl Daemon {
 
     /// What no waiting mends is told at once to whoever starts the daemon; later, it may be mended.
     fn is_fatal(&self, failure: &Failure) -> bool {
-        !self.has_read || (failure.class == Class::Refused && !self.has_met)
+        // The database may be the right one, and the hand-off another's.
+        !self.has_read || (failure.class == Class::Refused && !(self.has_met && self.is_ready))
     }
 
     /// Says what the trouble is, and for how long to leave it alone.

@@ -11,8 +11,10 @@
 //! let forged = Admitted { catalog: Catalog::new("KSESSIONS").unwrap(), server: String::new() };
 //! ```
 
+mod alike;
 mod file;
 mod inherited;
+mod owner;
 mod policy;
 mod pool;
 mod refusal;
@@ -20,6 +22,7 @@ mod url;
 
 pub use file::{Place, companion};
 pub use inherited::{leaking, shed};
+pub use owner::{LONGEST_MARK, Owner};
 pub use policy::{Catalog, Environment, Policy};
 pub use pool::PoolTarget;
 pub use refusal::{Details, Fact, Refusal};

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use super::alike;
 use super::refusal::{Fact, Refusal, ascii};
 
 /// The catalogs that stay production's, whatever a configuration says.
@@ -159,8 +160,9 @@ impl Policy {
         self.environments.iter().find(|(_, catalogs)| catalogs.contains(catalog)).map(|(owner, _)| owner)
     }
 
-    /// Whether any environment owns a catalog of this name, so that nothing else may be made or found under it.
+    /// Whether any environment owns a catalog of this name, or of one that reads the same, so that nothing else may be
+    /// made or found under it.
     pub fn protects(&self, name: &str) -> bool {
-        self.environments.values().flatten().any(|catalog| catalog.0.eq_ignore_ascii_case(name))
+        self.environments.values().flatten().any(|catalog| alike::reads_as(name, &catalog.0))
     }
 }

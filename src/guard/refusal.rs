@@ -16,6 +16,8 @@ pub enum Fact {
     Answer,
     /// Fact 3: the stamp inside the database.
     Stamp,
+    /// What a Redis says about whose it is.
+    Mark,
     /// The way to the server is not verified.
     Transport,
 }
@@ -27,6 +29,7 @@ impl Fact {
             Fact::Url => "fact 1 of 3, the database URL",
             Fact::Answer => "fact 2 of 3, what the server says it is",
             Fact::Stamp => "fact 3 of 3, the stamp in the database",
+            Fact::Mark => "the mark in Redis that says whose it is",
             Fact::Transport => "the connection's encryption",
         }
     }
@@ -40,6 +43,8 @@ pub struct Details {
     /// `10.0.0.1:5432`, or the real path of a file.
     pub server: Option<String>,
     pub catalog: Option<String>,
+    /// What a store beside the database says about whose it is; such a store has no catalog.
+    pub bears: Option<String>,
     pub fact: Fact,
     /// What is wrong, as one clause without a full stop.
     pub why: String,
@@ -59,6 +64,7 @@ impl Refusal {
             environment: None,
             server: None,
             catalog: None,
+            bears: None,
             fact,
             why: why.into(),
             allowed: Vec::new(),
@@ -81,6 +87,11 @@ impl Refusal {
         self
     }
 
+    pub(crate) fn bears(mut self, bears: impl Into<String>) -> Self {
+        self.0.bears = Some(bears.into());
+        self
+    }
+
     pub(crate) fn allowed(mut self, allowed: impl IntoIterator<Item = impl fmt::Display>) -> Self {
         self.0.allowed = allowed.into_iter().map(|one| one.to_string()).collect();
         self
@@ -89,12 +100,15 @@ impl Refusal {
     /// The refusal in a box of `width` columns, at least 40: environment, server, catalog, which fact failed, what is
     /// allowed and how to mend it.
     pub fn boxed(&self, width: usize) -> String {
-        let Details { environment, server, catalog, fact, why, allowed, mend } = &*self.0;
+        let Details { environment, server, catalog, bears, fact, why, allowed, mend } = &*self.0;
         let unknown = || "(not known)".to_owned();
         let rows = [
             ("environment", environment.clone().unwrap_or_else(unknown)),
             ("server", server.clone().unwrap_or_else(unknown)),
-            ("catalog", catalog.clone().unwrap_or_else(unknown)),
+            match bears {
+                Some(bears) => ("bears", bears.clone()),
+                None => ("catalog", catalog.clone().unwrap_or_else(unknown)),
+            },
             ("failed", fact.label().to_owned()),
             ("because", why.clone()),
             ("allowed", if allowed.is_empty() { "nothing".to_owned() } else { allowed.join(", ") }),

@@ -15,22 +15,63 @@ pub mod redis;
 pub mod task;
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use guid::NoRandomness;
-use handoff::{HandOff, HandOffError};
+use handoff::{HandOff, HandOffError, Probe};
 use keys::{KeyRing, KeySource, SourceError};
 use pool::{Pool, PoolError};
 use task::{Dispatcher, TaskError};
 
-/// Where secrets are to wait.
+use crate::guard::{Owner, Refusal};
+
+/// Where secrets are to wait, and whose they are.
 #[derive(Clone)]
 pub enum Shelf {
     /// Below the data directory, sealed with a key of the ring.
-    Embedded,
-    Redis(redis::Redis),
+    Embedded {
+        data_dir: PathBuf,
+        owner: Owner,
+    },
+    Redis(redis::Owned),
+}
+
+impl Shelf {
+    /// The same place, for another owner.
+    #[must_use]
+    pub fn owned_by(&self, owner: &Owner) -> Self {
+        match self {
+            Shelf::Embedded { data_dir, owner: _ } => {
+                Shelf::Embedded { data_dir: data_dir.clone(), owner: owner.clone() }
+            }
+            Shelf::Redis(store) => Shelf::Redis(store.owned_by(owner)),
+        }
+    }
+
+    pub fn owner(&self) -> &Owner {
+        match self {
+            Shelf::Embedded { data_dir: _, owner } => owner,
+            Shelf::Redis(store) => store.owner(),
+        }
+    }
+
+    /// Looks without taking anything.
+    pub fn probe(&self) -> Probe {
+        match self {
+            Shelf::Embedded { data_dir, owner } => Probe::embedded(data_dir, owner),
+            Shelf::Redis(store) => Probe::redis(store.clone()),
+        }
+    }
+
+    /// To take from, and to put to; sealed with the keys of `ring`, where it seals.
+    fn handoff(&self, ring: &Arc<KeyRing>) -> HandOff {
+        match self {
+            Shelf::Embedded { data_dir, owner } => HandOff::embedded(data_dir, owner, Arc::clone(ring)),
+            Shelf::Redis(store) => HandOff::redis(store.clone()),
+        }
+    }
 }
 
 /// What making and reading secrets needs.
@@ -45,6 +86,7 @@ pub struct Ports {
     handoff: Result<HandOff, Arc<SourceError>>,
     pools: BTreeMap<String, Result<Pool, String>>,
     dispatcher: Option<Dispatcher>,
+    owner: Owner,
     credentials_life: Duration,
     fencing: i64,
 }
@@ -75,6 +117,21 @@ pub enum Error {
 }
 
 impl Error {
+    /// The guard's no to the hand-off or the broker, which are everybody's; that of a server concerns its instances.
+    pub fn refusal(&self) -> Option<&Refusal> {
+        match self {
+            Error::HandOff(error) => error.refusal(),
+            Error::Task(error) => error.refusal(),
+            Error::Keys(_)
+            | Error::Pool(_)
+            | Error::NoPool(_)
+            | Error::NoBroker
+            | Error::Name(_)
+            | Error::Random
+            | Error::Interrupted => None,
+        }
+    }
+
     /// How to mend it, where the operator can.
     pub fn hint(&self) -> Option<String> {
         match self {
@@ -123,26 +180,26 @@ pub enum Minting {
 impl Ports {
     /// The ports with nothing but keys and the hand-off. When minting, a key is made where there is none and one may be
     /// made.
-    pub fn new(keys: &KeySource, data_dir: &Path, shelf: &Shelf, minting: Minting) -> Self {
+    pub fn new(keys: &KeySource, shelf: &Shelf, minting: Minting) -> Self {
         let secrets = match minting {
-            Minting::No => Secrets::existing(keys, data_dir, shelf),
+            Minting::No => Secrets::existing(keys, shelf),
             Minting::Yes => keys.open_or_create().map_err(Arc::new).map(|opened| {
                 if let Some(path) = opened.made {
                     tracing::warn!("a host key was made in {}: keep it safe, and in no repository", path.display());
                 }
-                Secrets::new(opened.ring, data_dir, shelf)
+                Secrets::new(opened.ring, shelf)
             }),
         };
         let handoff = match shelf {
             // Redis keeps secrets without a key of ours.
-            Shelf::Redis(redis) => Ok(HandOff::redis(redis.clone())),
-            Shelf::Embedded => match &secrets {
+            Shelf::Redis(store) => Ok(HandOff::redis(store.clone())),
+            Shelf::Embedded { .. } => match &secrets {
                 Ok(secrets) => Ok(secrets.handoff.clone()),
                 Err(error) => Err(Arc::clone(error)),
             },
         };
-        let (pools, dispatcher) = (BTreeMap::new(), None);
-        Self { secrets, handoff, pools, dispatcher, credentials_life: Duration::ZERO, fencing: 0 }
+        let (pools, dispatcher, owner) = (BTreeMap::new(), None, shelf.owner().clone());
+        Self { secrets, handoff, pools, dispatcher, owner, credentials_life: Duration::ZERO, fencing: 0 }
     }
 
     /// With what instances need: the servers by name, the broker, how long credentials wait, and the applier's fencing
@@ -182,6 +239,11 @@ impl Ports {
         self.dispatcher.as_ref().ok_or(Error::NoBroker)
     }
 
+    /// Whose all that is made here is.
+    pub fn owner(&self) -> &Owner {
+        &self.owner
+    }
+
     /// How long credentials wait for their reader.
     pub fn credentials_life(&self) -> Duration {
         self.credentials_life
@@ -194,19 +256,15 @@ impl Ports {
 }
 
 impl Secrets {
-    fn new(ring: KeyRing, data_dir: &Path, shelf: &Shelf) -> Self {
+    fn new(ring: KeyRing, shelf: &Shelf) -> Self {
         let keys = Arc::new(ring);
-        let handoff = match shelf {
-            Shelf::Embedded => HandOff::embedded(data_dir, Arc::clone(&keys)),
-            Shelf::Redis(redis) => HandOff::redis(redis.clone()),
-        };
-        Self { handoff, keys }
+        Self { handoff: shelf.handoff(&keys), keys }
     }
 
     /// With the keys that are there; makes nothing.
-    pub fn existing(keys: &KeySource, data_dir: &Path, shelf: &Shelf) -> Result<Self, Arc<SourceError>> {
+    pub fn existing(keys: &KeySource, shelf: &Shelf) -> Result<Self, Arc<SourceError>> {
         let ring = keys.open_existing().map_err(Arc::new)?;
         let ring = ring.ok_or_else(|| Arc::new(SourceError::NoneYet));
-        ring.map(|ring| Self::new(ring, data_dir, shelf))
+        ring.map(|ring| Self::new(ring, shelf))
     }
 }

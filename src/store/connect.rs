@@ -215,9 +215,9 @@ impl Database {
 
     /// The stamp as it stands in the database behind `conn`.
     ///
-    /// Errors: as [`stamp::read`].
+    /// Errors: as [`stamp::read`]; [`Error::Refused`] where a name of ours is no table of this database.
     pub async fn stamped(&self, conn: &mut Conn) -> Result<Stamped, Error> {
-        stamp::read(conn, &self.options.schema).await
+        stamp::read(conn, &self.options.schema).await?.map_err(|diverted| diverted.refused(self))
     }
 
     pub(super) fn patience(&self, target: &PostgresTarget) -> Duration {
@@ -384,7 +384,7 @@ impl Database {
         }
     }
 
-    fn known(&self) -> MutexGuard<'_, Option<Uuid>> {
+    pub(super) fn known(&self) -> MutexGuard<'_, Option<Uuid>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

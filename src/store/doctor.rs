@@ -13,7 +13,7 @@ use super::error::{Cause, Error};
 use super::sql::{Conn, fetch};
 use super::stamp::Stamped;
 use super::{file, rights, session};
-use crate::guard::{Place, PostgresTarget, SqliteTarget, Target, companion};
+use crate::guard::{Place, PostgresTarget, Refusal, SqliteTarget, Target, companion};
 
 /// One step of an examination.
 #[derive(Debug)]
@@ -31,11 +31,15 @@ pub struct Trouble {
     pub what: String,
     /// What to do about it; empty where nothing can be said.
     pub mend: String,
+    /// The guard's no, where that is what it is.
+    pub refusal: Option<Refusal>,
 }
 
 impl From<Error> for Trouble {
     fn from(error: Error) -> Self {
-        Self { cause: error.cause(), what: error.chain(), mend: error.hint().unwrap_or_default() }
+        let (cause, what, mend) = (error.cause(), error.chain(), error.hint().unwrap_or_default());
+        let refusal = if let Error::Refused(refusal) = error { Some(refusal) } else { None };
+        Self { cause, what, mend, refusal }
     }
 }
 
@@ -85,6 +89,7 @@ fn silence(limit: Duration) -> Trouble {
         cause: Cause::Timeout,
         what: format!("no answer within {} s", limit.as_secs_f32()),
         mend: Cause::Timeout.mend().unwrap_or_default().to_owned(),
+        refusal: None,
     }
 }
 

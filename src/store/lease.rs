@@ -11,7 +11,7 @@ use tokio::sync::Mutex;
 use super::connect::Database;
 use super::error::{Error, Result};
 use super::sql::{Conn, execute, fetch, now};
-use super::tx::{Authority, Context, Snapshot};
+use super::tx::{Authority, Context, Snapshot, Tx};
 
 /// The longest pause between two looks at another's heartbeat.
 const POLL: Duration = Duration::from_secs(1);
@@ -167,4 +167,18 @@ impl Lease {
             _ => Err(Error::LeaseLost),
         }
     }
+}
+
+/// Lets the fencing number rise to `least`, and by `more` at the least: whoever holds the lease is replaced.
+///
+/// Errors: [`Error::Query`].
+pub async fn raise(tx: &mut Tx, least: i64, more: i64) -> Result<()> {
+    execute!(
+        tx.conn(),
+        "UPDATE reconcile_lease SET fencing = CASE WHEN fencing + $2 < $1 THEN $1 ELSE fencing + $2 END WHERE lease_id = 1",
+        least,
+        more,
+    )
+    .map(drop)
+    .map_err(Error::query("raise the fencing number"))
 }

@@ -5,6 +5,7 @@ pub mod ahead;
 pub mod billing;
 pub mod bulk;
 pub mod connect;
+mod diverted;
 pub mod doctor;
 pub mod error;
 mod file;

@@ -37,6 +37,11 @@ const NEEDS: &[(&str, &str)] = &[
 /// What the role needs besides, where `journal.retention` shortens the journal.
 const TO_PRUNE: (&str, &str) = ("reconcile_journal", "DELETE");
 
+/// The names of all our tables.
+pub(super) fn tables() -> impl Iterator<Item = &'static str> {
+    NEEDS.iter().map(|(table, _)| *table)
+}
+
 /// What the role may do here, as a sentence. `prunes` is whether turns shorten the journal.
 ///
 /// Errors: [`Error::Rights`] with the first right that is missing; that a role may write nothing at all is none,

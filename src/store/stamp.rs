@@ -4,10 +4,11 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::connect::{Database, Purpose};
+use super::diverted::{self, Diverted};
 use super::error::{Cause, Error};
 use super::schema::Schema;
 use super::sql::{Conn, Id, Row, execute, fetch, now};
-use crate::guard::{Admitted, Fact, Guard, Refusal};
+use crate::guard::{Admitted, Fact, Guard, Owner, Refusal};
 
 /// As many foreign tables are named in a refusal.
 const SHOWN: usize = 5;
@@ -36,11 +37,24 @@ pub enum Stamped {
     Ours(Stamp),
 }
 
-/// Reads the stamp, or what stands in its place.
+impl Database {
+    /// Whose everything is that is written for this database elsewhere; `None` until its stamp was seen.
+    pub fn owner(&self) -> Option<Owner> {
+        (*self.known()).map(|identity| Owner::new(self.guard().environment().clone(), identity))
+    }
+}
+
+/// Reads the stamp, or what stands in its place; but not where a name of ours leads elsewhere, be it the stamp's.
 ///
 /// Errors: [`Error::Query`], also when the role may not read the stamp.
-pub async fn read(conn: &mut Conn, schema: &Schema) -> Result<Stamped, Error> {
-    let (tables, stamped) = tables(conn, schema).await?;
+pub async fn read(conn: &mut Conn, schema: &Schema) -> Result<Result<Stamped, Diverted>, Error> {
+    match tables(conn, schema).await? {
+        Found { diverted: Some(what), .. } => Ok(Err(Diverted(what))),
+        Found { names, stamped, diverted: None } => read_stamp(conn, schema, names, stamped).await.map(Ok),
+    }
+}
+
+async fn read_stamp(conn: &mut Conn, schema: &Schema, tables: Vec<String>, stamped: bool) -> Result<Stamped, Error> {
     if !stamped {
         return Ok(if tables.is_empty() { Stamped::Nothing } else { Stamped::Foreign { tables } });
     }
@@ -99,24 +113,39 @@ pub fn check(
     }
 }
 
-/// For the inside of every write transaction: environment, identity and, on PostgreSQL, the catalog's name, in one
-/// statement.
+/// For the inside of every write transaction: environment, identity, whether our names are still tables of this database
+/// and, on PostgreSQL, the catalog's name, in one statement.
 ///
 /// Errors: [`Error::Refused`]; [`Error::SchemaMissing`] where there is no stamp to check.
 pub async fn check_stamp(conn: &mut Conn, database: &Database) -> Result<Stamp, Error> {
-    let sql = match conn {
-        Conn::Sqlite(_) => {
-            "SELECT environment, identity, system_identifier, stamped_at, stamped_by, NULL AS catalog
-             FROM reconcile_stamp WHERE stamp_id = 1"
-        }
-        Conn::Postgres(..) => {
-            "SELECT environment, identity, system_identifier, stamped_at, stamped_by,
-                    pg_catalog.current_database()::text AS catalog
-             FROM reconcile_stamp WHERE stamp_id = 1"
-        }
+    let (names, schema) = (diverted::names(), database.options().schema.as_str());
+    let rows = match conn {
+        Conn::Sqlite(_) => fetch!(
+            &mut *conn,
+            concat!(
+                "SELECT environment, identity, system_identifier, stamped_at, stamped_by, NULL AS catalog, ",
+                diverted::sqlite!(),
+                " AS diverted FROM reconcile_stamp WHERE stamp_id = 1"
+            ),
+            &names
+        ),
+        Conn::Postgres(..) => fetch!(
+            &mut *conn,
+            concat!(
+                "SELECT environment, identity, system_identifier, stamped_at, stamped_by,
+                    pg_catalog.current_database()::text AS catalog, ",
+                diverted::postgres!(),
+                " AS diverted FROM reconcile_stamp WHERE stamp_id = 1"
+            ),
+            &names,
+            schema
+        ),
     };
-    let rows = fetch!(conn, sql).map_err(|error| missing(conn, error))?;
+    let rows = rows.map_err(|error| missing(conn, error))?;
     let row = rows.first().ok_or(Error::SchemaMissing)?;
+    if let Some(what) = row.get::<Option<String>>("diverted").map_err(failed())? {
+        return Err(Diverted(what).refused(database));
+    }
     let catalog: Option<String> = row.get("catalog").map_err(failed())?;
     let stamp = stamp(row).map_err(failed())?;
     database.recheck(catalog.as_deref(), &stamp)?;
@@ -196,36 +225,59 @@ async fn fresh(conn: &mut Conn, database: &Database, by: &str) -> Result<Stamp, 
     })
 }
 
-/// The first tables of the database but the system's and an extension's, and whether our stamp is one of them.
-async fn tables(conn: &mut Conn, schema: &Schema) -> Result<(Vec<String>, bool), Error> {
+/// What stands in the database, as far as it matters before the stamp is read.
+struct Found {
+    /// The first tables but the system's and an extension's.
+    names: Vec<String>,
+    /// Our stamp is one of them.
+    stamped: bool,
+    /// The first of our names that is no table of this database, and what it is.
+    diverted: Option<String>,
+}
+
+async fn tables(conn: &mut Conn, schema: &Schema) -> Result<Found, Error> {
+    let ours = diverted::names();
     let rows = match conn {
         Conn::Sqlite(_) => fetch!(
             conn,
-            "SELECT name, name = 'reconcile_stamp' AS stamp FROM sqlite_schema
-             WHERE type = 'table' AND substr(name, 1, 7) <> 'sqlite_'
-             ORDER BY name <> 'reconcile_stamp', name LIMIT 6"
+            concat!(
+                "SELECT t.name, t.stamp, d.diverted FROM (SELECT ",
+                diverted::sqlite!(),
+                " AS diverted) d LEFT JOIN
+                 (SELECT name, name = 'reconcile_stamp' AS stamp FROM sqlite_schema
+                  WHERE type = 'table' AND substr(name, 1, 7) <> 'sqlite_'
+                  ORDER BY name <> 'reconcile_stamp', name LIMIT 6) t ON TRUE"
+            ),
+            &ours
         ),
         Conn::Postgres(..) => fetch!(
             conn,
-            "SELECT n.nspname || '.' || c.relname AS name, n.nspname = $1 AND c.relname = 'reconcile_stamp' AS stamp
-             FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-             WHERE c.relkind IN ('r', 'p', 'f')
-               AND n.nspname <> 'information_schema' AND pg_catalog.left(n.nspname::text, 3) <> 'pg_'
-               AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
-                               WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
-                                 AND d.objid = c.oid AND d.deptype = 'e')
-             ORDER BY n.nspname = $1 AND c.relname = 'reconcile_stamp' DESC, 1 LIMIT 6",
+            concat!(
+                "SELECT t.name, t.stamp, d.diverted FROM (SELECT ",
+                diverted::postgres!(),
+                " AS diverted) d LEFT JOIN
+                 (SELECT n.nspname || '.' || c.relname AS name,
+                      n.nspname = $2 AND c.relname = 'reconcile_stamp' AS stamp
+                  FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+                  WHERE c.relkind IN ('r', 'p', 'f')
+                    AND n.nspname <> 'information_schema' AND pg_catalog.left(n.nspname::text, 3) <> 'pg_'
+                    AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
+                                    WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
+                                      AND d.objid = c.oid AND d.deptype = 'e')
+                  ORDER BY n.nspname = $2 AND c.relname = 'reconcile_stamp' DESC, 1 LIMIT 6) t ON TRUE"
+            ),
+            &ours,
             schema.as_str()
         ),
     }
     .map_err(failed())?;
-    let mut names = Vec::with_capacity(rows.len());
-    let mut stamped = false;
+    let mut found = Found { names: Vec::with_capacity(rows.len()), stamped: false, diverted: None };
     for row in &rows {
-        names.push(row.get("name").map_err(failed())?);
-        stamped |= row.get::<bool>("stamp").map_err(failed())?;
+        found.names.extend(row.get::<Option<String>>("name").map_err(failed())?);
+        found.stamped |= row.get::<Option<bool>>("stamp").map_err(failed())?.unwrap_or(false);
+        found.diverted = row.get("diverted").map_err(failed())?;
     }
-    Ok((names, stamped))
+    Ok(found)
 }
 
 fn stamp(row: &Row) -> Result<Stamp, sqlx::Error> {

@@ -4,10 +4,10 @@ use std::time::Instant;
 
 use super::{Focus, World};
 use crate::kinds::Desired;
-use crate::port::Shelf;
+use crate::port::handoff::Probe;
 use crate::port::keys::KeySource;
-use crate::port::pool::{Pool, Sight};
-use crate::port::redis::{Redis, RedisError, Version};
+use crate::port::pool::{Pool, PoolError, Sight};
+use crate::port::redis::{Borne, Owned, Redis, RedisError};
 use crate::store::doctor::{self, Step, Trouble};
 use crate::store::error::Cause;
 use crate::store::sql::now;
@@ -16,12 +16,17 @@ impl World {
     /// Goes the whole way. Writes nothing, and each step has its limit.
     pub async fn examine(&self) -> Vec<Step> {
         let mut steps = doctor::examine(&self.database, self.config.journal_retention.is_some()).await;
+        // Whose a store is can be told only where it is known whose we are.
+        let is_known = self.database.owner().is_some() || steps.iter().all(|step| step.outcome.is_ok());
         steps.extend(self.host_key());
-        if let Shelf::Redis(redis) = &self.shelf {
-            steps.push(asked("hand-off", redis).await);
-        }
-        if let Some(dispatcher) = &self.dispatcher {
-            steps.push(asked("broker", dispatcher.broker()).await);
+        let handoff = if let Probe::Redis(store) = self.probe() { Some(store) } else { None };
+        let broker = self.broker().map(|dispatcher| dispatcher.broker().clone());
+        for (name, store) in [("hand-off", handoff), ("broker", broker)] {
+            match store {
+                Some(store) if is_known => steps.push(owned(name, &store).await),
+                Some(store) => steps.push(asked(name, store.redis()).await),
+                None => {}
+            }
         }
         if let Some(results) = &self.results {
             steps.push(asked("results", results.redis()).await);
@@ -32,7 +37,7 @@ impl World {
             let begun = Instant::now();
             let outcome = match pool {
                 Ok(pool) => looked(&pool).await,
-                Err(what) => Err(Trouble { cause: Cause::Other, what, mend: String::new() }),
+                Err(what) => Err(Trouble { cause: Cause::Other, what, mend: String::new(), refusal: None }),
             };
             steps.push(Step { name: format!("server {name}"), took: begun.elapsed(), outcome });
         }
@@ -53,9 +58,12 @@ impl World {
                 };
                 Ok(format!("{}{older}", ids.first().map_or("", String::as_str)))
             }
-            (_, Err(error)) => {
-                Err(Trouble { cause: Cause::Other, what: super::outside::told(&error), mend: error.hint() })
-            }
+            (_, Err(error)) => Err(Trouble {
+                cause: Cause::Other,
+                what: super::outside::told(&error),
+                mend: error.hint(),
+                refusal: None,
+            }),
         };
         Some(Step { name: "host key".to_owned(), took: begun.elapsed(), outcome })
     }
@@ -72,16 +80,29 @@ impl World {
 
 async fn asked(name: &str, redis: &Redis) -> Step {
     let begun = Instant::now();
-    let version: Result<Version, RedisError> = redis.version().await;
-    let outcome = match version {
-        Ok(version) => Ok(format!("{}, Redis {version}", redis.shown())),
-        Err(error) => Err(Trouble {
-            cause: Cause::Other,
-            what: super::outside::told(&error),
-            mend: error.hint().unwrap_or_default(),
-        }),
-    };
-    Step { name: name.to_owned(), took: begun.elapsed(), outcome }
+    let outcome = redis.version().await.map(|version| format!("{}, Redis {version}", redis.shown()));
+    Step { name: name.to_owned(), took: begun.elapsed(), outcome: outcome.map_err(|error| unusable(&error)) }
+}
+
+/// As [`asked`], and whose it is.
+async fn owned(name: &str, store: &Owned) -> Step {
+    let begun = Instant::now();
+    let mut step = asked(name, store.redis()).await;
+    if let Ok(about) = &mut step.outcome {
+        match store.borne().await {
+            Ok(Borne::Ours) => about.push_str(", this database's"),
+            Ok(Borne::Nothing) => about.push_str(", nobody's yet: the first write makes it this database's"),
+            Ok(Borne::Other(borne)) => step.outcome = Err(unusable(&store.refused(&borne))),
+            Err(error) => step.outcome = Err(unusable(&error)),
+        }
+    }
+    step.took = begun.elapsed();
+    step
+}
+
+fn unusable(error: &RedisError) -> Trouble {
+    let (what, mend) = (super::outside::told(error), error.hint().unwrap_or_default());
+    Trouble { cause: Cause::Other, what, mend, refusal: error.refusal().cloned() }
 }
 
 async fn looked(pool: &Pool) -> Result<String, Trouble> {
@@ -89,12 +110,14 @@ async fn looked(pool: &Pool) -> Result<String, Trouble> {
         cause: error.cause(),
         what: super::outside::told(&error),
         mend: error.hint().unwrap_or_default(),
+        refusal: if let PoolError::Refused(refusal) = &error { Some(refusal.clone()) } else { None },
     })?;
     if !rights.create_databases || !rights.create_roles {
         return Err(Trouble {
             cause: Cause::RightsMissing,
             what: "the admin role may not make roles and databases".to_owned(),
             mend: "as a superuser: ALTER ROLE … CREATEDB CREATEROLE".to_owned(),
+            refusal: None,
         });
     }
     let more = if rights.superuser { "; its admin role is a superuser, which is more than it needs" } else { "" };

@@ -22,8 +22,8 @@ use crate::store::{Authority, Tx, migrate};
 const ATTEMPTS: usize = 4;
 
 impl World {
-    fn secrets(&self) -> Result<Secrets> {
-        let secrets = Secrets::existing(&self.config.host_keys, &self.config.data_dir, &self.shelf);
+    async fn secrets(&self) -> Result<Secrets> {
+        let secrets = Secrets::existing(&self.config.host_keys, &self.shelf().await?);
         Ok(secrets.map_err(crate::port::Error::from)?)
     }
 
@@ -53,7 +53,7 @@ impl World {
         if let Some(secret) = self.claim_where(session, Some(actor.to_owned()), own).await? {
             return Ok((secret, true));
         }
-        let Some(taken) = self.secrets()?.handoff.take(&handoff_key(session, attempt)).await? else {
+        let Some(taken) = self.secrets().await?.handoff.take(&handoff_key(session, attempt)).await? else {
             let message = format!("another command has replaced the new GUID of session {session}, and taken it away");
             return Err(Failure::conflict(message));
         };
@@ -75,7 +75,19 @@ impl World {
         actor: Option<String>,
         wanted: impl Fn(&Standing) -> bool,
     ) -> Result<Option<Secret>> {
-        let secrets = self.secrets()?;
+        let secrets = self.secrets().await?;
+        let claimed = self.claim_from(&secrets, session, actor.clone(), wanted).await;
+        self.note_bindings_by_hand(actor).await;
+        claimed
+    }
+
+    async fn claim_from(
+        &self,
+        secrets: &Secrets,
+        session: SessionId,
+        actor: Option<String>,
+        wanted: impl Fn(&Standing) -> bool,
+    ) -> Result<Option<Secret>> {
         for _ in 0..ATTEMPTS {
             let mut tx = self.write_by_hand(actor.clone()).await?;
             let rows = standing(session, &mut tx).await?;
@@ -86,7 +98,7 @@ impl World {
             let attempt = claimable(session, row, tx.now())?;
             // Recorded first, but for good only when it is in our hands: whoever else claims it waits for that.
             if row.claimed(session, attempt, &mut tx).await? {
-                return hand_over(session, row, attempt, &secrets, tx).await.map(Some);
+                return hand_over(session, row, attempt, secrets, tx).await.map(Some);
             }
         }
         Err(Failure::conflict(format!("the host of session {session} kept changing while it was claimed"))
@@ -95,7 +107,7 @@ impl World {
 
     /// Whether a GUID opens a session at this moment; if so, its use is noted. Gives no reason for a no.
     pub async fn verify(&self, session: SessionId, guid: &HostGuid) -> Result<bool> {
-        let keys: std::sync::Arc<KeyRing> = self.secrets()?.keys;
+        let keys: std::sync::Arc<KeyRing> = self.secrets().await?.keys;
         let mut tx = self.write_by_hand(None).await?;
         let now = tx.now();
         let rows = standing(session, &mut tx).await?;

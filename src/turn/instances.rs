@@ -142,8 +142,10 @@ impl World {
     ///
     /// Errors: there are none: they were taken, or have expired; or there is no such instance.
     pub async fn claim_credentials(&self, id: InstanceId, actor: Option<String>) -> Result<Secret> {
-        let handoff = self.handoff()?;
-        let Some(taken) = handoff.take(&handoff_key(id)).await? else {
+        let handoff = self.handoff().await?;
+        let taken = handoff.take(&handoff_key(id)).await;
+        self.note_bindings_by_hand(actor.clone()).await;
+        let Some(taken) = taken? else {
             self.left_behind(id).await?;
             return Err(Failure::conflict(format!("no credentials of instance {id} wait in the hand-off"))
                 .hint("raise credentials_rotation for new ones"));

@@ -85,7 +85,7 @@ impl World {
                 Err(Error::Conflict { .. }) => {}
                 Err(error) => return Err(error.into()),
                 Ok(mut picture) => {
-                    self.look_outside(focus, at, &mut picture).await;
+                    self.look_outside(focus, at, &mut picture).await?;
                     return Ok(picture);
                 }
             }
@@ -95,9 +95,13 @@ impl World {
 
     /// The database alone, and of that no more than servers and instances.
     pub(super) async fn glimpse_of_pools(&self) -> Result<Picture> {
-        let nothing = Desired::default();
+        self.look_inside(Focus::Pools(&Desired::default()), now()).await
+    }
+
+    /// As [`World::look`], but into the database alone.
+    pub(super) async fn look_inside(&self, focus: Focus<'_>, at: DateTime<Utc>) -> Result<Picture> {
         for _ in 0..ATTEMPTS {
-            match self.glimpse(Focus::Pools(&nothing), now()).await {
+            match self.glimpse(focus, at).await {
                 Err(Error::Conflict { .. }) => {}
                 seen => return Ok(seen?),
             }

@@ -14,7 +14,9 @@ mod look;
 mod memory;
 mod notices;
 mod outside;
+pub mod rebind;
 pub mod requests;
+pub mod restamp;
 pub mod saved;
 pub mod status;
 pub mod survey;
@@ -35,6 +37,7 @@ use crate::failure::{Failure, Result};
 use crate::guard::{Guard, Policy, Target, Transport};
 use crate::plan::budget::{Approved, Budget, Force};
 use crate::plan::{self, Header, Keys, Plan, Terms};
+use crate::port::redis::Bindings;
 use crate::port::task::{Dispatcher, Results};
 use crate::port::{Minting, Ports, Secrets, Shelf};
 use crate::progress::Progress;
@@ -60,6 +63,8 @@ pub struct World {
     shelf: Shelf,
     dispatcher: Option<Dispatcher>,
     results: Option<Results>,
+    /// Servers that were marked as this database's, for the journal.
+    bindings: Bindings,
     memory: Memory,
     /// Since when the database does not answer, and why.
     outage: Mutex<Option<(DateTime<Utc>, String)>>,
@@ -168,9 +173,11 @@ impl World {
             ..Options::default()
         };
         let database = Arc::new(open(target, &guard, options)?);
-        let outside::Outside { shelf, dispatcher, results } = outside::Outside::of(&config, transport)?;
+        let bindings = Bindings::default();
+        let outside::Outside { shelf, dispatcher, results } =
+            outside::Outside::of(&config, &guard, &bindings, transport)?;
         let (memory, outage, progress) = (Memory::default(), Mutex::default(), Arc::default());
-        Ok(Self { config, guard, database, shelf, dispatcher, results, memory, outage, progress })
+        Ok(Self { config, guard, database, shelf, dispatcher, results, bindings, memory, outage, progress })
     }
 
     /// Plans, and writes nothing anywhere.
@@ -215,7 +222,7 @@ impl World {
                 Ok(None) => Keys::Made,
                 Err(error) => Keys::Unusable { reason: error.to_string(), hint: error.hint() },
             },
-            is_handoff_sealed: matches!(self.shelf, Shelf::Embedded),
+            is_handoff_sealed: matches!(self.shelf, Shelf::Embedded { .. }),
             has_broker: self.dispatcher.is_some(),
         }
     }
@@ -323,20 +330,26 @@ impl World {
         context: &Context,
         picture: &Picture,
     ) -> Result<Report> {
-        let ports = self.ports(approved.plan(), &authority, picture);
+        let ports = self.ports(approved.plan(), &authority, picture).await?;
         let applier = Applier {
             database: &self.database,
-            authority,
+            authority: authority.clone(),
             context: context.clone(),
             ports: &ports,
             progress: &self.progress,
         };
-        Ok(applier.apply(approved).await?)
+        let applied = applier.apply(approved).await;
+        let noted = self.note_bindings(&authority, context).await;
+        let report = applied?;
+        noted.map(|()| report)
     }
 
     /// What applying the plan needs of the world outside.
-    pub fn ports(&self, plan: &Plan, authority: &store::Authority, picture: &Picture) -> Ports {
-        let is_sealed = matches!(self.shelf, Shelf::Embedded);
+    ///
+    /// Errors: the database has no stamp by which it owns anything out there.
+    pub async fn ports(&self, plan: &Plan, authority: &store::Authority, picture: &Picture) -> Result<Ports> {
+        let shelf = self.shelf().await?;
+        let is_sealed = matches!(shelf, Shelf::Embedded { .. });
         let minting = match plan.changes.iter().any(|planned| planned.change.step.wants_key(is_sealed)) {
             true => Minting::Yes,
             false => Minting::No,
@@ -346,17 +359,15 @@ impl World {
             store::Authority::ByHand => picture.fencing,
         };
         let pools = picture.pools.iter().map(|(name, pool)| (name.0.clone(), pool.clone())).collect();
-        Ports::new(&self.config.host_keys, &self.config.data_dir, &self.shelf, minting).with_pools(
-            pools,
-            self.dispatcher.clone(),
-            self.config.credentials_life,
-            fencing,
-        )
+        let dispatcher = self.dispatcher.as_ref().map(|dispatcher| dispatcher.owned_by(shelf.owner()));
+        let ports = Ports::new(&self.config.host_keys, &shelf, minting);
+        Ok(ports.with_pools(pools, dispatcher, self.config.credentials_life, fencing))
     }
 
     /// Removes secrets that nobody can take any more. That it fails hurts nobody: they are sealed, and expired.
     async fn sweep(&self) {
-        let Ok(secrets) = Secrets::existing(&self.config.host_keys, &self.config.data_dir, &self.shelf) else { return };
+        let Ok(shelf) = self.shelf().await else { return };
+        let Ok(secrets) = Secrets::existing(&self.config.host_keys, &shelf) else { return };
         match secrets.handoff.sweep().await {
             Ok(0) => {}
             Ok(count) => tracing::debug!("{count} expired hand-offs were removed"),

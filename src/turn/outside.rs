@@ -9,21 +9,20 @@ use chrono::{DateTime, Utc};
 use super::{Focus, Picture, World};
 use crate::config::Config;
 use crate::failure::{Failure, Result};
-use crate::guard::Transport;
+use crate::guard::{Guard, Owner, Refusal, Transport};
 use crate::kinds::{Desired, Observed};
-use crate::port::handoff::{HandOff, Probe};
+use crate::port::handoff::{HandOff, HandOffError, Probe};
 use crate::port::pool::{Limits, Pool, Sight};
-use crate::port::redis::{Redis, RedisTarget};
-use crate::port::task::{Dispatcher, Results};
+use crate::port::redis::{Bindings, Owned, Redis, RedisError, RedisTarget};
+use crate::port::task::{Dispatcher, Results, TaskError};
 use crate::port::{self, Secrets, Shelf};
 use crate::resource::host;
 use crate::resource::instance::phase::Phase;
 use crate::resource::instance::{Allocation, InstanceId, handoff_key};
 use crate::resource::server::{self, ServerName};
 use crate::secret::Secret;
-use crate::store::Context;
 use crate::store::lease::Lease;
-use crate::store::sql;
+use crate::store::{self, Context, sql};
 
 /// The ways out, as the settings have them. Nothing is connected to.
 pub(super) struct Outside {
@@ -33,9 +32,13 @@ pub(super) struct Outside {
 }
 
 impl Outside {
+    /// The part of `guard` in it: what has no stamp yet owns nothing out there. Servers that are marked are noted in
+    /// `bindings`.
+    ///
     /// Errors: a URL cannot be used, and why.
-    pub fn of(config: &Config, transport: Transport) -> Result<Self> {
+    pub fn of(config: &Config, guard: &Guard, bindings: &Bindings, transport: Transport) -> Result<Self> {
         let limits = port::redis::Limits { connect: config.redis_timeout, answer: config.redis_timeout };
+        let nobody = Owner::unstamped(guard.environment().clone());
         let target = |setting: &str, url: &Option<Secret>| {
             let read = url.as_ref().map(|url| RedisTarget::parse(url, transport)).transpose();
             read.map_err(|error| Failure::error(format!("{setting} cannot be used: {error}")).hints(error.hint()))
@@ -43,57 +46,85 @@ impl Outside {
         let handoff = target("redis.url", &config.redis_url)?;
         let broker = target("celery.broker_url", &config.broker_url)?;
         let results = target("celery.result_url", &config.result_url)?;
-        let kept = handoff.map(|target| Redis::new(target, config.redis_prefix.clone(), limits));
-        // Queues and results are Celery's, and bear no prefix of ours.
-        let bare = |target: RedisTarget| Redis::new(target, String::new(), limits);
-        let dispatcher = broker.map(|target| Dispatcher::new(bare(target), config.celery.clone(), kept.as_ref()));
+        let ours = |target: RedisTarget| {
+            Owned::new(Redis::new(target, config.redis_prefix.clone(), limits), nobody.clone(), bindings.clone())
+        };
+        let kept = handoff.map(ours);
+        let dispatcher = broker.map(|target| Dispatcher::new(ours(target), config.celery.clone(), kept.as_ref()));
         let dispatcher = dispatcher.transpose().map_err(|error| {
             Failure::error(format!("celery.credentials cannot be used: {error}")).hints(error.hint())
         })?;
+        let sealed = || Shelf::Embedded { data_dir: config.data_dir.clone(), owner: nobody.clone() };
         Ok(Self {
-            shelf: kept.map_or(Shelf::Embedded, Shelf::Redis),
+            shelf: kept.map_or_else(sealed, Shelf::Redis),
             dispatcher,
-            results: results.map(|target| Results::new(bare(target))),
+            results: results.map(|target| Results::new(Redis::new(target, config.celery.prefix.clone(), limits))),
         })
     }
 }
 
 impl World {
+    /// Whose everything is that is written out there for this database.
+    ///
+    /// Errors: the database cannot be asked, or has no stamp.
+    pub(super) async fn owner(&self) -> Result<Owner> {
+        if self.database.owner().is_none()
+            && let Some(snapshot) = self.database.snapshot().await?
+        {
+            // Its first statements have read the stamp, whatever else is read meanwhile.
+            drop(snapshot.finish().await);
+        }
+        Ok(self.database.owner().ok_or(store::error::Error::SchemaMissing)?)
+    }
+
+    /// As [`World::owner`], as far as it is known: to look with.
+    fn looker(&self) -> Owner {
+        self.database.owner().unwrap_or_else(|| Owner::unstamped(self.guard.environment().clone()))
+    }
+
     /// Looks without taking anything.
     pub(super) fn probe(&self) -> Probe {
-        match &self.shelf {
-            Shelf::Embedded => Probe::embedded(&self.config.data_dir),
-            Shelf::Redis(redis) => Probe::redis(redis.clone()),
-        }
+        self.shelf.owned_by(&self.looker()).probe()
+    }
+
+    /// The broker, to look at.
+    pub(super) fn broker(&self) -> Option<Dispatcher> {
+        self.dispatcher.as_ref().map(|dispatcher| dispatcher.owned_by(&self.looker()))
+    }
+
+    /// Where secrets wait, as this database's.
+    ///
+    /// Errors: as [`World::owner`].
+    pub(super) async fn shelf(&self) -> Result<Shelf> {
+        Ok(self.shelf.owned_by(&self.owner().await?))
     }
 
     /// The hand-off, to take from: where it is sealed, with the keys that are there.
-    pub(super) fn handoff(&self) -> Result<HandOff> {
-        match &self.shelf {
-            Shelf::Redis(redis) => Ok(HandOff::redis(redis.clone())),
-            Shelf::Embedded => {
-                let secrets = Secrets::existing(&self.config.host_keys, &self.config.data_dir, &self.shelf);
+    pub(super) async fn handoff(&self) -> Result<HandOff> {
+        match self.shelf().await? {
+            Shelf::Redis(store) => Ok(HandOff::redis(store)),
+            shelf @ Shelf::Embedded { .. } => {
+                let secrets = Secrets::existing(&self.config.host_keys, &shelf);
                 Ok(secrets.map_err(port::Error::from)?.handoff)
             }
         }
     }
 
     /// Adds to the picture what lies outside of the database.
-    pub(super) async fn look_outside(&self, focus: Focus<'_>, at: DateTime<Utc>, picture: &mut Picture) {
+    ///
+    /// Errors: the guard refuses the hand-off or the broker: another environment or database uses it.
+    pub(super) async fn look_outside(&self, focus: Focus<'_>, at: DateTime<Utc>, picture: &mut Picture) -> Result<()> {
         let probe = self.probe();
-        if let Err(error) = host::rows::ask(&mut picture.observed.hosts, &probe).await {
-            picture.observed.handoff_trouble = Some(told(&error));
+        // Also where nothing waits it is asked whose the hand-off is, and whether it answers.
+        picture.observed.handoff_trouble =
+            trouble(host::rows::ask(&mut picture.observed.hosts, &probe).await, HandOffError::refusal)?.err();
+        let Some(desired) = focus.desired() else { return Ok(()) };
+        self.ask_handoff(&probe, &mut picture.observed).await?;
+        let broker = self.broker();
+        if let Some(dispatcher) = broker.as_ref().filter(|_| !desired.instances.is_empty()) {
+            picture.observed.broker_trouble = trouble(dispatcher.broker().look().await, RedisError::refusal)?.err();
         }
-        if let (None, Shelf::Redis(redis)) = (&picture.observed.handoff_trouble, &self.shelf) {
-            // Where nothing waits nothing was asked; but what is to be handed over wants to know.
-            picture.observed.handoff_trouble = redis.version().await.err().map(|error| told(&error));
-        }
-        let Some(desired) = focus.desired() else { return };
-        self.ask_handoff(&probe, &mut picture.observed).await;
-        if let Some(dispatcher) = self.dispatcher.as_ref().filter(|_| !desired.instances.is_empty()) {
-            picture.observed.broker_trouble = dispatcher.broker().version().await.err().map(|error| told(&error));
-        }
-        self.ask_broker(&mut picture.observed).await;
+        self.ask_broker(broker.as_ref(), &mut picture.observed).await?;
         picture.pools = self.pools(desired, &picture.observed);
         picture.observed.sights = look_at(&picture.pools).await;
         let Observed { servers, sights, .. } = &mut picture.observed;
@@ -102,16 +133,17 @@ impl World {
         });
         picture.judge(desired, at);
         picture.know_by_former_names(desired);
+        Ok(())
     }
 
     /// Which credentials wait. Asked only where the answer decides something.
-    async fn ask_handoff(&self, probe: &Probe, observed: &mut Observed) {
+    async fn ask_handoff(&self, probe: &Probe, observed: &mut Observed) -> Result<()> {
         let waiting: Vec<InstanceId> = in_phase(observed, Phase::Allocated).map(|(id, _)| id).collect();
         let keys: Vec<String> = waiting.iter().map(|id| handoff_key(*id)).collect();
         if keys.is_empty() {
-            return;
+            return Ok(());
         }
-        match probe.waiting(&keys).await {
+        match trouble(probe.waiting(&keys).await, HandOffError::refusal)? {
             Ok(found) => {
                 for (id, until) in waiting.into_iter().zip(found) {
                     if let Some(instance) = observed.instances.get_mut(&id) {
@@ -119,16 +151,19 @@ impl World {
                     }
                 }
             }
-            Err(error) => observed.handoff_trouble = Some(told(&error)),
+            Err(trouble) => observed.handoff_trouble = Some(trouble),
         }
+        Ok(())
     }
 
     /// Which tasks are sent and not recorded, and what the worker says of those that are.
-    async fn ask_broker(&self, observed: &mut Observed) {
-        if let (Some(dispatcher), None) = (&self.dispatcher, &observed.broker_trouble) {
+    async fn ask_broker(&self, broker: Option<&Dispatcher>, observed: &mut Observed) -> Result<()> {
+        if let (Some(dispatcher), None) = (broker, &observed.broker_trouble) {
+            let identity = dispatcher.broker().owner().identity();
             let (ids, tasks): (Vec<_>, Vec<_>) =
-                in_phase(observed, Phase::Allocated).map(|(id, allocation)| (id, allocation.task(id))).unzip();
-            match if tasks.is_empty() { Ok(Vec::new()) } else { dispatcher.sent(&tasks).await } {
+                in_phase(observed, Phase::Allocated).map(|(id, one)| (id, one.next_task(identity, id))).unzip();
+            let sent = if tasks.is_empty() { Ok(Vec::new()) } else { dispatcher.sent(&tasks).await };
+            match trouble(sent, TaskError::refusal)? {
                 Ok(sent) => {
                     for (id, sent) in ids.into_iter().zip(sent) {
                         if let Some(instance) = observed.instances.get_mut(&id) {
@@ -136,14 +171,14 @@ impl World {
                         }
                     }
                 }
-                Err(error) => observed.broker_trouble = Some(told(&error)),
+                Err(trouble) => observed.broker_trouble = Some(trouble),
             }
         }
-        let Some(results) = &self.results else { return };
+        let Some(results) = &self.results else { return Ok(()) };
         let (ids, tasks): (Vec<_>, Vec<_>) =
-            in_phase(observed, Phase::Provisioning).map(|(id, allocation)| (id, allocation.last_task(id))).unzip();
+            in_phase(observed, Phase::Provisioning).filter_map(|(id, one)| Some((id, one.last_task?))).unzip();
         if tasks.is_empty() {
-            return;
+            return Ok(());
         }
         match results.outcomes(&tasks).await {
             Ok(outcomes) => {
@@ -156,6 +191,7 @@ impl World {
             // What is not known now is known at the next turn; nothing waits for it.
             Err(error) => tracing::warn!("the results of tasks cannot be read: {}", told(&error)),
         }
+        Ok(())
     }
 
     /// The ways to all servers, declared or not.
@@ -286,7 +322,7 @@ fn in_phase(observed: &Observed, phase: Phase) -> impl Iterator<Item = (Instance
 }
 
 /// Looks at all servers side by side, each within its limit.
-async fn look_at(
+pub(super) async fn look_at(
     pools: &BTreeMap<ServerName, std::result::Result<Pool, String>>,
 ) -> BTreeMap<ServerName, std::result::Result<Sight, String>> {
     let mut looking = tokio::task::JoinSet::new();
@@ -308,6 +344,22 @@ async fn look_at(
         }
     }
     sights
+}
+
+/// What an answer was, or the trouble that kept it away, which concerns only what needs it.
+///
+/// Errors: the guard's no, which is everybody's.
+fn trouble<T, E: std::error::Error>(
+    answer: std::result::Result<T, E>,
+    refusal: fn(&E) -> Option<&Refusal>,
+) -> Result<std::result::Result<T, String>> {
+    match answer {
+        Ok(answer) => Ok(Ok(answer)),
+        Err(error) => match refusal(&error) {
+            Some(refusal) => Err(refusal.clone().into()),
+            None => Ok(Err(told(&error))),
+        },
+    }
 }
 
 /// What an error says, with what stands behind it.

@@ -80,15 +80,6 @@ impl World {
         Ok(told(Some(known)))
     }
 
-    /// Stamps the database anew, after a restore or an upgrade.
-    pub async fn restamp(&self, reason: &str) -> Result<()> {
-        let context = self.by_user(None);
-        let (mut tx, stamp) = self.database.restamp(&context).await?;
-        let after = json!({ "environment": stamp.environment, "identity": stamp.identity.to_string() });
-        journal::write(&mut tx, &entry(None, "restamp", Some(after), reason)).await?;
-        Ok(tx.commit().await?)
-    }
-
     /// Lets the daemon apply the plan with this digest.
     ///
     /// Errors: no plan can have this digest.
@@ -101,7 +92,7 @@ impl World {
         self.prepare().await?;
         let mut tx = self.database.begin(&Authority::ByHand, &self.by_user(actor)).await?;
         ledger::approve(&mut tx, &digest, reason).await?;
-        journal::write(&mut tx, &entry(None, "approve", Some(json!({ "digest": digest })), reason)).await?;
+        journal::write(&mut tx, &entry(None, "approve", None, Some(json!({ "digest": digest })), reason)).await?;
         Ok(self.database.commit_aloud(tx).await?)
     }
 
@@ -113,7 +104,7 @@ impl World {
         let mut tx = self.database.begin(&Authority::ByHand, &self.by_user(actor)).await?;
         let is_new = ledger::suspend(&mut tx, kind, name, reason).await?;
         if is_new {
-            journal::write(&mut tx, &entry(id, "suspend", None, reason)).await?;
+            journal::write(&mut tx, &entry(id, "suspend", None, None, reason)).await?;
         }
         match is_new {
             true => self.database.commit_aloud(tx).await?,
@@ -129,7 +120,7 @@ impl World {
         let mut tx = self.database.begin(&Authority::ByHand, &self.by_user(actor)).await?;
         let was = ledger::resume(&mut tx, kind, name).await?;
         if was {
-            journal::write(&mut tx, &entry(id, "resume", None, reason)).await?;
+            journal::write(&mut tx, &entry(id, "resume", None, None, reason)).await?;
         }
         match was {
             true => self.database.commit_aloud(tx).await?,
@@ -143,15 +134,26 @@ fn names(id: Option<&ResourceId>) -> (&str, &str) {
     id.map_or(("", ""), |id| (id.kind.name, id.name.as_str()))
 }
 
-fn entry(id: Option<&ResourceId>, action: &'static str, after: Option<serde_json::Value>, reason: &str) -> Entry {
-    // What concerns everything stands under the first kind of the register, with a star for a name.
-    let id = id.cloned().unwrap_or_else(|| ResourceId::new(ALL[0], "*"));
+/// What concerns everything stands under the first kind of the register, with a star for a name.
+pub(super) fn everything() -> ResourceId {
+    ResourceId::new(ALL[0], "*")
+}
+
+/// A line of the journal about one resource, or about everything.
+pub(super) fn entry(
+    id: Option<&ResourceId>,
+    action: &'static str,
+    before: Option<serde_json::Value>,
+    after: Option<serde_json::Value>,
+    reason: &str,
+) -> Entry {
+    let text = |picture: Option<serde_json::Value>| picture.map(|picture| picture.to_string());
     Entry {
-        id,
+        id: id.cloned().unwrap_or_else(everything),
         actor: None,
         action,
-        before: None,
-        after: after.map(|after| after.to_string()),
+        before: text(before),
+        after: text(after),
         reason: Some(reason.to_owned()),
     }
 }

@@ -2,5 +2,7 @@
 
 mod credentials;
 mod git;
+mod handoff;
 mod http;
+mod tables;
 mod traps;

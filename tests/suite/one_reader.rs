@@ -53,7 +53,8 @@ both! {
         world.env("RECONCILE_REDIS_URL", &redis.url()).env("RECONCILE_REDIS_PREFIX", "noor:");
         begin(world);
         let attempt = one(world, "SELECT attempt FROM host_sessions");
-        assert_eq!(redis.keys(), [format!("noor:host:215:{attempt}")]);
+        let marks = ["noor:reconcile:environment".to_owned(), "noor:reconcile:owner".to_owned()];
+        assert_eq!(redis.keys(), [&[format!("noor:host:215:{attempt}")], &marks[..]].concat());
         assert!(!world.path().join(".reconcile/handoff").exists());
         let status = world.run(&["status"]).expect_code(0).stdout;
         assert!(status.contains("host/215 waits to be claimed until"), "{status}");
@@ -62,7 +63,7 @@ both! {
         let won: Vec<&Output> = outputs.iter().filter(|output| output.code == 0).collect();
         assert_eq!(won.len(), 1, "{outputs:?}");
         assert!(opens(world, "215", &won[0].stdout));
-        assert!(redis.keys().is_empty());
+        assert_eq!(redis.keys(), marks);
         // Away, it holds up what mints, and nothing else.
         redis.stop();
         let more = format!("{}  - {{id: 217, title: Later}}\nhosts: [{{session: 215}}, {{session: 216}}]\n", "sessions:\n  - {id: 215, title: Al-Fatiha}\n  - {id: 216, title: Al-Baqara}\n");

@@ -15,7 +15,7 @@ fn plain(text: String) -> Result<String, String> {
     Ok(text)
 }
 
-pub(super) static OUTSIDE: [Setting; 19] = [
+pub(super) static OUTSIDE: [Setting; 20] = [
     Setting {
         key: "redis.url",
         variable: "RECONCILE_REDIS_URL",
@@ -41,7 +41,7 @@ pub(super) static OUTSIDE: [Setting; 19] = [
         variable: "RECONCILE_REDIS_PREFIX",
         fallback: Fallback::Rule("none"),
         secrecy: Secrecy::Open,
-        about: "What all keys in Redis begin with, such as `reconcile:`.",
+        about: "What every key of ours in Redis begins with, such as `noor:`.",
         take: |draft, given| {
             draft.config.redis_prefix = plain(given.string()?)?;
             Ok(())
@@ -114,6 +114,17 @@ pub(super) static OUTSIDE: [Setting; 19] = [
         about: "The queue that it is put into.",
         take: |draft, given| {
             draft.config.celery.queue = plain(given.string()?)?;
+            Ok(())
+        },
+    },
+    Setting {
+        key: "celery.global_keyprefix",
+        variable: "RECONCILE_CELERY_GLOBAL_KEYPREFIX",
+        fallback: Fallback::Rule("none"),
+        secrecy: Secrecy::Open,
+        about: "What every key of Celery's begins with, queues and results: the workers' `global_keyprefix`.",
+        take: |draft, given| {
+            draft.config.celery.prefix = plain(given.string()?)?;
             Ok(())
         },
     },

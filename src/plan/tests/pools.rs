@@ -102,6 +102,7 @@ impl Story {
                 rotation: 1,
                 passwords: 1,
                 dispatches: 0,
+                last_task: None,
                 released_at: None,
                 outcome: None,
             }),

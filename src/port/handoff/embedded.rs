@@ -1,10 +1,13 @@
 //! The hand-off for one machine: a directory of sealed files, one for each secret.
 //!
 //! ```text
-//! handoff/<SHA-256 of the key>.sealed            waits
-//! handoff/<SHA-256 of the key>.<random>.claimed  taken; nothing ever opens it again
-//! handoff/<random>.tmp                           being written
+//! handoff/<SHA-256 of the name>.sealed            waits
+//! handoff/<SHA-256 of the name>.<random>.claimed  taken; nothing ever opens it again
+//! handoff/<random>.tmp                            being written
 //! ```
+//!
+//! An entry's name is the identity of its owner's stamp and its key, such as `51179767-…/host:215:…`, so that under equal
+//! keys no two databases ever meet. Up to version 0.1 it was the key alone: what was put so waits until its life is over.
 //!
 //! A claim is one rename, of which the file system lets exactly one win. It is on the disk before the secret is shown,
 //! so that a power cut cannot give the entry back.
@@ -17,10 +20,12 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
+use uuid::Uuid;
 
 use super::seal::{self, OpenError, SealError};
 use super::{Entry, HandOffError, expiry};
 use crate::change::hex;
+use crate::guard::Owner;
 use crate::port::keys::KeyRing;
 use crate::port::private;
 use crate::port::private::ReadError;
@@ -35,30 +40,41 @@ const WRITING: Duration = Duration::from_secs(60 * 60);
 #[derive(Clone)]
 pub struct Shelf {
     directory: Arc<Path>,
+    identity: Uuid,
 }
 
 impl Shelf {
-    pub(super) fn new(data_dir: &Path) -> Self {
-        Self { directory: data_dir.join("handoff").into() }
+    pub(super) fn new(data_dir: &Path, owner: &Owner) -> Self {
+        Self { directory: data_dir.join("handoff").into(), identity: owner.identity() }
     }
 
-    /// Where the entry `key` waits. The name is of fixed length and harmless, whatever the key holds.
-    pub(super) fn path(&self, key: &str) -> PathBuf {
-        self.directory.join(format!("{}.sealed", hex(&Sha256::digest(key))))
+    /// What the entry `key` is called now, and what it was called before names held an identity.
+    fn names(&self, key: &str) -> [String; 2] {
+        [format!("{}/{key}", self.identity), key.to_owned()]
+    }
+
+    /// Where the entry called `name` waits: of fixed length and harmless, whatever the name holds.
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.directory.join(format!("{}.sealed", hex(&Sha256::digest(name))))
     }
 
     /// Until when the entry `key` waits; `None` if there is nothing to take.
     pub(super) fn until(&self, key: &str) -> Result<Option<DateTime<Utc>>, HandOffError> {
-        let until = read_until(&self.path(key))?;
-        Ok(until.filter(|until| *until > Utc::now()))
+        for name in self.names(key) {
+            let until = read_until(&self.path(&name))?.filter(|until| *until > Utc::now());
+            if until.is_some() {
+                return Ok(until);
+            }
+        }
+        Ok(None)
     }
 
     pub(super) fn discard(&self, key: &str) -> Result<(), HandOffError> {
-        let path = self.path(key);
-        if found(fs::remove_file(&path), "remove", &path)?.is_some() {
-            self.sync()?;
+        let mut is_changed = false;
+        for name in self.names(key) {
+            is_changed |= remove(&self.path(&name))?;
         }
-        Ok(())
+        if is_changed { self.sync() } else { Ok(()) }
     }
 
     pub(super) fn sweep(&self) -> Result<usize, HandOffError> {
@@ -136,8 +152,8 @@ pub struct Embedded {
 }
 
 impl Embedded {
-    pub(super) fn new(data_dir: &Path, ring: Arc<KeyRing>) -> Self {
-        Self { shelf: Shelf::new(data_dir), ring }
+    pub(super) fn new(data_dir: &Path, owner: &Owner, ring: Arc<KeyRing>) -> Self {
+        Self { shelf: Shelf::new(data_dir, owner), ring }
     }
 
     pub(super) fn shelf(&self) -> &Shelf {
@@ -164,27 +180,39 @@ impl Embedded {
 
     fn put_one(&self, Entry { key, secret, life }: &Entry) -> Result<(), HandOffError> {
         let until = expiry(*life)?;
-        let sealed = seal::seal(&self.ring, key, until, secret).map_err(|error| match error {
+        let [name, former] = self.shelf.names(key);
+        let sealed = seal::seal(&self.ring, &name, until, secret).map_err(|error| match error {
             SealError::Random(source) => HandOffError::Random(source),
             SealError::Unsealable => HandOffError::Unsealable,
         })?;
         let directory = &self.shelf.directory;
         let aside = private::write_aside(directory, &sealed).map_err(failed("write to", directory))?;
-        let path = self.shelf.path(key);
-        fs::rename(&aside, &path).map_err(|error| {
+        let path = self.shelf.path(&name);
+        // What it replaces goes first: it must not be taken after this one.
+        let former = remove(&self.shelf.path(&former)).map(drop);
+        former.and_then(|()| fs::rename(&aside, &path).map_err(failed("write", &path))).inspect_err(|_| {
             // The first failure is the one to report; a sweep removes what stays aside.
             let _ = fs::remove_file(&aside);
-            failed("write", &path)(error)
         })
     }
 
     pub(super) fn take(&self, key: &str) -> Result<Option<(Secret, Claim)>, HandOffError> {
-        let Some(claim) = self.shelf.claim(self.shelf.path(key))? else { return Ok(None) };
+        for name in self.shelf.names(key) {
+            let taken = self.take_named(&name)?;
+            if taken.is_some() {
+                return Ok(taken);
+            }
+        }
+        Ok(None)
+    }
+
+    fn take_named(&self, name: &str) -> Result<Option<(Secret, Claim)>, HandOffError> {
+        let Some(claim) = self.shelf.claim(self.shelf.path(name))? else { return Ok(None) };
         if expired(&claim.claimed)? {
             claim.remove()?;
             return Ok(None);
         }
-        match self.open(key, &claim.claimed, &claim.waiting) {
+        match self.open(name, &claim.claimed, &claim.waiting) {
             Ok(secret) => Ok(Some((secret, claim))),
             Err(error) => {
                 claim.restore()?;
@@ -195,28 +223,28 @@ impl Embedded {
 
     /// What waits under `key`, which stays where it is.
     pub(super) fn read(&self, key: &str) -> Result<Option<Secret>, HandOffError> {
-        let path = self.shelf.path(key);
-        if self.shelf.until(key)?.is_none() {
-            return Ok(None);
-        }
-        match self.open(key, &path, &path) {
-            Ok(secret) => Ok(Some(secret)),
-            // Somebody took it in between.
-            Err(HandOffError::Unreadable { source: ReadError::Io(error), .. })
-                if error.kind() == io::ErrorKind::NotFound =>
-            {
-                Ok(None)
+        for name in self.shelf.names(key) {
+            let path = self.shelf.path(&name);
+            if read_until(&path)?.is_none_or(|until| until <= Utc::now()) {
+                continue;
             }
-            Err(error) => Err(error),
+            match self.open(&name, &path, &path) {
+                Ok(secret) => return Ok(Some(secret)),
+                // Somebody took it in between.
+                Err(HandOffError::Unreadable { source: ReadError::Io(error), .. })
+                    if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
         }
+        Ok(None)
     }
 
     /// Opens the file at `path`; errors name it as `shown`.
-    fn open(&self, key: &str, path: &Path, shown: &Path) -> Result<Secret, HandOffError> {
+    fn open(&self, name: &str, path: &Path, shown: &Path) -> Result<Secret, HandOffError> {
         let unreadable = |source| HandOffError::Unreadable { path: shown.to_owned(), source };
         let sealed = private::read(path, LARGEST).map_err(unreadable)?;
         let sealed = sealed.ok_or_else(|| unreadable(io::Error::from(io::ErrorKind::NotFound).into()))?;
-        seal::open(&self.ring, key, &sealed).map_err(|error| match error {
+        seal::open(&self.ring, name, &sealed).map_err(|error| match error {
             OpenError::Damaged => HandOffError::Damaged { path: shown.to_owned() },
             OpenError::UnknownKey(key_id) => HandOffError::UnknownKey { path: shown.to_owned(), key_id },
         })

@@ -21,7 +21,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::keys::KeyRing;
 use super::private::ReadError;
-use super::redis::{Redis, RedisError};
+use super::redis::{Owned, RedisError};
+use crate::guard::{Owner, Refusal};
 use crate::secret::Secret;
 
 use self::redis::Lease;
@@ -66,6 +67,11 @@ pub enum HandOffError {
 }
 
 impl HandOffError {
+    /// The guard's no, where that is what it is.
+    pub fn refusal(&self) -> Option<&Refusal> {
+        if let HandOffError::Redis(error) = self { error.refusal() } else { None }
+    }
+
     /// How to mend it, where the operator can.
     pub fn hint(&self) -> Option<String> {
         match self {
@@ -97,29 +103,42 @@ impl HandOffError {
 #[derive(Clone)]
 pub enum Probe {
     Embedded(Shelf),
-    Redis(Redis),
+    Redis(Owned),
 }
 
 impl Probe {
-    /// Looks into the embedded hand-off of this data directory, which need not be there.
-    pub fn embedded(data_dir: &Path) -> Self {
-        Probe::Embedded(Shelf::new(data_dir))
+    /// Looks into the embedded hand-off of this data directory, which need not be there, for what `owner` has put there.
+    pub fn embedded(data_dir: &Path, owner: &Owner) -> Self {
+        Probe::Embedded(Shelf::new(data_dir, owner))
     }
 
     /// Looks into Redis.
-    pub fn redis(redis: Redis) -> Self {
-        Probe::Redis(redis)
+    pub fn redis(store: Owned) -> Self {
+        Probe::Redis(store)
     }
 
     /// For each of `keys`, in order: until when its secret waits, or `None` if there is nothing to take. What somebody
     /// else gave no end waits until [`DateTime::MAX_UTC`].
+    ///
+    /// Errors: it cannot be asked; in Redis, whose it is is asked also without keys, and another's is refused.
     pub async fn waiting(&self, keys: &[String]) -> Result<Vec<Option<DateTime<Utc>>>, HandOffError> {
         match self {
             Probe::Embedded(shelf) => {
                 let (shelf, keys) = (shelf.clone(), keys.to_vec());
                 blocking(move || keys.iter().map(|key| shelf.until(key)).collect()).await?
             }
-            Probe::Redis(redis) => redis::waiting(redis, keys).await,
+            Probe::Redis(store) => redis::waiting(store, keys).await,
+        }
+    }
+
+    /// The highest fencing number of an applier that has put under one of `keys`; 0 where that is not known, as in the
+    /// embedded hand-off.
+    ///
+    /// Errors: as [`Probe::waiting`].
+    pub async fn highest_fence(&self, keys: &[String]) -> Result<i64, HandOffError> {
+        match self {
+            Probe::Embedded(_) => Ok(0),
+            Probe::Redis(store) => redis::highest_fence(store, keys).await,
         }
     }
 }
@@ -128,24 +147,25 @@ impl Probe {
 #[derive(Clone)]
 pub enum HandOff {
     Embedded(Embedded),
-    Redis(Redis),
+    Redis(Owned),
 }
 
 impl HandOff {
     /// A hand-off for one machine: sealed files below the data directory, which is made when something is put there.
-    pub fn embedded(data_dir: &Path, ring: Arc<KeyRing>) -> Self {
-        HandOff::Embedded(Embedded::new(data_dir, ring))
+    pub fn embedded(data_dir: &Path, owner: &Owner, ring: Arc<KeyRing>) -> Self {
+        HandOff::Embedded(Embedded::new(data_dir, owner, ring))
     }
 
-    /// A hand-off for several machines: keys of a Redis database, in clear text to whoever may read them there.
-    pub fn redis(redis: Redis) -> Self {
-        HandOff::Redis(redis)
+    /// A hand-off for several machines: keys of a Redis database, in clear text to whoever may read them there. Each call
+    /// but a look compares whose it is, in the same step as whatever it does.
+    pub fn redis(store: Owned) -> Self {
+        HandOff::Redis(store)
     }
 
     pub fn probe(&self) -> Probe {
         match self {
             HandOff::Embedded(embedded) => Probe::Embedded(embedded.shelf().clone()),
-            HandOff::Redis(redis) => Probe::Redis(redis.clone()),
+            HandOff::Redis(store) => Probe::Redis(store.clone()),
         }
     }
 
@@ -160,7 +180,7 @@ impl HandOff {
                     Err(_) => (0..count).map(|_| Err(HandOffError::Interrupted)).collect(),
                 }
             }
-            HandOff::Redis(redis) => redis::put(redis, &entries).await,
+            HandOff::Redis(store) => redis::put(store, &entries).await,
         }
     }
 
@@ -171,7 +191,7 @@ impl HandOff {
     pub async fn put_fenced(&self, entries: Vec<Entry>, fencing: i64) -> Vec<Result<(), HandOffError>> {
         match self {
             HandOff::Embedded(_) => self.put(entries).await,
-            HandOff::Redis(redis) => redis::put_fenced(redis, &entries, fencing).await,
+            HandOff::Redis(store) => redis::put_fenced(store, &entries, fencing).await,
         }
     }
 
@@ -180,7 +200,7 @@ impl HandOff {
     /// Errors: [`HandOffError::Fenced`], where a later one was here already; and what the hand-off says.
     pub async fn clear_fenced(&self, keys: &[String], fencing: i64) -> Vec<Result<(), HandOffError>> {
         match self {
-            HandOff::Redis(redis) => redis::clear_fenced(redis, keys, fencing).await,
+            HandOff::Redis(store) => redis::clear_fenced(store, keys, fencing).await,
             HandOff::Embedded(_) => {
                 let mut done = Vec::with_capacity(keys.len());
                 for key in keys {
@@ -193,8 +213,8 @@ impl HandOff {
 
     /// Takes back what was put, unless something else waits under `key` by now.
     pub async fn withdraw(&self, key: &str, secret: &Secret) -> Result<(), HandOffError> {
-        if let HandOff::Redis(redis) = self {
-            return redis::withdraw(redis, key, secret).await;
+        if let HandOff::Redis(store) = self {
+            return redis::withdraw(store, key, secret).await;
         }
         match self.take(key).await? {
             Some(taken) if taken.secret().expose() == secret.expose() => taken.finish().await,
@@ -218,8 +238,8 @@ impl HandOff {
                 let taken = blocking(move || embedded.take(&key)).await??;
                 Ok(taken.map(|(secret, claim)| Taken { secret, place: Place::Embedded(claim) }))
             }
-            HandOff::Redis(redis) => {
-                let taken = redis::take(redis, key).await?;
+            HandOff::Redis(store) => {
+                let taken = redis::take(store, key).await?;
                 Ok(taken.map(|(secret, lease)| Taken { secret, place: Place::Redis(lease) }))
             }
         }
@@ -235,7 +255,7 @@ impl HandOff {
                 let (embedded, key) = (embedded.clone(), key.to_owned());
                 blocking(move || embedded.read(&key)).await?
             }
-            HandOff::Redis(redis) => redis::read(redis, key).await,
+            HandOff::Redis(store) => redis::read(store, key).await,
         }
     }
 
@@ -246,7 +266,7 @@ impl HandOff {
                 let (shelf, key) = (embedded.shelf().clone(), key.to_owned());
                 blocking(move || shelf.discard(&key)).await?
             }
-            HandOff::Redis(redis) => redis::discard(redis, key).await,
+            HandOff::Redis(store) => redis::discard(store, key).await,
         }
     }
 

@@ -9,211 +9,187 @@ mod tests;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use redis::{Pipeline, Script, Value};
+use redis::{Pipeline, Value};
 use zeroize::Zeroizing;
 
 use super::{Entry, HandOffError, expiry};
-use crate::port::redis::{Redis, RedisError, TOGETHER};
+use crate::port::redis::{Owned, RedisError, TOGETHER, owned_script};
 use crate::secret::Secret;
 
 /// How long it is known who put under a name last: longer than any applier is paused, and then goes on where it was.
 const FENCED: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// Where the fencing number of whoever put under `key` last is kept.
-pub(in crate::port) fn fence(redis: &Redis, key: &str) -> String {
-    redis.key(&format!("reconcile:fencing:{key}"))
+pub(in crate::port) fn fence(store: &Owned, key: &str) -> String {
+    store.redis().key(&format!("reconcile:fencing:{key}"))
 }
 
 /// Lets each of `keys` wait for `life` from now on, where it would wait for less; answers which of them are there.
-pub(in crate::port) async fn lengthen(redis: &Redis, keys: &[&str], life: Duration) -> Result<Vec<bool>, RedisError> {
-    let mut looks = Pipeline::with_capacity(keys.len());
-    for key in keys {
-        looks.cmd("PTTL").arg(redis.key(key));
-    }
-    let mut there = Vec::with_capacity(keys.len());
-    let mut longer = Pipeline::new();
-    let mut short = Vec::new();
-    for (place, answer) in redis.ask(&looks).await?.into_iter().enumerate() {
-        let Value::Int(left) = redis.checked(answer)? else { return Err(redis.unexpected()) };
-        there.push(left != -2);
-        if u64::try_from(left).is_ok_and(|left| left < millis(life)) {
-            longer.cmd("PEXPIRE").arg(redis.key(keys[place])).arg(millis(life));
-            short.push(place);
-        }
-    }
-    if !longer.is_empty() {
-        // Whoever was faster may have taken it in between.
-        for (place, answer) in short.into_iter().zip(redis.act(&longer).await?) {
-            there[place] = redis.checked(answer)? == Value::Int(1);
-        }
-    }
-    Ok(there)
+pub(in crate::port) async fn lengthen(store: &Owned, keys: &[&str], life: Duration) -> Result<Vec<bool>, RedisError> {
+    let script = owned_script!("lengthen.lua");
+    let call = |key: &&str| {
+        let mut call = store.call(&script, key);
+        call.arg(millis(life));
+        call
+    };
+    let calls: Vec<_> = keys.iter().map(call).collect();
+    let answered = |answer: Result<Value, RedisError>| match answer? {
+        Value::Int(there) => Ok(there == 1),
+        _ => Err(store.redis().unexpected()),
+    };
+    store.run(&script, &calls, TOGETHER).await.into_iter().map(answered).collect()
 }
 
-/// Until when each of `keys` waits, by PTTL alone: no secret is read.
-pub(super) async fn waiting(redis: &Redis, keys: &[String]) -> Result<Vec<Option<DateTime<Utc>>>, HandOffError> {
+/// Until when each of `keys` waits, by PTTL alone: no secret is read. Also without keys it is asked whose the store is.
+pub(super) async fn waiting(store: &Owned, keys: &[String]) -> Result<Vec<Option<DateTime<Utc>>>, HandOffError> {
+    if keys.is_empty() {
+        store.look().await?;
+    }
     let mut waiting = Vec::with_capacity(keys.len());
     for keys in keys.chunks(TOGETHER) {
         let mut commands = Pipeline::with_capacity(keys.len());
         for key in keys {
-            commands.cmd("PTTL").arg(redis.key(key));
+            commands.cmd("PTTL").arg(store.redis().key(key));
         }
-        for answer in redis.ask(&commands).await? {
-            waiting.push(until(redis, answer)?);
+        for answer in store.ask(&commands).await? {
+            waiting.push(until(store, answer)?);
         }
     }
     Ok(waiting)
 }
 
-/// Puts each secret, or the reason why it was not put; the answers are in the order of `entries`.
-pub(super) async fn put(redis: &Redis, entries: &[Entry]) -> Vec<Result<(), HandOffError>> {
-    let mut done = Vec::with_capacity(entries.len());
-    for entries in entries.chunks(TOGETHER) {
-        done.extend(put_together(redis, entries).await);
-    }
-    done
-}
-
-async fn put_together(redis: &Redis, entries: &[Entry]) -> Vec<Result<(), HandOffError>> {
-    let mut commands = Pipeline::with_capacity(entries.len());
-    let lives: Vec<_> =
-        entries.iter().map(|Entry { key: _, secret: _, life }| expiry(*life).map(|_| millis(*life))).collect();
-    for (Entry { key, secret, life: _ }, life) in entries.iter().zip(&lives) {
-        if let Ok(life) = life {
-            commands.cmd("SET").arg(redis.key(key)).arg(secret.expose()).arg("PX").arg(*life);
+/// The highest fencing number beside one of `keys`; what is none counts for nothing.
+pub(super) async fn highest_fence(store: &Owned, keys: &[String]) -> Result<i64, HandOffError> {
+    /// A number has fewer digits.
+    const DIGITS: u32 = 20;
+    let mut highest = 0;
+    for keys in keys.chunks(TOGETHER) {
+        let mut commands = Pipeline::with_capacity(keys.len());
+        for key in keys {
+            commands.cmd("GETRANGE").arg(fence(store, key)).arg(0).arg(DIGITS);
+        }
+        for answer in store.ask(&commands).await? {
+            if let Value::BulkString(number) = answer {
+                let number = std::str::from_utf8(&number).ok().and_then(|number| number.parse().ok());
+                highest = number.map_or(highest, |number: i64| highest.max(number));
+            }
         }
     }
-    let answers = if commands.is_empty() { Ok(Vec::new()) } else { redis.act(&commands).await };
-    let mut answers = answers.map(Vec::into_iter);
-    let mut answer = || match &mut answers {
-        Ok(answers) => redis.checked(answers.next().unwrap_or_default()).map(drop),
-        Err(error) => Err(error.clone()),
+    Ok(highest)
+}
+
+/// Puts each secret, or the reason why it was not put; the answers are in the order of `entries`.
+pub(super) async fn put(store: &Owned, entries: &[Entry]) -> Vec<Result<(), HandOffError>> {
+    let script = owned_script!("put.lua");
+    let lives: Vec<_> = entries.iter().map(|entry| expiry(entry.life)).collect();
+    let in_range = entries.iter().zip(&lives).filter(|(_, life)| life.is_ok());
+    let call = |(Entry { key, secret, life }, _): (&Entry, _)| {
+        let mut call = store.call(&script, key);
+        call.arg(millis(*life)).arg(secret.expose());
+        call
     };
+    let calls: Vec<_> = in_range.map(call).collect();
+    let mut answers = store.run(&script, &calls, TOGETHER).await.into_iter();
+    let mut answer = || answers.next().unwrap_or_else(|| Err(store.redis().unexpected())).map(drop);
     lives.into_iter().map(|life| life.and_then(|_| Ok(answer()?))).collect()
 }
 
 /// As [`put`], but not over what an applier with a higher number has put.
-pub(super) async fn put_fenced(redis: &Redis, entries: &[Entry], fencing: i64) -> Vec<Result<(), HandOffError>> {
+pub(super) async fn put_fenced(store: &Owned, entries: &[Entry], fencing: i64) -> Vec<Result<(), HandOffError>> {
     let puts: Vec<Put<'_>> =
         entries.iter().map(|Entry { key, secret, life }| (key.as_str(), secret.expose(), millis(*life))).collect();
-    fenced(redis, &puts, fencing).await
+    fenced(store, &puts, fencing).await
 }
 
 /// Removes what waits under each of `keys`, and lets no applier with a lower number put anything there any more.
-pub(super) async fn clear_fenced(redis: &Redis, keys: &[String], fencing: i64) -> Vec<Result<(), HandOffError>> {
+pub(super) async fn clear_fenced(store: &Owned, keys: &[String], fencing: i64) -> Vec<Result<(), HandOffError>> {
     let clears: Vec<Put<'_>> = keys.iter().map(|key| (key.as_str(), "", 0)).collect();
-    fenced(redis, &clears, fencing).await
+    fenced(store, &clears, fencing).await
 }
 
 /// A name, what is to wait there, and for how many milliseconds; 0: nothing is to wait.
 type Put<'a> = (&'a str, &'a str, u64);
 
-async fn fenced(redis: &Redis, puts: &[Put<'_>], fencing: i64) -> Vec<Result<(), HandOffError>> {
-    let script = Script::new(include_str!("put.lua"));
-    let mut done = Vec::with_capacity(puts.len());
-    for puts in puts.chunks(TOGETHER) {
-        match fenced_together(redis, &script, puts, fencing).await {
-            Ok(answers) => done.extend(answers),
-            Err(error) => done.extend(puts.iter().map(|_| Err(error.clone().into()))),
-        }
-    }
-    done
-}
-
-async fn fenced_together(
-    redis: &Redis,
-    script: &Script,
-    puts: &[Put<'_>],
-    fencing: i64,
-) -> Result<Vec<Result<(), HandOffError>>, RedisError> {
-    let mut commands = Pipeline::with_capacity(puts.len() + 1);
-    // In the same pipeline, so that the server knows the script without another round trip.
-    commands.load_script(script);
-    for (key, secret, life) in puts {
-        let mut invocation = script.prepare_invoke();
-        invocation.key(redis.key(key)).key(fence(redis, key)).arg(*secret).arg(*life);
-        commands.invoke_script(invocation.arg(fencing).arg(millis(FENCED)));
-    }
-    let mut answers = redis.act(&commands).await?.into_iter();
-    redis.checked(answers.next().unwrap_or_default())?;
-    let answered = |((key, ..), answer): (&Put<'_>, Value)| match redis.checked(answer)? {
+async fn fenced(store: &Owned, puts: &[Put<'_>], fencing: i64) -> Vec<Result<(), HandOffError>> {
+    let script = owned_script!("put_fenced.lua");
+    let call = |(key, secret, life): &Put<'_>| {
+        let mut call = store.call(&script, key);
+        call.key(fence(store, key)).arg(*life).arg(*secret).arg(fencing).arg(millis(FENCED));
+        call
+    };
+    let calls: Vec<_> = puts.iter().map(call).collect();
+    let answered = |((key, ..), answer): (&Put<'_>, Result<Value, RedisError>)| match answer? {
         Value::Int(0) => Ok(()),
         Value::Int(theirs) => Err(HandOffError::Fenced { key: (*key).to_owned(), theirs, ours: fencing }),
-        _ => Err(redis.unexpected().into()),
+        _ => Err(store.redis().unexpected().into()),
     };
-    Ok(puts.iter().zip(answers).map(answered).collect())
+    puts.iter().zip(store.run(&script, &calls, TOGETHER).await).map(answered).collect()
 }
 
 /// Removes `secret` from under `key`, unless another one waits there by now.
-pub(super) async fn withdraw(redis: &Redis, key: &str, secret: &Secret) -> Result<(), HandOffError> {
-    let script = Script::new(include_str!("withdraw.lua"));
-    let mut commands = Pipeline::with_capacity(2);
-    commands.load_script(&script);
-    commands.invoke_script(script.prepare_invoke().key(redis.key(key)).arg(secret.expose()));
-    for answer in redis.act(&commands).await? {
-        redis.checked(answer)?;
-    }
+pub(super) async fn withdraw(store: &Owned, key: &str, secret: &Secret) -> Result<(), HandOffError> {
+    let script = owned_script!("withdraw.lua");
+    let mut call = store.call(&script, key);
+    call.arg(secret.expose());
+    store.run_one(&script, call).await?;
     Ok(())
 }
 
 /// A secret that was taken, and until when it would have waited.
 pub(super) struct Lease {
-    redis: Redis,
+    store: Owned,
     key: String,
     /// `None` for one that would have waited for ever.
     until: Option<DateTime<Utc>>,
 }
 
 /// Takes what waits under `key`, exactly once whoever races.
-pub(super) async fn take(redis: &Redis, key: &str) -> Result<Option<(Secret, Lease)>, HandOffError> {
-    let name = redis.key(key);
+pub(super) async fn take(store: &Owned, key: &str) -> Result<Option<(Secret, Lease)>, HandOffError> {
+    let script = owned_script!("take.lua");
+    let unexpected = || store.redis().unexpected();
     // As one, so that the life is this secret's and not that of one put in between.
-    let mut commands = Pipeline::new();
-    commands.cmd("MULTI").cmd("PTTL").arg(&name).cmd("GETDEL").arg(&name).cmd("EXEC");
-    let mut answers = redis.act(&commands).await?;
-    let done = answers.pop().unwrap_or_default();
-    for queued in answers {
-        redis.checked(queued)?;
-    }
-    let Value::Array(done) = redis.checked(done)? else { return Err(redis.unexpected().into()) };
-    let [life, secret] = <[Value; 2]>::try_from(done).map_err(|_| redis.unexpected())?;
-    let until = until(redis, life)?;
-    let Some(secret) = text(redis, secret, &name)? else { return Ok(None) };
+    let Value::Array(taken) = store.run_one(&script, store.call(&script, key)).await? else {
+        return Err(unexpected().into());
+    };
+    let [life, secret] = <[Value; 2]>::try_from(taken).map_err(|_| unexpected())?;
+    let until = until(store, life)?;
+    let Some(secret) = text(store, secret, key)? else { return Ok(None) };
     let until = until.filter(|until| *until != DateTime::<Utc>::MAX_UTC);
-    Ok(Some((secret, Lease { redis: redis.clone(), key: name, until })))
+    Ok(Some((secret, Lease { store: store.clone(), key: key.to_owned(), until })))
 }
 
 /// What waits under `key`, which stays there.
-pub(super) async fn read(redis: &Redis, key: &str) -> Result<Option<Secret>, HandOffError> {
-    let name = redis.key(key);
-    let answer = one(redis.ask(Pipeline::new().cmd("GET").arg(&name)).await?);
-    text(redis, answer, &name)
+pub(super) async fn read(store: &Owned, key: &str) -> Result<Option<Secret>, HandOffError> {
+    let script = owned_script!("read.lua");
+    text(store, store.run_one(&script, store.call(&script, key)).await?, key)
 }
 
-pub(super) async fn discard(redis: &Redis, key: &str) -> Result<(), HandOffError> {
-    let answer = one(redis.act(Pipeline::new().cmd("DEL").arg(redis.key(key))).await?);
-    redis.checked(answer)?;
+pub(super) async fn discard(store: &Owned, key: &str) -> Result<(), HandOffError> {
+    let script = owned_script!("../redis/remove.lua");
+    store.run_one(&script, store.call(&script, key)).await?;
     Ok(())
 }
 
 impl Lease {
     /// Puts `secret` back for the rest of its life, unless a newer one has its key by now.
     pub(super) async fn restore(self, secret: &Secret) -> Result<(), HandOffError> {
-        let Self { redis, key, until } = self;
-        let mut command = Pipeline::new();
-        command.cmd("SET").arg(key).arg(secret.expose()).arg("NX");
-        if let Some(until) = until {
-            let Ok(rest @ 1..) = u64::try_from((until - Utc::now()).num_milliseconds()) else { return Ok(()) };
-            command.arg("PX").arg(rest);
-        }
-        let answer = one(redis.act(&command).await?);
-        redis.checked(answer)?;
+        let Self { store, key, until } = self;
+        let rest = match until.map(|until| u64::try_from((until - Utc::now()).num_milliseconds())) {
+            None => 0,
+            Some(Ok(rest @ 1..)) => rest,
+            Some(_) => return Ok(()),
+        };
+        let script = owned_script!("restore.lua");
+        let mut call = store.call(&script, &key);
+        call.arg(rest).arg(secret.expose());
+        store.run_one(&script, call).await?;
         Ok(())
     }
 }
 
 /// The life that PTTL answers, as its end; `MAX_UTC` for what somebody gave no end.
-fn until(redis: &Redis, answer: Value) -> Result<Option<DateTime<Utc>>, RedisError> {
+fn until(store: &Owned, answer: Value) -> Result<Option<DateTime<Utc>>, RedisError> {
+    let redis = store.redis();
     match redis.checked(answer)? {
         Value::Int(-2) => Ok(None),
         Value::Int(-1) => Ok(Some(DateTime::<Utc>::MAX_UTC)),
@@ -226,21 +202,18 @@ fn until(redis: &Redis, answer: Value) -> Result<Option<DateTime<Utc>>, RedisErr
 }
 
 /// A secret out of an answer.
-fn text(redis: &Redis, answer: Value, name: &str) -> Result<Option<Secret>, HandOffError> {
-    match redis.checked(answer)? {
+fn text(store: &Owned, answer: Value, key: &str) -> Result<Option<Secret>, HandOffError> {
+    match answer {
         Value::Nil => Ok(None),
         Value::BulkString(bytes) => {
             let bytes = Zeroizing::new(bytes);
-            let text = std::str::from_utf8(&bytes).map_err(|_| HandOffError::NotText { key: name.to_owned() })?;
+            let text =
+                std::str::from_utf8(&bytes).map_err(|_| HandOffError::NotText { key: store.redis().key(key) })?;
             // Copied to a buffer of just its length: one with room to spare would be moved, and leave a copy behind.
             Ok(Some(Secret::new(text.to_owned())))
         }
-        _ => Err(redis.unexpected().into()),
+        _ => Err(store.redis().unexpected().into()),
     }
-}
-
-fn one(mut answers: Vec<Value>) -> Value {
-    answers.pop().unwrap_or_default()
 }
 
 /// In milliseconds, which are Redis' smallest, and at least one.

@@ -8,8 +8,12 @@ use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
+use uuid::Uuid;
+
 use super::*;
+use crate::guard::Environment;
 use crate::port::keys::SHORTEST;
+use crate::port::private;
 
 const KEY: &str = "host:215:0190c2f4-7f6a-7c1e-9a53-2f6f0f6f4f01";
 const CLEAR: &str = "51179767-693b-49a1-b753-380ca3bb39f7";
@@ -20,8 +24,21 @@ fn ring(keys: &[char]) -> Arc<KeyRing> {
     Arc::new(KeyRing::new(keys).unwrap())
 }
 
+fn owner() -> Owner {
+    Owner::new(Environment::new("development").unwrap(), Uuid::from_u128(7))
+}
+
+/// As an entry is called.
+fn name(key: &str) -> String {
+    format!("{}/{key}", owner().identity())
+}
+
+fn with(home: &Path, keys: &[char]) -> HandOff {
+    HandOff::embedded(home, &owner(), ring(keys))
+}
+
 fn store(home: &TempDir) -> HandOff {
-    HandOff::embedded(home.path(), ring(&['a']))
+    with(home.path(), &['a'])
 }
 
 fn entry(key: &str, life: Duration) -> Entry {
@@ -82,6 +99,60 @@ async fn a_secret_goes_back_with_the_rest_of_its_life() {
 }
 
 #[tokio::test]
+async fn two_databases_in_one_directory_do_not_meet() {
+    let home = tempfile::tempdir().unwrap();
+    let ours = store(&home);
+    let other = Owner::new(Environment::new("development").unwrap(), Uuid::from_u128(8));
+    let theirs = HandOff::embedded(home.path(), &other, ring(&['a']));
+    put(&ours, KEY, HOUR).await;
+    assert!(!waits(&theirs, KEY).await && theirs.read(KEY).await.unwrap().is_none());
+    assert!(theirs.take(KEY).await.unwrap().is_none());
+    theirs.discard(KEY).await.unwrap();
+    put(&theirs, KEY, 2 * HOUR).await;
+    assert_eq!(files(&home).len(), 2);
+    theirs.take(KEY).await.unwrap().unwrap().finish().await.unwrap();
+    assert!(waits(&ours, KEY).await);
+    // Nor does a file that was given the other's name open.
+    let (Probe::Embedded(here), Probe::Embedded(there)) = (ours.probe(), theirs.probe()) else { unreachable!() };
+    fs::copy(here.path(&name(KEY)), there.path(&format!("{}/{KEY}", other.identity()))).unwrap();
+    assert!(matches!(theirs.take(KEY).await, Err(HandOffError::Damaged { .. })));
+}
+
+/// Writes an entry as versions did whose names held no identity.
+fn put_as_before(home: &TempDir, key: &str, life: i64) {
+    let Probe::Embedded(shelf) = store(home).probe() else { unreachable!() };
+    let until = Utc::now() + chrono::TimeDelta::seconds(life);
+    private::directory(&home.path().join("handoff")).unwrap();
+    let sealed = seal::seal(&ring(&['a']), key, until, &entry(key, HOUR).secret).ok().unwrap();
+    fs::write(shelf.path(key), sealed).unwrap();
+    fs::set_permissions(shelf.path(key), fs::Permissions::from_mode(0o600)).unwrap();
+}
+
+#[tokio::test]
+async fn what_an_older_version_sealed_waits_until_its_life_is_over() {
+    let home = tempfile::tempdir().unwrap();
+    let store = store(&home);
+    put_as_before(&home, KEY, 3600);
+    assert!(waits(&store, KEY).await);
+    assert_eq!(store.read(KEY).await.unwrap().unwrap().expose(), CLEAR);
+    let taken = store.take(KEY).await.unwrap().unwrap();
+    assert!(taken.secret().expose() == CLEAR && store.take(KEY).await.unwrap().is_none());
+    taken.restore().await.unwrap();
+    assert!(waits(&store, KEY).await, "it goes back where it was");
+    // What is put under its key replaces it, so that it is not taken as a second one.
+    put(&store, KEY, HOUR).await;
+    assert_eq!(files(&home).len(), 1);
+    store.take(KEY).await.unwrap().unwrap().finish().await.unwrap();
+    assert!(store.take(KEY).await.unwrap().is_none());
+    put_as_before(&home, KEY, 3600);
+    store.discard(KEY).await.unwrap();
+    assert!(files(&home).is_empty());
+    put_as_before(&home, KEY, -1);
+    assert!(!waits(&store, KEY).await && store.read(KEY).await.unwrap().is_none());
+    assert!(store.take(KEY).await.unwrap().is_none() && files(&home).is_empty());
+}
+
+#[tokio::test]
 async fn reading_takes_nothing_away() {
     let home = tempfile::tempdir().unwrap();
     let store = store(&home);
@@ -91,7 +162,7 @@ async fn reading_takes_nothing_away() {
     for _ in 0..2 {
         assert_eq!(store.read(KEY).await.unwrap().unwrap().expose(), CLEAR);
     }
-    let stranger = HandOff::embedded(home.path(), ring(&['b']));
+    let stranger = with(home.path(), &['b']);
     assert!(matches!(stranger.read(KEY).await, Err(HandOffError::UnknownKey { .. })));
     assert_eq!(files_with_bytes(home.path()), before);
     store.take(KEY).await.unwrap().unwrap().finish().await.unwrap();
@@ -126,7 +197,7 @@ const RACE: &str = "RECONCILE_TEST_HANDOFF";
 #[tokio::test]
 async fn of_processes_that_are_killed_between_one_has_read() {
     if let Some(home) = std::env::var_os(RACE) {
-        let store = HandOff::embedded(Path::new(&home), ring(&['a']));
+        let store = with(Path::new(&home), &['a']);
         if store.take(KEY).await.unwrap().is_some() {
             // As if killed after reading and before deleting.
             std::process::abort();
@@ -162,12 +233,12 @@ async fn what_has_expired_is_gone_and_swept() {
     put(&store, KEY, HOUR).await;
     let Probe::Embedded(shelf) = store.probe() else { unreachable!() };
     let just_now = Utc::now() - chrono::TimeDelta::milliseconds(1);
-    let expired = |key: &str| seal::seal(&ring(&['a']), key, just_now, &entry(key, HOUR).secret).ok().unwrap();
+    let expired = |key: &str| seal::seal(&ring(&['a']), &name(key), just_now, &entry(key, HOUR).secret).ok().unwrap();
     for key in ["taken", "left"] {
-        fs::write(shelf.path(key), expired(key)).unwrap();
-        fs::set_permissions(shelf.path(key), fs::Permissions::from_mode(0o600)).unwrap();
+        fs::write(shelf.path(&name(key)), expired(key)).unwrap();
+        fs::set_permissions(shelf.path(&name(key)), fs::Permissions::from_mode(0o600)).unwrap();
     }
-    fs::write(shelf.path("lost").with_extension("0123456789abcdef.claimed"), expired("lost")).unwrap();
+    fs::write(shelf.path(&name("lost")).with_extension("0123456789abcdef.claimed"), expired("lost")).unwrap();
     assert!(!waits(&store, "taken").await);
     assert!(store.take("taken").await.unwrap().is_none());
     for (name, age) in [("0123456789abcdef.tmp", 2 * HOUR), ("fedcba9876543210.tmp", Duration::ZERO)] {
@@ -189,7 +260,7 @@ async fn every_changed_byte_is_noticed() {
     let path = files(&home).remove(0);
     // Until 2255, a number in which every flipped bit means later: what has expired would be gone before it is opened.
     let until = DateTime::from_timestamp_micros(1 << 53).unwrap();
-    let whole = seal::seal(&ring(&['a']), KEY, until, &entry(KEY, HOUR).secret).ok().unwrap();
+    let whole = seal::seal(&ring(&['a']), &name(KEY), until, &entry(KEY, HOUR).secret).ok().unwrap();
     for place in 0..whole.len() {
         let mut changed = whole.clone();
         changed[place] ^= 1;
@@ -211,7 +282,7 @@ async fn every_changed_byte_is_noticed() {
     fs::write(&path, &whole).unwrap();
     let elsewhere = store.probe();
     let Probe::Embedded(shelf) = &elsewhere else { unreachable!() };
-    fs::copy(&path, shelf.path("host:1:x")).unwrap();
+    fs::copy(&path, shelf.path(&name("host:1:x"))).unwrap();
     assert!(matches!(store.take("host:1:x").await, Err(HandOffError::Damaged { .. })), "the name is bound");
     assert_eq!(store.take(KEY).await.unwrap().unwrap().secret().expose(), CLEAR, "errors took nothing away");
 }
@@ -220,11 +291,11 @@ async fn every_changed_byte_is_noticed() {
 async fn only_the_ring_that_sealed_it_opens_it() {
     let home = tempfile::tempdir().unwrap();
     put(&store(&home), KEY, HOUR).await;
-    let stranger = HandOff::embedded(home.path(), ring(&['b']));
+    let stranger = with(home.path(), &['b']);
     let refused = stranger.take(KEY).await.err().unwrap();
     assert!(matches!(&refused, HandOffError::UnknownKey { key_id, .. } if key_id == ring(&['a']).current_id()));
     assert!(refused.hint().unwrap().contains("back into the ring"));
-    let successor = HandOff::embedded(home.path(), ring(&['b', 'a']));
+    let successor = with(home.path(), &['b', 'a']);
     assert_eq!(successor.take(KEY).await.unwrap().unwrap().secret().expose(), CLEAR);
 }
 
@@ -252,9 +323,9 @@ async fn the_clear_text_is_in_no_file_and_the_files_are_private() {
 async fn looking_leaves_no_trace() {
     let home = tempfile::tempdir().unwrap();
     let data_dir = home.path().join("none");
-    let probe = Probe::embedded(&data_dir);
+    let probe = Probe::embedded(&data_dir, &owner());
     assert_eq!(probe.waiting(&[KEY.to_owned()]).await.unwrap(), [None]);
-    let store = HandOff::embedded(&data_dir, ring(&['a']));
+    let store = with(&data_dir, &['a']);
     assert!(store.take(KEY).await.unwrap().is_none());
     assert_eq!(store.sweep().await.unwrap(), 0);
     store.discard(KEY).await.unwrap();

@@ -11,6 +11,8 @@ use std::sync::Arc;
 
 use redis::{ErrorKind, ServerError};
 
+use crate::guard::Refusal;
+
 /// The oldest Redis that will do: the first with GETDEL.
 pub const OLDEST: Version = Version { major: 6, minor: 2, patch: 0 };
 
@@ -103,12 +105,15 @@ impl Cause {
 
     /// The code that stands in the text of an error which a script met.
     fn of_nested(told: &str) -> Option<Self> {
-        const NESTED: [(&str, Cause); 5] = [
+        const NESTED: [(&str, Cause); 7] = [
             ("-OOM ", Cause::Full),
             ("-READONLY ", Cause::ReadOnly),
             ("-MISCONF ", Cause::Unsaved),
             ("-NOPERM ", Cause::Rights),
             ("-WRONGTYPE ", Cause::Foreign),
+            // Rights that a script lacks are told in words of their own: up to 7.0, and since.
+            ("The user executing the script can't", Cause::Rights),
+            ("ACL failure in script", Cause::Rights),
         ];
         NESTED.into_iter().find(|(code, _)| told.contains(code)).map(|(_, cause)| cause)
     }
@@ -204,6 +209,9 @@ pub enum RedisError {
         #[source]
         source: Arc<io::Error>,
     },
+    /// The guard says no: it is another environment's, or another database's.
+    #[error(transparent)]
+    Refused(Refusal),
     /// The server is not reached, or does not do what it was asked for.
     #[error("Redis at {server} cannot be used: {cause}")]
     Failed {
@@ -235,8 +243,16 @@ impl RedisError {
     pub fn cause(&self) -> Option<&Cause> {
         match self {
             RedisError::Failed { cause, .. } => Some(cause),
-            RedisError::Url { .. } | RedisError::Transport { .. } | RedisError::Authority { .. } => None,
+            RedisError::Url { .. }
+            | RedisError::Transport { .. }
+            | RedisError::Authority { .. }
+            | RedisError::Refused(_) => None,
         }
+    }
+
+    /// The guard's no, where that is what it is.
+    pub fn refusal(&self) -> Option<&Refusal> {
+        if let RedisError::Refused(refusal) = self { Some(refusal) } else { None }
     }
 
     /// How to mend it, where the operator can.
@@ -251,6 +267,7 @@ impl RedisError {
             RedisError::Authority { path, source: _ } => {
                 Some(format!("name a readable file of certificates in PEM form instead of {}", path.display()))
             }
+            RedisError::Refused(refusal) => Some(refusal.mend.clone()),
             RedisError::Failed { server: _, cause, source: _ } => cause.mend(),
         }
     }

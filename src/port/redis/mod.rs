@@ -4,6 +4,8 @@
 //! it does not wipe; ours are.
 
 mod error;
+mod owned;
+mod takeover;
 mod target;
 #[cfg(test)]
 pub mod testing;
@@ -24,6 +26,8 @@ use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 pub use error::{Cause, OLDEST, RedisError, Version};
+pub(super) use owned::owned_script;
+pub use owned::{Bindings, Borne, Owned};
 pub use target::RedisTarget;
 use target::{Place, Tls};
 
@@ -93,7 +97,7 @@ struct Lent {
 }
 
 impl Redis {
-    /// `prefix` stands before every key, and may be empty. It is what Celery calls `global_keyprefix`.
+    /// `prefix` stands before every key, and may be empty.
     pub fn new(target: RedisTarget, prefix: String, limits: Limits) -> Self {
         let server = target.shown();
         Self(Arc::new(Shared { target, server, prefix, limits, open: Mutex::default() }))

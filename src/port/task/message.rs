@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{Arguments, Credentials, Style};
+use crate::guard::Owner;
 
 /// Stands where the credentials would, in what a worker logs and a monitor shows.
 const MASKED: &str = "<redacted>";
@@ -20,9 +21,9 @@ pub(super) struct Message {
 }
 
 impl Message {
-    /// The message for the task `id`, about `instance`.
-    pub(super) fn new(style: &Style, id: Uuid, instance: Uuid) -> Self {
-        let Style { task, queue, arguments, credentials } = style;
+    /// The message for the task `id`, about `instance`, from `owner`.
+    pub(super) fn new(style: &Style, owner: &Owner, id: Uuid, instance: Uuid) -> Self {
+        let Style { task, queue, prefix: _, arguments, credentials } = style;
         let name = match credentials {
             Credentials::Inline => "db_credentials",
             Credentials::Reference { life: _ } => "db_credentials_key",
@@ -46,7 +47,7 @@ impl Message {
         let rest = json!({
             "content-encoding": "utf-8",
             "content-type": "application/json",
-            "headers": headers(task, id, &argsrepr, &kwargsrepr),
+            "headers": headers(task, owner, id, &argsrepr, &kwargsrepr),
             "properties": {
                 "correlation_id": id,
                 // Nobody waits for an answer: results are read from the backend.
@@ -66,7 +67,7 @@ impl Message {
     }
 }
 
-fn headers(task: &str, id: Uuid, argsrepr: &str, kwargsrepr: &str) -> Value {
+fn headers(task: &str, owner: &Owner, id: Uuid, argsrepr: &str, kwargsrepr: &str) -> Value {
     json!({
         "lang": "py",
         "task": task,
@@ -83,6 +84,8 @@ fn headers(task: &str, id: Uuid, argsrepr: &str, kwargsrepr: &str) -> Value {
         "argsrepr": argsrepr,
         "kwargsrepr": kwargsrepr,
         "origin": "reconcile",
+        // Ours: a worker finds it as `self.request.reconcile_environment`, and may refuse another environment's task.
+        "reconcile_environment": owner.to_string(),
         "ignore_result": null,
         "replaced_task_nesting": 0,
         "stamped_headers": null,

@@ -11,11 +11,12 @@ pub(crate) mod tests;
 
 use std::time::Duration;
 
-use redis::{Pipeline, Script, Value};
+use redis::{Pipeline, Script, ScriptInvocation, Value};
 use uuid::Uuid;
 
 use super::handoff;
-use super::redis::{Redis, RedisError, TOGETHER};
+use super::redis::{Cause, Owned, RedisError, TOGETHER, owned_script};
+use crate::guard::{LONGEST_MARK, Owner, Refusal};
 use crate::secret::Secret;
 
 use message::Message;
@@ -35,6 +36,8 @@ pub struct Style {
     pub task: String,
     /// The queue that the worker consumes, such as `instance_provisioning`.
     pub queue: String,
+    /// What stands before the queue's name, and before those of results: Celery's `global_keyprefix`.
+    pub prefix: String,
     pub arguments: Arguments,
     pub credentials: Credentials,
 }
@@ -99,6 +102,11 @@ pub enum TaskError {
 }
 
 impl TaskError {
+    /// The guard's no, where that is what it is.
+    pub fn refusal(&self) -> Option<&Refusal> {
+        if let TaskError::Redis(error) = self { error.refusal() } else { None }
+    }
+
     /// How to mend it, where the operator can.
     pub fn hint(&self) -> Option<String> {
         match self {
@@ -119,17 +127,17 @@ impl TaskError {
 /// Where the credentials wait, as seen from the broker.
 #[derive(Clone)]
 enum Waiting {
-    /// In the same database, whose names of keys may have another prefix.
-    Here(Redis),
+    /// In the same database.
+    Here,
     /// In another Redis.
-    There(Redis),
+    There(Owned),
     Embedded,
 }
 
-/// Pushes tasks to a broker.
+/// Pushes tasks to a broker, which bears whose it is as the hand-off does.
 #[derive(Clone)]
 pub struct Dispatcher {
-    broker: Redis,
+    broker: Owned,
     style: Style,
     waiting: Waiting,
 }
@@ -138,10 +146,10 @@ impl Dispatcher {
     /// For the queue of `style` on `broker`, with the credentials that wait in `handoff`; `None`: in the embedded one.
     ///
     /// Errors: the tasks shall refer to credentials that wait where no worker can take them.
-    pub fn new(broker: Redis, style: Style, handoff: Option<&Redis>) -> Result<Self, TaskError> {
+    pub fn new(broker: Owned, style: Style, handoff: Option<&Owned>) -> Result<Self, TaskError> {
         let waiting = match handoff {
-            Some(redis) if redis.same_server(&broker) => Waiting::Here(redis.clone()),
-            Some(redis) => Waiting::There(redis.clone()),
+            Some(store) if store.same_store(&broker) => Waiting::Here,
+            Some(store) => Waiting::There(store.clone()),
             None => Waiting::Embedded,
         };
         match (&waiting, style.credentials) {
@@ -151,8 +159,19 @@ impl Dispatcher {
     }
 
     /// Where tasks go.
-    pub fn broker(&self) -> &Redis {
+    pub fn broker(&self) -> &Owned {
         &self.broker
+    }
+
+    /// The same broker, for another owner.
+    #[must_use]
+    pub fn owned_by(&self, owner: &Owner) -> Self {
+        let waiting = match &self.waiting {
+            Waiting::There(store) => Waiting::There(store.owned_by(owner)),
+            Waiting::Here => Waiting::Here,
+            Waiting::Embedded => Waiting::Embedded,
+        };
+        Self { broker: self.broker.owned_by(owner), style: self.style.clone(), waiting }
     }
 
     /// Whether [`Task::inline`] must be given, by [`handoff::HandOff::read`]: the broker cannot see the hand-off. Then
@@ -169,105 +188,102 @@ impl Dispatcher {
     ///
     /// Errors: nobody knows whether a task was sent whose answer did not arrive; to send it again is safe.
     pub async fn send(&self, tasks: Vec<Task>) -> Vec<Result<Sent, TaskError>> {
-        let script = Script::new(include_str!("send.lua"));
-        let mut sent = Vec::with_capacity(tasks.len());
-        for tasks in tasks.chunks(SCRIPTS) {
-            let answers = match self.send_together(&script, tasks).await {
-                Ok(answers) => answers,
-                Err(error) => tasks.iter().map(|_| Err(error.clone().into())).collect(),
-            };
-            sent.extend(answers);
-        }
-        sent
-    }
-
-    async fn send_together(&self, script: &Script, tasks: &[Task]) -> Result<Vec<Result<Sent, TaskError>>, RedisError> {
-        let kept = self.keep(tasks).await?;
-        let mut commands = Pipeline::with_capacity(tasks.len() + 1);
-        // In the same pipeline, so that the server knows the script without another round trip.
-        commands.load_script(script);
-        for (task, kept) in tasks.iter().zip(kept) {
-            self.add(&mut commands, script, task, kept);
-        }
-        let mut answers = self.broker.act(&commands).await?.into_iter();
-        self.broker.checked(answers.next().unwrap_or_default())?;
-        Ok(tasks.iter().zip(answers).map(|(task, answer)| self.sent_or_not(task, answer)).collect())
-    }
-
-    /// One invocation of the script. `kept`: credentials that are referred to wait on in another Redis.
-    fn add(&self, commands: &mut Pipeline, script: &Script, task: &Task, kept: bool) {
-        let Task { id, instance, credentials_key, inline, fencing } = task;
-        let Message { envelope_head, body_head, body_tail, envelope_tail } = Message::new(&self.style, *id, *instance);
-        let (name, fence) = match &self.waiting {
-            Waiting::Here(handoff) | Waiting::There(handoff) => {
-                (handoff.key(credentials_key), handoff::fence(handoff, credentials_key))
-            }
-            // Not looked at.
-            Waiting::Embedded => (String::new(), String::new()),
+        let script = owned_script!("send.lua");
+        let kept = match self.keep(&tasks).await {
+            Ok(kept) => kept,
+            Err(error) => return tasks.iter().map(|_| Err(error.clone().into())).collect(),
         };
-        let reference = serde_json::Value::from(name.as_str()).to_string();
+        let calls: Vec<_> = tasks.iter().zip(kept).map(|(task, kept)| self.call(&script, task, kept)).collect();
+        let answers = self.broker.run(&script, &calls, SCRIPTS).await;
+        tasks.iter().zip(answers).map(|(task, answer)| self.sent_or_not(task, answer)).collect()
+    }
+
+    /// One call of the script. `kept`: credentials that are referred to wait on in another Redis.
+    fn call<'s>(&self, script: &'s Script, task: &Task, kept: bool) -> ScriptInvocation<'s> {
+        let Task { id, instance, credentials_key, inline, fencing } = task;
+        let message = Message::new(&self.style, self.broker.owner(), *id, *instance);
+        let Message { envelope_head, body_head, body_tail, envelope_tail } = message;
+        let redis = self.broker.redis();
+        // What waits elsewhere is not looked at here: the marker stands in its place.
+        let (name, fence) = match &self.waiting {
+            Waiting::Here => (credentials_key.clone(), handoff::fence(&self.broker, credentials_key)),
+            Waiting::There(_) | Waiting::Embedded => (marker(*id), redis.key(&marker(*id))),
+        };
+        let reference = match &self.waiting {
+            Waiting::There(handoff) => handoff.redis().key(credentials_key),
+            Waiting::Here | Waiting::Embedded => redis.key(credentials_key),
+        };
+        let reference = serde_json::Value::from(reference).to_string();
         let (way, given, life) = match (&self.waiting, self.style.credentials, inline) {
-            (Waiting::Here(_), Credentials::Inline, _) => ("read", "", Duration::ZERO),
-            (Waiting::Here(_), Credentials::Reference { life }, _) => ("lengthen", reference.as_str(), life),
+            (Waiting::Here, Credentials::Inline, _) => ("read", "", Duration::ZERO),
+            (Waiting::Here, Credentials::Reference { life }, _) => ("lengthen", reference.as_str(), life),
             (Waiting::There(_), Credentials::Reference { life }, _) if kept => ("given", reference.as_str(), life),
             (_, Credentials::Inline, Some(credentials)) => ("given", credentials.expose(), Duration::ZERO),
             // Only to be told whether it was sent before.
             _ => ("look", "", Duration::ZERO),
         };
-        let mut invocation = script.prepare_invoke();
-        invocation.key(self.marker(*id)).key(name).key(self.broker.key(&self.style.queue)).key(fence);
+        let mut call = self.broker.call(script, &name);
+        let queue = format!("{}{}", self.style.prefix, self.style.queue);
+        call.key(redis.key(&marker(*id))).key(queue).key(fence);
         for part in [way, envelope_head, &body_head, given, &body_tail, &envelope_tail] {
-            invocation.arg(part);
+            call.arg(part);
         }
-        invocation.arg(millis(MARKED)).arg(millis(life)).arg(*fencing);
-        commands.invoke_script(&invocation);
+        call.arg(millis(MARKED)).arg(millis(life)).arg(*fencing);
+        call
     }
 
     /// Which tasks' credentials, referred to in another Redis, wait there long enough.
     async fn keep(&self, tasks: &[Task]) -> Result<Vec<bool>, RedisError> {
         match (&self.waiting, self.style.credentials) {
-            (Waiting::There(redis), Credentials::Reference { life }) => {
+            (Waiting::There(store), Credentials::Reference { life }) => {
                 let keys: Vec<_> = tasks.iter().map(|task| task.credentials_key.as_str()).collect();
-                handoff::lengthen(redis, &keys, life).await
+                handoff::lengthen(store, &keys, life).await
             }
             _ => Ok(vec![false; tasks.len()]),
         }
     }
 
-    fn sent_or_not(&self, task: &Task, answer: Value) -> Result<Sent, TaskError> {
-        match self.broker.checked(answer)? {
+    fn sent_or_not(&self, task: &Task, answer: Result<Value, RedisError>) -> Result<Sent, TaskError> {
+        match answer? {
             Value::BulkString(word) => match word.as_slice() {
                 b"now" => Ok(Sent::Now),
                 b"before" => Ok(Sent::Before),
                 b"none" => Ok(Sent::NoCredentials),
                 b"malformed" => Err(TaskError::Malformed { key: task.credentials_key.clone() }),
-                _ => Err(self.broker.unexpected().into()),
+                _ => Err(self.broker.redis().unexpected().into()),
             },
-            _ => Err(self.broker.unexpected().into()),
+            _ => Err(self.broker.redis().unexpected().into()),
         }
     }
 
     /// Which of `ids` were sent, in their order. Leaves no trace.
+    ///
+    /// Errors: the broker cannot be asked, or is another's.
     pub async fn sent(&self, ids: &[Uuid]) -> Result<Vec<bool>, TaskError> {
+        let (redis, ours) = (self.broker.redis(), self.broker.owner().to_string());
         let mut sent = Vec::with_capacity(ids.len());
         for ids in ids.chunks(TOGETHER) {
             let mut commands = Pipeline::with_capacity(ids.len());
             for id in ids {
-                commands.cmd("EXISTS").arg(self.marker(*id));
+                commands.cmd("GETRANGE").arg(redis.key(&marker(*id))).arg(0).arg(LONGEST_MARK - 1);
             }
             for answer in self.broker.ask(&commands).await? {
-                match self.broker.checked(answer)? {
-                    Value::Int(count) => sent.push(count > 0),
-                    _ => return Err(self.broker.unexpected().into()),
+                match redis.checked(answer) {
+                    // A marker that none of us has set tells of no task of ours; what sends it says so.
+                    Ok(Value::BulkString(by)) => sent.push(by == ours.as_bytes()),
+                    Err(error) if error.cause() == Some(&Cause::Foreign) => sent.push(false),
+                    Ok(_) => return Err(redis.unexpected().into()),
+                    Err(error) => return Err(error.into()),
                 }
             }
         }
         Ok(sent)
     }
+}
 
-    fn marker(&self, id: Uuid) -> String {
-        self.broker.key(&format!("reconcile:sent:{id}"))
-    }
+/// Under which it is kept who has sent the task `id`.
+fn marker(id: Uuid) -> String {
+    format!("reconcile:sent:{id}")
 }
 
 /// In milliseconds, which are Redis' smallest.

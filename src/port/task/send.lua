@@ -5,8 +5,8 @@
 -- they could be consumed or replaced in between.
 --
 -- The push comes first: it alone can be refused, and then nothing is done.
-local marker, waiting, queue, fence = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local way, envelope_head, body_head, given, body_tail, envelope_tail, marker_life, life, fencing = unpack(ARGV)
+local waiting, marker, queue, fence = KEYS[1], KEYS[4], KEYS[5], KEYS[6]
+local ours, way, envelope_head, body_head, given, body_tail, envelope_tail, marker_life, life, fencing = unpack(ARGV)
 
 local letters = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/'
 
@@ -25,42 +25,53 @@ local function base64(text)
   return text64:sub(1, #text64 - missing) .. ('='):rep(missing)
 end
 
-if redis.call('EXISTS', marker) == 1 then
-  return 'before'
-end
+return owned(function()
+  local sent = said(marker)
+  if sent ~= '' then
+    -- A marker that nobody of us has set tells of no task of ours.
+    return sent == ours and 'before' or foreign()
+  end
 
--- What waits may be of an applier that came after the sender, and not be set on the server yet.
-if way == 'read' or way == 'lengthen' then
-  if tonumber(redis.call('GET', fence) or 0) > tonumber(fencing) then
+  -- What waits may be of an applier that came after the sender, and not be set on the server yet.
+  if way == 'read' or way == 'lengthen' then
+    local theirs = fencing_under(fence)
+    if not theirs then
+      return foreign()
+    end
+    if theirs > tonumber(fencing) then
+      return 'none'
+    end
+  end
+
+  local credentials = given
+  local left = -1
+  if way == 'read' then
+    if is_too_long(waiting) then
+      return foreign()
+    end
+    credentials = redis.call('GET', waiting)
+    if not credentials then
+      return 'none'
+    end
+    -- Whatever is not one whole object would break the message around it.
+    if credentials:sub(1, 1) ~= '{' or not pcall(cjson.decode, credentials) then
+      return 'malformed'
+    end
+  elseif way == 'lengthen' then
+    left = redis.call('PTTL', waiting)
+    if left == -2 then
+      return 'none'
+    end
+  elseif way ~= 'given' then
     return 'none'
   end
-end
 
-local credentials = given
-local left = -1
-if way == 'read' then
-  credentials = redis.call('GET', waiting)
-  if not credentials then
-    return 'none'
+  redis.call('LPUSH', queue, envelope_head .. base64(body_head .. credentials .. body_tail) .. envelope_tail)
+  redis.call('SET', marker, ours, 'PX', marker_life)
+  if way == 'read' then
+    redis.call('DEL', waiting)
+  elseif left ~= -1 and left < tonumber(life) then
+    redis.call('PEXPIRE', waiting, life)
   end
-  -- Whatever is not one whole object would break the message around it.
-  if credentials:sub(1, 1) ~= '{' or not pcall(cjson.decode, credentials) then
-    return 'malformed'
-  end
-elseif way == 'lengthen' then
-  left = redis.call('PTTL', waiting)
-  if left == -2 then
-    return 'none'
-  end
-elseif way ~= 'given' then
-  return 'none'
-end
-
-redis.call('LPUSH', queue, envelope_head .. base64(body_head .. credentials .. body_tail) .. envelope_tail)
-redis.call('SET', marker, '1', 'PX', marker_life)
-if way == 'read' then
-  redis.call('DEL', waiting)
-elseif left ~= -1 and left < tonumber(life) then
-  redis.call('PEXPIRE', waiting, life)
-end
-return 'now'
+  return 'now'
+end)

@@ -11,11 +11,11 @@ use base64::Engine;
 use serde_json::{Value as Json, json};
 
 use super::*;
-use crate::guard::Transport;
+use crate::guard::{Environment, Transport};
 use crate::port::handoff::{Entry, HandOff};
 use crate::port::keys::{KeyRing, SHORTEST};
 use crate::port::redis::testing::Server;
-use crate::port::redis::{Cause, Limits, RedisTarget};
+use crate::port::redis::{Bindings, Limits, Redis, RedisTarget};
 
 const HOUR: Duration = Duration::from_secs(3600);
 const QUEUE: &str = "instance_provisioning";
@@ -25,8 +25,22 @@ fn redis(server: &Server, prefix: &str) -> Redis {
     Redis::new(target, prefix.to_owned(), Limits::default())
 }
 
+fn owner() -> Owner {
+    Owner::new(Environment::new("development").unwrap(), Uuid::from_u128(7))
+}
+
+fn owned(server: &Server, prefix: &str) -> Owned {
+    Owned::new(redis(server, prefix), owner(), Bindings::default())
+}
+
 fn style(arguments: Arguments, credentials: Credentials) -> Style {
-    Style { task: "instance.provision_instance".to_owned(), queue: QUEUE.to_owned(), arguments, credentials }
+    Style {
+        task: "instance.provision_instance".to_owned(),
+        queue: QUEUE.to_owned(),
+        prefix: String::new(),
+        arguments,
+        credentials,
+    }
 }
 
 fn inline() -> Style {
@@ -39,8 +53,8 @@ fn by_reference() -> Style {
 
 /// Broker and hand-off in one database.
 fn on(server: &Server, style: Style) -> (HandOff, Dispatcher) {
-    let waiting = redis(server, "");
-    let dispatcher = Dispatcher::new(redis(server, ""), style, Some(&waiting)).unwrap();
+    let waiting = owned(server, "");
+    let dispatcher = Dispatcher::new(owned(server, ""), style, Some(&waiting)).unwrap();
     (HandOff::redis(waiting), dispatcher)
 }
 
@@ -96,6 +110,7 @@ async fn a_task_is_sent_once_and_takes_its_credentials_along() {
     assert_eq!(send(&dispatcher, task(1)).await, Sent::Now);
     let (sent, body) = message(&server, QUEUE);
     assert_eq!(sent["headers"]["id"], json!(id(1)));
+    assert_eq!(sent["headers"]["reconcile_environment"], json!(owner().to_string()));
     let expected: Json = serde_json::from_str(&credentials(1)).unwrap();
     assert_eq!((&body[0], &body[1]), (&json!([instance(1)]), &json!({"db_credentials": expected})));
     assert!(handoff.read(&key(1)).await.unwrap().is_none(), "they went with the task");
@@ -110,7 +125,7 @@ async fn a_task_is_sent_once_and_takes_its_credentials_along() {
     assert_eq!(mixed, [Sent::Before, Sent::Now, Sent::NoCredentials]);
     assert_eq!(length(&server), "2");
 
-    let marker = server.run(&["PTTL", &dispatcher.marker(id(1))]).parse::<u128>().unwrap();
+    let marker = server.run(&["PTTL", &marker(id(1))]).parse::<u128>().unwrap();
     assert!(marker > MARKED.as_millis() - 60_000 && marker <= MARKED.as_millis());
     assert_eq!(dispatcher.sent(&[id(1), id(2), id(3)]).await.unwrap(), [true, true, false]);
 }
@@ -154,7 +169,7 @@ async fn nothing_is_done_where_the_task_cannot_be_whole() {
     let server = Server::start();
     let (handoff, dispatcher) = on(&server, inline());
     assert_eq!(send(&dispatcher, task(1)).await, Sent::NoCredentials);
-    assert_eq!(server.run(&["DBSIZE"]), "0");
+    assert_eq!(server.run(&["DBSIZE"]), "2", "the mark alone, and its witness");
     for malformed in ["", "staple", "[1]", r#"{"staple": "#, "{} {}"] {
         server.run(&["SET", &key(1), malformed]);
         let refused = dispatcher.send(vec![task(1)]).await.remove(0).unwrap_err();
@@ -163,7 +178,7 @@ async fn nothing_is_done_where_the_task_cannot_be_whole() {
             "{malformed}: {refused:?}"
         );
         assert!(!format!("{refused}{refused:?}{}", refused.hint().unwrap()).contains("staple"));
-        assert_eq!(server.run(&["DBSIZE"]), "1", "{malformed}");
+        assert_eq!(server.run(&["DBSIZE"]), "3", "{malformed}");
     }
 
     put(&handoff, 1).await;
@@ -188,8 +203,9 @@ async fn a_reference_leaves_the_credentials_waiting_for_longer() {
     let other = Server::start();
     for (where_they_wait, holder) in [("here", &server), ("there", &other)] {
         server.run(&["FLUSHALL"]);
-        let waiting = redis(holder, "hand:");
-        let dispatcher = Dispatcher::new(redis(&server, "noor:"), by_reference(), Some(&waiting)).unwrap();
+        let waiting = owned(holder, "hand:");
+        let style = Style { prefix: "noor:".to_owned(), ..by_reference() };
+        let dispatcher = Dispatcher::new(owned(&server, "hand:"), style, Some(&waiting)).unwrap();
         let handoff = HandOff::redis(waiting);
         assert!(!dispatcher.wants_credentials());
         assert_eq!(send(&dispatcher, task(1)).await, Sent::NoCredentials, "{where_they_wait}");
@@ -219,14 +235,14 @@ async fn a_reference_leaves_the_credentials_waiting_for_longer() {
 async fn what_waits_elsewhere_is_passed_on_and_stays() {
     let server = Server::start();
     let home = tempfile::tempdir().unwrap();
-    let refused = Dispatcher::new(redis(&server, ""), by_reference(), None).err().unwrap();
+    let refused = Dispatcher::new(owned(&server, ""), by_reference(), None).err().unwrap();
     assert!(matches!(refused, TaskError::Unreachable) && refused.hint().unwrap().contains("inline"));
 
     let other = Server::start();
-    let there = redis(&other, "");
+    let there = owned(&other, "");
     for (handoff, waiting) in [(embedded(home.path()), None), (HandOff::redis(there.clone()), Some(&there))] {
         server.run(&["FLUSHALL"]);
-        let dispatcher = Dispatcher::new(redis(&server, ""), inline(), waiting).unwrap();
+        let dispatcher = Dispatcher::new(owned(&server, ""), inline(), waiting).unwrap();
         assert!(dispatcher.wants_credentials());
         assert_eq!(send(&dispatcher, task(1)).await, Sent::NoCredentials);
         put(&handoff, 1).await;
@@ -245,7 +261,7 @@ async fn what_waits_elsewhere_is_passed_on_and_stays() {
 
 fn embedded(home: &Path) -> HandOff {
     let ring = KeyRing::new(vec![Secret::new("a".repeat(SHORTEST))]).unwrap();
-    HandOff::embedded(home, Arc::new(ring))
+    HandOff::embedded(home, &owner(), Arc::new(ring))
 }
 
 #[tokio::test]
@@ -276,7 +292,7 @@ async fn a_thousand_tasks_go_in_pipelines() {
     assert_eq!(dispatcher.sent(&ids).await.unwrap(), [true; 1000]);
     let reads = server.count("total_reads_processed");
     assert!(reads < 500, "{reads} reads for a thousand tasks, three commands each");
-    assert_eq!((length(&server), server.run(&["DBSIZE"])), ("1000".to_owned(), "1001".to_owned()));
+    assert_eq!((length(&server), server.run(&["DBSIZE"])), ("1000".to_owned(), "1003".to_owned()));
 }
 
 #[tokio::test]

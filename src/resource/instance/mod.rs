@@ -161,6 +161,8 @@ pub struct Allocation {
     pub passwords: i64,
     /// How many tasks have been dispatched.
     pub dispatches: i64,
+    /// The id of the task that was dispatched last.
+    pub last_task: Option<Uuid>,
     pub released_at: Option<DateTime<Utc>>,
     /// What the worker reported of a task that failed.
     pub outcome: Option<String>,
@@ -168,20 +170,16 @@ pub struct Allocation {
 
 impl Allocation {
     /// The id of the next task: the same for the same allocation, however often it is tried, and another one only
-    /// after a dispatch was recorded. A UUID of version 5 (RFC 9562).
-    pub fn task(&self, instance: InstanceId) -> Uuid {
-        task_id(instance, &self.database, self.dispatches + 1)
-    }
-
-    /// The id of the task that was dispatched last.
-    pub fn last_task(&self, instance: InstanceId) -> Uuid {
-        task_id(instance, &self.database, self.dispatches)
+    /// after a dispatch was recorded.
+    pub fn next_task(&self, identity: Uuid, instance: InstanceId) -> Uuid {
+        task_id(identity, instance, &self.database, self.dispatches + 1)
     }
 }
 
-/// The id of an allocation's `number`th task.
-pub fn task_id(instance: InstanceId, database: &str, number: i64) -> Uuid {
-    Uuid::new_v5(&instance.0, format!("task {number} for {database}").as_bytes())
+/// The id of an allocation's `number`th task: a UUID of version 5 (RFC 9562). Equal instances of two databases, told apart
+/// by the `identity` of their stamps, have different tasks, so that no broker that carries both takes one for the other.
+pub fn task_id(identity: Uuid, instance: InstanceId, database: &str, number: i64) -> Uuid {
+    Uuid::new_v5(&instance.0, format!("task {number} for {database} of {identity}").as_bytes())
 }
 
 /// The hand-off's name for an instance's credentials: where people and workers look.

@@ -228,7 +228,7 @@ async fn dispatch(stages: &[(usize, &Step, &Stage)], ports: &Ports, receipts: &m
 
 /// The task, with the credentials in it where the broker cannot see the hand-off. `None`: they are gone.
 async fn task(step: &Step, number: i64, ports: &Ports) -> Result<Option<Task>, Error> {
-    let id = step.task(number).ok_or_else(|| unplaced(step.id))?;
+    let id = step.task(ports.owner().identity(), number).ok_or_else(|| unplaced(step.id))?;
     let credentials_key = handoff_key(step.id);
     let dispatcher = ports.dispatcher()?;
     let inline = match dispatcher.wants_credentials() && dispatcher.sent(&[id]).await? != [true] {

@@ -23,7 +23,7 @@ pub async fn observe(snapshot: &mut Snapshot) -> Result<BTreeMap<InstanceId, Obs
         snapshot.conn(),
         "SELECT i.id, i.customer_id, i.subscription_id, i.name, i.plan_tier, i.status, i.provisioning_status,
              i.db_server_id, i.db_host, i.db_port, a.server_id, a.db_name, a.db_user, a.credentials_rotation,
-             a.passwords, a.dispatches, a.released_at, a.outcome
+             a.passwords, a.dispatches, a.task_id, a.released_at, a.outcome
          FROM instances i LEFT JOIN reconcile_allocations a ON a.instance_id = i.id ORDER BY i.id"
     );
     let rows = rows.map_err(Error::query(READ))?;
@@ -51,6 +51,7 @@ fn observed(row: &Row) -> std::result::Result<(InstanceId, Observed), sqlx::Erro
             rotation: row.get("credentials_rotation")?,
             passwords: row.get("passwords")?,
             dispatches: row.get("dispatches")?,
+            last_task: row.get::<Option<Id>>("task_id")?.map(|id| id.0),
             released_at: row.get("released_at")?,
             outcome: row.get("outcome")?,
         }),

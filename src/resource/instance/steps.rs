@@ -133,8 +133,8 @@ pub struct Told {
 }
 
 impl Step {
-    /// What the journal says of a stage, where the change as a whole does not say it.
-    pub fn told(&self, round: usize) -> Option<Told> {
+    /// What the journal says of a stage that left this receipt, where the change as a whole does not say it.
+    pub fn told(&self, round: usize, receipt: &Receipt) -> Option<Told> {
         let stage = self.stages.get(round)?;
         let told = |action, before, after, reason| Some(Told { action, before, after, reason });
         let server = self.place.as_ref().map(|place| place.server.0.clone());
@@ -167,10 +167,10 @@ impl Step {
                 },
             ),
             Stage::Release { by } => told("release", Json::Null, json!({ "released_by": by }), None),
-            Stage::Dispatch { number } => told(
+            Stage::Dispatch { number: _ } => told(
                 "resume",
                 json!({ "phase": Phase::Allocated.word() }),
-                json!({ "phase": Phase::Provisioning.word(), "task": self.task(*number) }),
+                json!({ "phase": Phase::Provisioning.word(), "task": dispatched(receipt) }),
                 Some(way(Phase::Allocated, Phase::Provisioning)),
             ),
             Stage::Finish { to, outcome } => told(
@@ -221,8 +221,8 @@ impl Step {
         self.place.as_ref().filter(|_| reserves).map(|place| &place.server)
     }
 
-    pub(super) fn task(&self, number: i64) -> Option<Uuid> {
-        Some(task_id(self.id, &self.place.as_ref()?.names.database, number))
+    pub(super) fn task(&self, identity: Uuid, number: i64) -> Option<Uuid> {
+        Some(task_id(identity, self.id, &self.place.as_ref()?.names.database, number))
     }
 
     pub(super) fn account(&self) -> Result<(Account, &Place), Error> {
@@ -230,6 +230,11 @@ impl Step {
         let account = Account::new(self.id.0, &place.names.database, &place.names.role)?;
         Ok((account, place))
     }
+}
+
+/// The task that is in its queue now.
+fn dispatched(receipt: &Receipt) -> Option<Uuid> {
+    if let Receipt::Dispatched(id) = receipt { Some(*id) } else { None }
 }
 
 /// `reserved -> database_created`, for whoever reads the journal.

@@ -1,5 +1,6 @@
 //! What the ways to a database are tried with: databases of both kinds, made and stamped.
 
+mod diverted;
 mod doctor;
 mod facts;
 mod preview;

@@ -57,7 +57,7 @@ both! {
         }
         let keys: Vec<String> = (1..=50).map(key).collect();
         let mut waiting = estate.redis.keys();
-        waiting.retain(|key| !key.starts_with("reconcile:fencing:"));
+        waiting.retain(|key| !key.starts_with("reconcile:"));
         assert_eq!(waiting, keys);
         is_settled(world);
     }

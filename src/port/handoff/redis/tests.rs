@@ -4,14 +4,18 @@ use std::time::{Duration, Instant};
 
 use chrono::Utc;
 
-use crate::guard::Transport;
+use uuid::Uuid;
+
+use crate::guard::{Environment, Owner, Transport};
 use crate::port::handoff::{Entry, HandOff, HandOffError, Probe};
 use crate::port::redis::testing::Server;
-use crate::port::redis::{Cause, Limits, Redis, RedisTarget};
+use crate::port::redis::{Bindings, Cause, Limits, Owned, Redis, RedisTarget};
 use crate::secret::Secret;
 
 const KEY: &str = "instance:fbaa8c92-0000-4000-8000-000000000001:db_credentials";
 const CLEAR: &str = r#"{"db_password":"correct horse battery staple"}"#;
+const MARK: &str = "reconcile:environment";
+const WITNESS: &str = "reconcile:owner";
 const HOUR: Duration = Duration::from_secs(3600);
 
 fn redis(url: &str, prefix: &str) -> Redis {
@@ -19,8 +23,16 @@ fn redis(url: &str, prefix: &str) -> Redis {
     Redis::new(target, prefix.to_owned(), Limits::default())
 }
 
+fn owned(redis: Redis) -> Owned {
+    Owned::new(redis, owner("development", 7), Bindings::default())
+}
+
+fn owner(environment: &str, identity: u128) -> Owner {
+    Owner::new(Environment::new(environment).unwrap(), Uuid::from_u128(identity))
+}
+
 fn store(server: &Server) -> HandOff {
-    HandOff::redis(redis(&server.url(), ""))
+    HandOff::redis(owned(redis(&server.url(), "")))
 }
 
 fn entry(key: &str, life: Duration) -> Entry {
@@ -29,6 +41,13 @@ fn entry(key: &str, life: Duration) -> Entry {
 
 async fn put(store: &HandOff, key: &str, life: Duration) -> Result<(), HandOffError> {
     store.put(vec![entry(key, life)]).await.remove(0)
+}
+
+/// The names of all that the server holds, in order.
+fn names(server: &Server) -> Vec<String> {
+    let mut names: Vec<String> = server.run(&["KEYS", "*"]).lines().map(str::to_owned).collect();
+    names.sort();
+    names
 }
 
 /// How many minutes the secret under `key` waits still.
@@ -63,7 +82,9 @@ async fn a_secret_is_put_seen_read_and_taken_once() {
     assert_eq!(taken.secret().expose(), CLEAR);
     assert!(store.take(KEY).await.unwrap().is_none() && store.read(KEY).await.unwrap().is_none());
     taken.finish().await.unwrap();
-    assert_eq!(server.run(&["KEYS", "*"]), "host:216:x", "only the other one is left");
+    assert_eq!(names(&server), ["host:216:x", MARK, WITNESS], "only the other one is left");
+    assert_eq!(server.run(&["GET", MARK]), owner("development", 7).to_string());
+    assert_eq!(server.run(&["PTTL", MARK]), "-1");
     assert_eq!(store.sweep().await.unwrap(), 0);
 }
 
@@ -111,7 +132,7 @@ async fn a_secret_goes_back_with_the_rest_of_its_life() {
     assert_eq!(minutes(&store, KEY).await, Some(120), "the newer one stays");
     store.discard(KEY).await.unwrap();
     store.discard(KEY).await.unwrap();
-    assert_eq!(server.run(&["DBSIZE"]), "0");
+    assert_eq!(names(&server), [MARK, WITNESS]);
 
     put(&store, KEY, Duration::from_millis(100)).await.unwrap();
     let late = store.take(KEY).await.unwrap().unwrap();
@@ -190,9 +211,9 @@ async fn prefix_and_database_are_kept_apart() {
     let server = Server::start();
     let other_database = format!("redis://127.0.0.1:{}/5", server.port);
     let [plain, prefixed, elsewhere] = [(server.url(), ""), (server.url(), "noor:"), (other_database, "noor:")]
-        .map(|(url, prefix)| HandOff::redis(redis(&url, prefix)));
+        .map(|(url, prefix)| HandOff::redis(owned(redis(&url, prefix))));
     put(&prefixed, KEY, HOUR).await.unwrap();
-    assert_eq!(server.run(&["KEYS", "*"]), format!("noor:{KEY}"));
+    assert_eq!(names(&server), [format!("noor:{KEY}"), format!("noor:{MARK}"), format!("noor:{WITNESS}")]);
     for stranger in [&plain, &elsewhere] {
         assert!(stranger.take(KEY).await.unwrap().is_none() && minutes(stranger, KEY).await.is_none());
         stranger.discard(KEY).await.unwrap();
@@ -212,13 +233,13 @@ async fn ten_thousand_go_in_pipelines() {
     server.forget_calls();
     let done = store.put(keys.iter().map(|key| entry(key, HOUR)).collect()).await;
     assert!(done.len() == MANY && done.iter().all(Result::is_ok));
-    assert_eq!(server.calls("set"), MANY as u64);
+    assert_eq!(server.calls("set"), MANY as u64 + 2, "and the mark, with its witness");
     let waiting = store.waiting(&keys).await.unwrap();
     assert!(waiting.len() == MANY && waiting.iter().all(Option::is_some));
     // Each command by itself would be read by itself; so the server reads what its buffer holds of a thousand.
     let reads = server.count("total_reads_processed");
     assert!(reads < 1000, "{reads} reads for {} commands", 2 * MANY);
-    assert_eq!(server.run(&["DBSIZE"]), MANY.to_string());
+    assert_eq!(server.run(&["DBSIZE"]), (MANY + 2).to_string());
 }
 
 #[tokio::test]
@@ -227,21 +248,22 @@ async fn looking_reads_no_secret_and_writes_nothing() {
     let store = store(&server);
     put(&store, KEY, HOUR).await.unwrap();
     server.forget_calls();
-    let probe = Probe::redis(redis(&server.url(), ""));
+    let probe = Probe::redis(owned(redis(&server.url(), "")));
     assert!(probe.waiting(&[KEY.to_owned(), "none".to_owned()]).await.unwrap()[0].is_some());
     assert!(store.waiting(&[KEY.to_owned()]).await.unwrap()[0].is_some());
     let called = server.run(&["INFO", "commandstats"]);
     let mut called: Vec<_> =
         called.lines().filter_map(|line| line.strip_prefix("cmdstat_")?.split(':').next()).collect();
     called.retain(|command| !["info", "client|setinfo", "config|resetstat"].contains(command));
-    assert_eq!(called, ["pttl"]);
+    called.sort_unstable();
+    assert_eq!(called, ["getrange", "pttl"]);
 }
 
 #[tokio::test]
 async fn each_secret_has_its_own_answer_and_no_error_shows_one() {
     let server = Server::start();
     let store = store(&server);
-    server.run(&["ACL", "SETUSER", "default", "resetkeys", "~instance:*"]);
+    server.run(&["ACL", "SETUSER", "default", "resetkeys", "~instance:*", "~reconcile:*"]);
     let done = store.put(vec![entry(KEY, HOUR), entry("host:1:x", HOUR), entry("instance:2", HOUR)]).await;
     let [Ok(()), Err(refused), Ok(())] = &done[..] else { panic!("one of three is refused") };
     assert_eq!(cause(refused), Cause::Rights);

@@ -4,10 +4,10 @@ use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 
-use super::{CLEAR, Embedded, KEY, ring};
+use super::{CLEAR, Embedded, KEY, owner, ring};
 use crate::testing::{Answer, Hunt, is_printable};
 
-/// Sealed for [`KEY`] under `ring(&['a'])`, until 2041.
+/// Sealed for [`KEY`] under `ring(&['a'])`, until 2041, by a version whose names held no identity.
 const SEALED: &[u8] =
     b"RCHANDO1\x00\x08\x00\x00\x00\x00\x00\x0043452d308c75\x18/\xb38\x8eqyn\xbf\xf8\xc0ME\xd8\xf9\xd8bY%\
     \xfaq\x14\xeb\xd0\x01Q=\xe0JX\x95\'\xb4\xb5\xf7K\xa3I%1^x_W\xb2\x83\xda\\a\xd8\x91A\n\xe3&\x8e\xb1#\
@@ -15,7 +15,7 @@ const SEALED: &[u8] =
 
 pub(crate) fn hunt() -> Hunt {
     let home = tempfile::tempdir().unwrap();
-    let entries = Embedded::new(home.path(), ring(&['a']));
+    let entries = Embedded::new(home.path(), &owner(), ring(&['a']));
     fs::create_dir(home.path().join("handoff")).unwrap();
     let judge = Box::new(move |bytes: &[u8]| {
         // It goes with the hunt.

@@ -151,3 +151,31 @@ async fn a_server_that_cannot_be_used_says_why_and_in_time() {
     assert!(begun.elapsed() < Duration::from_secs(6), "the first answer holds for all");
     assert!(answers.iter().all(|answer| matches!(answer, Err(PoolError::Unreachable { .. }))));
 }
+
+#[tokio::test]
+async fn a_server_that_hosts_what_reads_as_a_protected_catalog_is_refused() {
+    let cluster = server();
+    pool(&cluster).look().await.unwrap();
+    for name in [
+        "KSESSIONS ",
+        "ksessions.",
+        "KSES\u{200b}SIONS",
+        "КSESSIONS",
+        "KSESSI0NS",
+        "ＫＱＵＲ",
+        "KQUR_DEV\u{a0}",
+        "\u{feff}KQUR",
+    ] {
+        cluster.sql("postgres", &format!("CREATE DATABASE \"{name}\""));
+        let error = pool(&cluster).look().await.map(drop).unwrap_err();
+        let PoolError::Refused(refusal) = &error else { panic!("{}: {error}", name.escape_unicode()) };
+        assert!(refusal.why.contains("belongs to an environment") && refusal.why.is_ascii(), "{refusal}");
+        let refused = one(&pool(&cluster), Order::Create(account()), 9).await.unwrap_err();
+        assert!(matches!(refused, PoolError::Refused(_)), "{refused}");
+        cluster.sql("postgres", &format!("DROP DATABASE \"{name}\""));
+    }
+    for name in ["odoo_ksessions", "customers", "KSESSIONS_ARCHIVE_2020", "кафе"] {
+        cluster.sql("postgres", &format!("CREATE DATABASE \"{name}\""));
+    }
+    pool(&cluster).look().await.unwrap();
+}

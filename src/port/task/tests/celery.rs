@@ -57,8 +57,9 @@ async fn the_message_is_what_send_task_writes() {
         let script = ["-c", SEND, &server.url(), "noor:", &queue, &task_name, &id(1).to_string()];
         let sent = python().args(script).args([&args, &kwargs, argsrepr, kwargsrepr]).output().unwrap();
         assert!(sent.status.success(), "{}", String::from_utf8_lossy(&sent.stderr));
-        let waiting = redis(&server, "hand:");
-        let dispatcher = Dispatcher::new(redis(&server, "noor:"), style, Some(&waiting)).unwrap();
+        let waiting = owned(&server, "hand:");
+        let style = Style { prefix: "noor:".to_owned(), ..style };
+        let dispatcher = Dispatcher::new(owned(&server, "hand:"), style, Some(&waiting)).unwrap();
         put(&HandOff::redis(waiting), 1).await;
         assert_eq!(send(&dispatcher, task(1)).await, Sent::Now);
 
@@ -72,6 +73,8 @@ async fn the_message_is_what_send_task_writes() {
         assert!(ours["body"].take().is_string() && theirs["body"].take().is_string());
         let own = |message: &mut Json, place: &str| message.pointer_mut(place).unwrap().take();
         assert_ne!(own(&mut ours, "/properties/delivery_tag"), own(&mut theirs, "/properties/delivery_tag"));
+        let header = ours["headers"].as_object_mut().unwrap().remove("reconcile_environment");
+        assert_eq!(header, Some(json!(owner().to_string())));
         assert_eq!(own(&mut ours, "/headers/origin"), "reconcile");
         assert!(own(&mut theirs, "/headers/origin").is_string());
         assert_eq!(own(&mut ours, "/properties/reply_to"), "", "nobody waits for an answer");
@@ -103,7 +106,7 @@ def provision(self, instance_id, db_credentials):
         os.mkdir("begun")
         time.sleep(600)
     with open(instance_id + ".part", "w") as out:
-        json.dump([instance_id, db_credentials, self.request.id, self.request.argsrepr, self.request.kwargsrepr], out)
+        json.dump([instance_id, db_credentials, self.request.id, self.request.argsrepr, self.request.kwargsrepr, self.request.reconcile_environment], out)
     os.rename(instance_id + ".part", instance_id)
 "#;
 
@@ -147,8 +150,11 @@ impl Drop for Worker {
 #[tokio::test]
 async fn a_worker_runs_what_was_sent_and_its_results_are_read() {
     let server = Server::start();
-    let waiting = redis(&server, "noor");
-    let dispatching = |style| Dispatcher::new(redis(&server, "noor"), style, Some(&waiting)).unwrap();
+    let waiting = owned(&server, "noor:");
+    let dispatching = |style| {
+        let style = Style { prefix: "noor".to_owned(), ..style };
+        Dispatcher::new(owned(&server, "noor:"), style, Some(&waiting)).unwrap()
+    };
     let keyword = dispatching(inline());
     let positional = dispatching(style(Arguments::Positional, Credentials::Inline));
     for number in 1..=5 {
@@ -177,7 +183,10 @@ async fn a_worker_runs_what_was_sent_and_its_results_are_read() {
     {
         let received = received(&worker.file(&instance(number).to_string()));
         let credentials: Json = serde_json::from_str(&credentials(number)).unwrap();
-        assert_eq!(received, json!([instance(number), credentials, id(number), argsrepr, kwargsrepr]));
+        assert_eq!(
+            received,
+            json!([instance(number), credentials, id(number), argsrepr, kwargsrepr, owner().to_string()])
+        );
         assert!(!worker.log().contains(&format!("staple{number}")), "{}", worker.log());
     }
 }
@@ -185,8 +194,9 @@ async fn a_worker_runs_what_was_sent_and_its_results_are_read() {
 #[tokio::test]
 async fn a_task_whose_worker_was_killed_comes_again_under_its_id() {
     let server = Server::start();
-    let waiting = redis(&server, "noor");
-    let dispatcher = Dispatcher::new(redis(&server, "noor"), inline(), Some(&waiting)).unwrap();
+    let waiting = owned(&server, "noor:");
+    let style = Style { prefix: "noor".to_owned(), ..inline() };
+    let dispatcher = Dispatcher::new(owned(&server, "noor:"), style, Some(&waiting)).unwrap();
     put(&HandOff::redis(waiting), 6).await;
     assert_eq!(send(&dispatcher, task(6)).await, Sent::Now);
     let home = tempfile::tempdir().unwrap();
