@@ -7,7 +7,8 @@ use crate::change::{hanging, printable};
 use crate::config::Config;
 use crate::failure::{Failure, Result};
 use crate::store::doctor;
-use crate::store::migrate::{self, Migrated};
+use crate::store::error::Cause;
+use crate::store::migrate::Migrated;
 use crate::turn::World;
 
 pub async fn doctor(world: &World, format: Format) -> Result<u8> {
@@ -34,7 +35,12 @@ pub async fn doctor(world: &World, format: Format) -> Result<u8> {
                 matches!(name.as_str(), "host key" | "hand-off" | "broker" | "results") || name.starts_with("server ");
             let trouble_with = if outside { format!("the {name}") } else { "the database".to_owned() };
             let mend = Some(trouble.mend).filter(|mend| !mend.is_empty());
-            Err(Failure::error(format!("{} cannot be used as it is", trouble_with)).hints(mend))
+            let message = format!("{trouble_with} cannot be used as it is");
+            let failure = match trouble.cause {
+                Cause::Guard => Failure::refused(message),
+                _ => Failure::error(message),
+            };
+            Err(failure.hints(mend))
         }
     }
 }
@@ -65,13 +71,12 @@ pub async fn migrate(config: Config, args: &MigrateArgs) -> Result<u8> {
         (_, true) => World::restamping(config)?,
         (false, false) => World::open(config)?,
     };
-    let by = world.by_user(None).actor;
     if let Some(reason) = args.reason.as_deref().filter(|_| args.restamp) {
         working("stamping", &world.progress, world.restamp(reason)).await?;
         out(&format!("The database is stamped anew: {}.\n", world.guard.environment()))?;
         return Ok(0);
     }
-    let migrated = working("migrating", &world.progress, migrate::migrate(&world.database, &by)).await?;
+    let migrated = working("migrating", &world.progress, world.migrate()).await?;
     if migrated == Migrated::default() {
         out("The schema is up to date.\n")?;
     }

@@ -18,7 +18,7 @@ mod pool;
 mod refusal;
 mod url;
 
-pub use file::{Place, companion};
+pub use file::{BELL, Place, SQLITES, companion};
 pub use inherited::{leaking, shed};
 pub use policy::{Catalog, Environment, Policy};
 pub use pool::PoolTarget;

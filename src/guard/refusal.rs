@@ -18,6 +18,10 @@ pub enum Fact {
     Stamp,
     /// The way to the server is not verified.
     Transport,
+    /// The data directory is another's, or another environment's.
+    DataDir,
+    /// The configuration file is one that somebody else may have put there.
+    Settings,
 }
 
 impl Fact {
@@ -28,6 +32,8 @@ impl Fact {
             Fact::Answer => "fact 2 of 3, what the server says it is",
             Fact::Stamp => "fact 3 of 3, the stamp in the database",
             Fact::Transport => "the connection's encryption",
+            Fact::DataDir => "the data directory",
+            Fact::Settings => "the configuration file",
         }
     }
 }

@@ -23,6 +23,7 @@ const ATTEMPTS: usize = 4;
 
 impl World {
     fn secrets(&self) -> Result<Secrets> {
+        self.check_data_dir()?;
         let secrets = Secrets::existing(&self.config.host_keys, &self.config.data_dir, &self.shelf);
         Ok(secrets.map_err(crate::port::Error::from)?)
     }

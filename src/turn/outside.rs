@@ -69,6 +69,7 @@ impl World {
 
     /// The hand-off, to take from: where it is sealed, with the keys that are there.
     pub(super) fn handoff(&self) -> Result<HandOff> {
+        self.check_data_dir()?;
         match &self.shelf {
             Shelf::Redis(redis) => Ok(HandOff::redis(redis.clone())),
             Shelf::Embedded => {

@@ -32,7 +32,7 @@ fn planned_before(world: &World, meanwhile: impl FnOnce()) -> Report {
         let approved = plan.approve(turn.budget(), None, &[]).unwrap();
         meanwhile();
         let (database, context, authority) = (&turn.database, turn.by_user(None), Authority::ByHand);
-        let ports = turn.ports(approved.plan(), &authority, &picture);
+        let ports = turn.ports(approved.plan(), &authority, &picture).unwrap();
         let progress = Progress::default();
         let applier = Applier { database, authority, context, ports: &ports, progress: &progress };
         applier.apply(&approved).await.unwrap()

@@ -5,6 +5,7 @@ mod awkward;
 mod canary;
 mod cli;
 mod daemon;
+mod enemy;
 mod fixture;
 mod harm;
 mod hosts;

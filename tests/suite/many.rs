@@ -44,7 +44,7 @@ fn applied_after(world: &World, meanwhile: impl FnOnce()) -> Report {
     });
     meanwhile();
     let (database, context, authority) = (&turn.database, turn.by_user(None), Authority::ByHand);
-    let ports = turn.ports(approved.plan(), &authority, &picture);
+    let ports = turn.ports(approved.plan(), &authority, &picture).unwrap();
     let progress = Progress::default();
     let applier = Applier { database, authority, context, ports: &ports, progress: &progress };
     let report = runtime.block_on(applier.apply(&approved)).unwrap();

@@ -167,7 +167,9 @@ async fn what_has_expired_is_gone_and_swept() {
         fs::write(shelf.path(key), expired(key)).unwrap();
         fs::set_permissions(shelf.path(key), fs::Permissions::from_mode(0o600)).unwrap();
     }
-    fs::write(shelf.path("lost").with_extension("0123456789abcdef.claimed"), expired("lost")).unwrap();
+    let lost = shelf.path("lost").with_extension("0123456789abcdef.claimed");
+    fs::write(&lost, expired("lost")).unwrap();
+    fs::set_permissions(&lost, fs::Permissions::from_mode(0o600)).unwrap();
     assert!(!waits(&store, "taken").await);
     assert!(store.take("taken").await.unwrap().is_none());
     let stale = home.path().join("handoff/0123456789abcdef.tmp");
