@@ -1,17 +1,21 @@
 //! The data directory: key, embedded database and handoff. It is ours alone, tells Git to leave it alone, and bears the
 //! environment that it belongs to.
 
-use std::fs::{self, DirBuilder, Permissions};
+use std::fs::{self, DirBuilder};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use super::write::new_file;
-use super::{Fault, Rules, is_directory, list, look, real, replace, text};
+use super::{Facts, Fault, Found, ROOT, Rules, Us, facts_of_link, is_directory, list, look, open, real, replace, text};
 
 /// What Git reads first; it ignores itself too.
 const IGNORE: &str = ".gitignore";
 const EVERYTHING: &str = "*\n";
+/// What of it is ours, in a directory that others use too.
+const NAMES: &str = "/environment\n/host.key\n/handoff\n/*.db\n/*.db-*\n/*.tmp\n";
+/// The most bytes of somebody else's.
+const LARGEST_IGNORE: u64 = 1024 * 1024;
 /// The file that the directory bears its environment in: its name, a blank, and the identity in the database's stamp.
 const MARK: &str = "environment";
 /// A name of at most 63 bytes and a UUID are shorter.
@@ -92,6 +96,13 @@ impl DataDir {
         Self { path: path.components().collect(), environment: environment.to_owned() }
     }
 
+    /// Where it is. A link that root made is followed, as systemd makes one for `DynamicUser=`.
+    fn place(&self) -> PathBuf {
+        let link = facts_of_link(&self.path).is_ok_and(|facts| is_roots_link(&Facts::of(&facts), Us::here()));
+        let followed = if link { real(&self.path).ok() } else { None };
+        followed.unwrap_or_else(|| self.path.clone())
+    }
+
     /// What it bears; `None` where it is missing, or was made before it bore anything.
     ///
     /// Errors: it, or what it bears, is not ours alone.
@@ -100,10 +111,11 @@ impl DataDir {
             let path = path.to_owned();
             move |fault| MarkError::Unfit { path, fault }
         };
-        if look(&self.path, &Rules::data_directory()).map_err(unfit(&self.path))?.is_none() {
+        let place = self.place();
+        if look(&place, &Rules::data_directory()).map_err(unfit(&self.path))?.is_none() {
             return Ok(None);
         }
-        let path = self.path.join(MARK);
+        let path = place.join(MARK);
         let Some(text) = text(&path, &Rules::own(LARGEST)).map_err(unfit(&path))? else { return Ok(None) };
         Mark::read(&text).map(Some).ok_or(MarkError::Unreadable { path })
     }
@@ -139,16 +151,17 @@ impl DataDir {
 
     fn take(&self, known: Option<Mark>, identity: Option<String>) -> Result<(), MarkError> {
         let failed = |source| MarkError::Io { path: self.path.clone(), source };
-        make_directory(&self.path).map_err(failed)?;
-        self.keep_from_git().map_err(failed)?;
+        let place = self.place();
+        make_directory(&place).map_err(failed)?;
+        let unfit = |fault| MarkError::Unfit { path: self.path.clone(), fault };
+        open(&place, &Rules::data_directory()).map_err(unfit)?.keep_to_ourselves().map_err(failed)?;
+        keep_from_git(&place).map_err(failed)?;
         let identity = identity.or_else(|| known.as_ref().and_then(|mark| mark.identity.clone()));
         let mark = Mark { environment: self.environment.clone(), identity };
         if known.as_ref() == Some(&mark) {
             return Ok(());
         }
-        // It is a data directory of ours from now on, and of nobody else.
-        fs::set_permissions(&self.path, Permissions::from_mode(0o700)).map_err(failed)?;
-        replace(&self.path.join(MARK), mark.text().as_bytes()).map_err(failed)
+        replace(&place.join(MARK), mark.text().as_bytes()).map_err(failed)
     }
 
     /// Whether a file of that real path is one of ours in it.
@@ -156,28 +169,35 @@ impl DataDir {
         let is_in = |directory: &Path| real(&self.path).is_ok_and(|own| directory.starts_with(own));
         place.parent().is_some_and(is_in) && place.file_name().and_then(|name| name.to_str()).is_none_or(is_ours)
     }
+}
 
-    /// One that somebody else made tells Git of all of it, where nothing else is in it; otherwise of what is ours.
-    fn keep_from_git(&self) -> io::Result<()> {
-        let path = self.path.join(IGNORE);
-        let known = text(&path, &Rules::anybodys(LARGEST)).ok().flatten();
-        if known.as_deref() == Some(EVERYTHING) {
-            return Ok(());
-        }
-        let mut is_ours_alone = true;
-        for entry in list(&self.path)? {
-            let name = entry?.name();
-            is_ours_alone &= name.to_str().is_some_and(is_ours);
-        }
-        match (is_ours_alone, known) {
-            (true, _) => replace(&path, EVERYTHING.as_bytes()),
-            (false, Some(text)) if !text.trim().is_empty() => Ok(()),
-            (false, _) => {
-                let names = OURS.map(|name| format!("/{name}\n")).concat();
-                replace(&path, format!("{names}/*.db\n/*.db-*\n/*.tmp\n").as_bytes())
-            }
-        }
+/// One that somebody else made tells Git of all of it, where nothing else is in it; otherwise of what is ours.
+fn keep_from_git(directory: &Path) -> io::Result<()> {
+    let path = directory.join(IGNORE);
+    let known = text(&path, &Rules::anybodys(LARGEST_IGNORE));
+    if matches!(&known, Ok(Some(text)) if text == EVERYTHING) {
+        return Ok(());
     }
+    let mut is_ours_alone = true;
+    for entry in list(directory)? {
+        let name = entry?.name();
+        is_ours_alone &= name.to_str().is_some_and(is_ours);
+    }
+    if is_ours_alone {
+        return replace(&path, EVERYTHING.as_bytes());
+    }
+    let theirs = known.map_err(|fault| io::Error::other(format!("{}: {}", path.display(), fault.told())))?;
+    match theirs.unwrap_or_default() {
+        // The last pattern that matches decides (gitignore(5)).
+        theirs if theirs.ends_with(NAMES) => Ok(()),
+        theirs if theirs.is_empty() || theirs.ends_with('\n') => replace(&path, format!("{theirs}{NAMES}").as_bytes()),
+        theirs => replace(&path, format!("{theirs}\n{NAMES}").as_bytes()),
+    }
+}
+
+/// Whether it is a link that nobody but root can have made: not by Git, whose files are this user's.
+pub(super) fn is_roots_link(facts: &Facts, us: &Us) -> bool {
+    facts.sort == Found::Link && facts.owner == ROOT && us.user != ROOT
 }
 
 fn is_ours(name: &str) -> bool {

@@ -1,8 +1,8 @@
 //! Opening, judging and reading.
 
-use std::fs::{File, Metadata, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Read};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use rustix::fs::{CWD, Mode, OFlags, openat};
@@ -58,6 +58,14 @@ impl Opened {
     /// Errors: the system does not say.
     pub fn facts_now(&self) -> io::Result<Metadata> {
         self.file.metadata()
+    }
+
+    /// Takes from all others what they may do with it.
+    ///
+    /// Errors: it is not ours.
+    pub fn keep_to_ourselves(&self) -> io::Result<()> {
+        let mode = self.facts.permissions().mode();
+        if mode & 0o077 == 0 { Ok(()) } else { self.file.set_permissions(Permissions::from_mode(mode & 0o700)) }
     }
 
     /// All of it.

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 
+use super::data_dir::is_roots_link;
 use super::{
     DataDir, Facts, Fault, Found, MarkError, Place, Rules, SaveError, Us, list, look, make_directory, open, read,
     replace, rewrite, save, secret, settle, write_aside,
@@ -95,6 +96,15 @@ fn the_data_directory_is_ours_and_nobody_else_may_write_there() {
     assert!(matches!(judged(directory(0o702, NOOR)), Err(Fault::Writable { .. })));
     assert!(matches!(judged(directory(0o777, 0)), Err(Fault::Owner { owner: 0 })));
     assert!(matches!(judged(facts(0o700, NOOR, STAFF)), Err(Fault::NotADirectory)));
+}
+
+#[test]
+fn a_data_directory_may_be_behind_a_link_that_only_root_can_have_made() {
+    let link = |owner| Facts { sort: Found::Link, ..facts(0o777, owner, STAFF) };
+    assert!(is_roots_link(&link(0), &service()));
+    assert!(!is_roots_link(&link(NOOR), &service()), "a repository may bring it");
+    assert!(!is_roots_link(&link(0), &root()));
+    assert!(!is_roots_link(&facts(0o777, 0, 0), &service()));
 }
 
 #[test]
@@ -260,7 +270,12 @@ fn a_data_directory_that_somebody_else_made_is_kept_from_git_as_far_as_it_is_our
     let ignored = ready("project");
     assert!(ignored.contains("/host.key\n") && !ignored.contains("\n*\n") && !ignored.starts_with("*\n"), "{ignored}");
     fs::write(at("project/.gitignore"), "target\n").unwrap();
-    assert_eq!(ready("project"), "target\n", "what its owner wrote stays");
+    let ignored = ready("project");
+    assert!(
+        ignored.starts_with("target\n") && ignored.contains("/host.key\n"),
+        "what its owner wrote stays: {ignored}"
+    );
+    assert_eq!(ready("project"), ignored);
 }
 
 #[test]

@@ -248,7 +248,10 @@ impl Database {
             if matches!(place, Place::Missing(_)) {
                 return Ok(None);
             }
-            let (options, freshness) = file::reading(place.path()).await?;
+            let (options, freshness) = match file::reading(place.path()).await {
+                Err(Error::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => continue,
+                opened => opened?,
+            };
             let mut conn = self.dial_file(&options).await?;
             let checked = self.check_file(&mut conn, target, &place).await;
             if freshness.confirm().is_err() {
