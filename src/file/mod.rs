@@ -43,7 +43,9 @@ enum Reach {
     Private,
     /// Nobody may change it but us, root and, where it says so, our primary group.
     Unwritable,
-    /// As before, and no group either.
+    /// As before; but where anybody may make names (`/tmp`), only their owners take them away (the sticky bit).
+    Kept,
+    /// Nobody else may change it, no group either.
     OursToWrite,
     Any,
 }
@@ -110,6 +112,12 @@ impl Rules {
         Self { owner: Owner::Anybody, reach: Reach::Any, sort: Sort::File, link: Link::Followed, limit }
     }
 
+    /// The directory in which the database lies: nobody else can put another file in the place of one of ours.
+    pub const fn database_directory() -> Self {
+        let (owner, reach, limit) = (Owner::UsOrRoot, Reach::Kept, 0);
+        Self { owner, reach, sort: Sort::Directory, link: Link::Refused, limit }
+    }
+
     /// The data directory: ours, and nobody else may change what is in it.
     pub const fn data_directory() -> Self {
         let (owner, reach, limit) = (Owner::Us, Reach::OursToWrite, 0);
@@ -117,7 +125,7 @@ impl Rules {
     }
 
     fn judge(&self, facts: &Facts, us: &Us, place: Place) -> Result<(), Fault> {
-        let Facts { sort, mode, owner, group, names } = *facts;
+        let Facts { sort, mode, is_sticky, owner, group, names } = *facts;
         match (self.sort, sort) {
             (_, Found::Link) => return Err(Fault::Link),
             (Sort::File | Sort::SingleFile, Found::File) | (Sort::Directory, Found::Directory) => {}
@@ -142,10 +150,11 @@ impl Rules {
             Reach::Private if us.is_handed_over(facts, place) && self.owner == Owner::UsOrRoot => Ok(()),
             Reach::Private if others == 0 => Err(Fault::Owner { owner }),
             Reach::Private => Err(Fault::Exposed { mode }),
-            Reach::Unwritable if mode & 0o002 != 0 => Err(Fault::Writable { mode }),
-            Reach::Unwritable if mode & 0o020 != 0 && group != us.group => Err(Fault::Writable { mode }),
+            Reach::Kept if is_sticky => Ok(()),
+            Reach::Unwritable | Reach::Kept if mode & 0o002 != 0 => Err(Fault::Writable { mode }),
+            Reach::Unwritable | Reach::Kept if mode & 0o020 != 0 && group != us.group => Err(Fault::Writable { mode }),
             Reach::OursToWrite if mode & 0o022 != 0 => Err(Fault::Writable { mode }),
-            Reach::Unwritable | Reach::OursToWrite | Reach::Any => Ok(()),
+            Reach::Unwritable | Reach::Kept | Reach::OursToWrite | Reach::Any => Ok(()),
         }
     }
 }
@@ -168,6 +177,7 @@ struct Facts {
     sort: Found,
     /// The nine bits of rights.
     mode: u32,
+    is_sticky: bool,
     owner: u32,
     group: u32,
     names: u64,
@@ -181,7 +191,8 @@ impl Facts {
             sort if sort.is_symlink() => Found::Link,
             _ => Found::Other,
         };
-        Self { sort, mode: meta.mode() & 0o777, owner: meta.uid(), group: meta.gid(), names: meta.nlink() }
+        let (mode, is_sticky) = (meta.mode() & 0o777, meta.mode() & 0o1000 != 0);
+        Self { sort, mode, is_sticky, owner: meta.uid(), group: meta.gid(), names: meta.nlink() }
     }
 }
 

@@ -28,7 +28,7 @@ fn root() -> Us {
 }
 
 fn facts(mode: u32, owner: u32, group: u32) -> Facts {
-    Facts { sort: Found::File, mode, owner, group, names: 1 }
+    Facts { sort: Found::File, mode, is_sticky: false, owner, group, names: 1 }
 }
 
 fn pipe(path: &Path) {
@@ -96,6 +96,19 @@ fn the_data_directory_is_ours_and_nobody_else_may_write_there() {
     assert!(matches!(judged(directory(0o702, NOOR)), Err(Fault::Writable { .. })));
     assert!(matches!(judged(directory(0o777, 0)), Err(Fault::Owner { owner: 0 })));
     assert!(matches!(judged(facts(0o700, NOOR, STAFF)), Err(Fault::NotADirectory)));
+}
+
+#[test]
+fn nobody_else_can_put_a_file_in_the_place_of_the_database() {
+    let judged = |mode, is_sticky, owner| {
+        let facts = Facts { sort: Found::Directory, is_sticky, ..facts(mode, owner, STAFF) };
+        Rules::database_directory().judge(&facts, &service(), Place::Elsewhere)
+    };
+    for (mode, is_sticky, owner) in [(0o755, false, NOOR), (0o775, false, NOOR), (0o755, false, 0), (0o777, true, 0)] {
+        assert!(judged(mode, is_sticky, owner).is_ok(), "{mode:o} {is_sticky} {owner}");
+    }
+    assert!(matches!(judged(0o777, false, NOOR), Err(Fault::Writable { .. })));
+    assert!(matches!(judged(0o755, false, 1001), Err(Fault::Owner { owner: 1001 })));
 }
 
 #[test]

@@ -49,6 +49,7 @@ pub fn locate(path: &Path) -> Result<Place, String> {
 fn found(path: &Path) -> Result<Place, String> {
     match file::real(path) {
         Ok(real) => {
+            around(&real)?;
             let facts = file::look(&real, &Rules::database()).map_err(|fault| unfit(&real, &fault))?;
             let facts = facts.ok_or_else(|| format!("{} has gone", real.display()))?;
             for suffix in SQLITES.into_iter().chain([BELL]) {
@@ -61,6 +62,7 @@ fn found(path: &Path) -> Result<Place, String> {
                 return Err(format!("{} is a link that leads nowhere", path.display()));
             }
             let place = future(path)?;
+            around(&place)?;
             for suffix in SQLITES.into_iter().chain([BELL]) {
                 beside(&place, suffix)?;
             }
@@ -95,6 +97,12 @@ fn future(path: &Path) -> Result<PathBuf, String> {
     Err(format!("{} has no directory that exists", path.display()))
 }
 
+/// The directory, where it is there: whoever can take names away in it could exchange a file between our look and SQLite's.
+fn around(path: &Path) -> Result<(), String> {
+    let directory = path.parent().unwrap_or(path);
+    file::look(directory, &Rules::database_directory()).map(drop).map_err(|fault| unfit(directory, &fault))
+}
+
 /// SQLite follows links at its companion files too, so that one could lead its writes into another database's log.
 fn beside(path: &Path, suffix: &str) -> Result<(), String> {
     let companion = companion(path, suffix);
@@ -109,7 +117,10 @@ fn unfit(path: &Path, fault: &Fault) -> String {
         }
         fault => {
             let what = fault.to_string();
-            format!("{} {}", path.display(), what.strip_prefix("it ").unwrap_or(&what))
+            match what.strip_prefix("it ") {
+                Some(what) => format!("{} {what}", path.display()),
+                None => format!("{}: {what}", path.display()),
+            }
         }
     }
 }

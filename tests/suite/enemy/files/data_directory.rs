@@ -127,6 +127,23 @@ fn what_the_data_directory_holds_is_ours_alone() {
 }
 
 #[test]
+fn the_database_lies_where_nobody_else_can_exchange_it() {
+    let enemy = Enemy::new();
+    fs::create_dir(enemy.at("shared")).unwrap();
+    let once = |mode| {
+        fs::set_permissions(enemy.at("shared"), Permissions::from_mode(mode)).unwrap();
+        enemy.project.run(&["--once", "--database", "sqlite:shared/KSESSIONS_DEV.db"])
+    };
+    let refused = once(0o777).expect_code(3);
+    assert!(says(&refused, "shared: others than its owner can change it (mode 777)"), "{}", refused.text());
+    assert!(!enemy.at("shared/KSESSIONS_DEV.db").exists());
+    // As in /tmp.
+    once(0o1777).expect_code(0);
+    once(0o755).expect_code(0);
+    once(0o777).expect_code(3);
+}
+
+#[test]
 fn git_leaves_the_data_directory_alone_whatever_made_it() {
     let made: [Trap; 4] = [
         ("the key came first", |enemy| drop(enemy.project.run(&["--once"]).expect_code(0))),

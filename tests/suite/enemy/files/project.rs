@@ -198,3 +198,34 @@ fn secrets_are_read_as_platforms_hand_them_over() {
     let told = explain(&project);
     assert_eq!(is_root(), !told.contains("FAIL"), "it is root's where we are root: {told}");
 }
+
+/// Only root can be another user; elsewhere the tests of `file` itself show the same.
+#[test]
+fn a_service_user_reads_what_kubernetes_hands_over() {
+    let (user, group) = (65_534, 2000);
+    let enemy = Enemy::new();
+    if !is_root() {
+        return;
+    }
+    enemy.project.write("secret/key", "0123456789abcdef0123456789abcdef\n");
+    let key = enemy.at("secret/key");
+    chown(enemy.project.path(), Some(user), Some(user)).unwrap();
+    let doctor = |mode, owner| {
+        chown(&key, Some(owner), Some(group)).unwrap();
+        fs::set_permissions(&key, Permissions::from_mode(mode)).unwrap();
+        let user = format!("setpriv --reuid {user} --regid {user} --groups {group}");
+        enemy
+            .project
+            .sh(&format!("{user} reconcile migrate -q; RECONCILE_HOST_KEYS_FILE=secret/key {user} reconcile doctor"))
+    };
+    for (mode, owner) in [(0o440, 0), (0o640, 0), (0o400, user)] {
+        let told = doctor(mode, owner).expect_code(0);
+        assert!(told.stdout.contains("host key"), "{}", told.text());
+    }
+    for (mode, owner) in [(0o444, 0), (0o644, 0), (0o440, user), (0o440, 1001)] {
+        let told = doctor(mode, owner).expect_code(1);
+        assert!(told.stdout.contains("FAIL  host key"), "{}", told.text());
+    }
+    let told = doctor(0o644, 0);
+    assert!(says(&told, "in Kubernetes: fsGroup with defaultMode: 0440"), "{}", told.text());
+}
