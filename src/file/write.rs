@@ -5,7 +5,8 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::OFlags;
+use rustix::fs::{CWD, OFlags, RenameFlags, renameat_with};
+use rustix::io::Errno;
 
 use super::read::opening;
 use super::{Facts, Fault, Place, Rules, Us};
@@ -76,13 +77,18 @@ pub fn rewrite(path: &Path, rules: &Rules, bytes: &[u8]) -> Result<(), Fault> {
 ///
 /// Errors: the file system says no.
 pub fn settle(from: &Path, to: &Path) -> io::Result<bool> {
-    let settled = match fs::hard_link(from, to) {
-        Ok(()) => true,
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => false,
-        Err(error) => return Err(error),
-    };
-    fs::remove_file(from)?;
-    Ok(settled)
+    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        Ok(()) => return Ok(true),
+        Err(Errno::EXIST) => {}
+        // A file system that cannot, such as NFS: for a moment the file has two names.
+        Err(Errno::INVAL | Errno::NOSYS) => match fs::hard_link(from, to) {
+            Ok(()) => return fs::remove_file(from).map(|()| true),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+        },
+        Err(error) => return Err(error.into()),
+    }
+    fs::remove_file(from).map(|()| false)
 }
 
 /// Gives the file `from` the name `to`; what bears that name gives way, be it a link.
