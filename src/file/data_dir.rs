@@ -46,7 +46,7 @@ impl Mark {
 /// Why a data directory is not used.
 #[derive(Debug, thiserror::Error)]
 pub enum MarkError {
-    #[error("the data directory {} cannot be used: {}", path.display(), fault.told())]
+    #[error("the data directory cannot be used: {}: {}", path.display(), fault.told())]
     Unfit { path: PathBuf, fault: Fault },
     #[error("the data directory {} belongs to the environment {theirs}, not {ours}", path.display())]
     Another { path: PathBuf, theirs: String, ours: String },
@@ -68,7 +68,10 @@ impl MarkError {
                 format!("check what is in it, then run: chmod 700 {}", path.display())
             }
             MarkError::Unfit { path, fault: Fault::Link } => {
-                format!("name the directory itself with --data-dir, or remove the link {}", path.display())
+                format!(
+                    "name the directory itself with --data-dir; or find out who made {}, and remove it",
+                    path.display()
+                )
             }
             MarkError::Unfit { path, fault } => fault.hint(path),
             MarkError::Another { .. } => {
@@ -116,7 +119,7 @@ impl DataDir {
             return Ok(None);
         }
         let path = place.join(MARK);
-        let Some(text) = text(&path, &Rules::own(LARGEST)).map_err(unfit(&path))? else { return Ok(None) };
+        let Some(text) = text(&path, &Rules::note(LARGEST)).map_err(unfit(&path))? else { return Ok(None) };
         Mark::read(&text).map(Some).ok_or(MarkError::Unreadable { path })
     }
 

@@ -57,10 +57,10 @@ impl Fault {
         matches!(self, Fault::Io(error) if error.kind() == io::ErrorKind::NotFound)
     }
 
-    /// What it says, with what the system says behind it.
+    /// What it says; or what the system says, behind a text that something cannot be read or used.
     pub fn told(&self) -> String {
         match self {
-            Fault::Io(error) => format!("{self}: {error}"),
+            Fault::Io(error) => error.to_string(),
             _ => self.to_string(),
         }
     }

@@ -18,7 +18,7 @@ mod write;
 
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Component, Path};
 use std::sync::LazyLock;
 
 pub use data_dir::{DataDir, Mark, MarkError, make_directory, make_subdirectory};
@@ -94,6 +94,12 @@ impl Rules {
     /// A file that we made for ourselves: ours alone, by this one name.
     pub const fn own(limit: u64) -> Self {
         Self { owner: Owner::Us, reach: Reach::Private, sort: Sort::SingleFile, link: Link::Refused, limit }
+    }
+
+    /// As [`Rules::own`], where others may read it: a copy that a person made is as good.
+    pub const fn note(limit: u64) -> Self {
+        let (owner, reach) = (Owner::Us, Reach::Unwritable);
+        Self { owner, reach, sort: Sort::SingleFile, link: Link::Refused, limit }
     }
 
     /// The database file and what lies beside it: ours or root's, by this one name, and nobody else may change it.
@@ -206,8 +212,14 @@ enum Place {
 
 impl Place {
     fn of(path: &Path) -> Self {
+        let is_down = |step| step != Component::ParentDir;
         match std::env::var_os("CREDENTIALS_DIRECTORY") {
-            Some(directory) if !directory.is_empty() && path.starts_with(&directory) => Place::Credentials,
+            Some(directory) if !directory.is_empty() && path.starts_with(&directory) => {
+                match path.components().all(is_down) {
+                    true => Place::Credentials,
+                    false => Place::Elsewhere,
+                }
+            }
             _ => Place::Elsewhere,
         }
     }

@@ -323,6 +323,8 @@ impl World {
     }
 
     /// What applying the plan needs of the world outside.
+    ///
+    /// Errors: the data directory, where it is needed, is another's.
     pub fn ports(&self, plan: &Plan, authority: &store::Authority, picture: &Picture) -> Result<Ports> {
         let is_sealed = matches!(self.shelf, Shelf::Embedded);
         let minting = match plan.changes.iter().any(|planned| planned.change.step.wants_key(is_sealed)) {

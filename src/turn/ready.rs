@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::World;
 use crate::failure::{Failure, Result};
-use crate::file::{DataDir, MarkError};
+use crate::file::{self, DataDir, Fault, MarkError};
 use crate::guard::{BELL, Fact, SQLITES, Target, companion};
 use crate::port::keys::{KeySource, SourceError};
 use crate::port::{Minting, Shelf};
@@ -47,8 +47,20 @@ impl World {
     /// Errors: it is not ours alone, or of another environment.
     pub(super) fn check_data_dir(&self) -> Result<()> {
         match self.uses_data_dir() {
-            true => self.data_dir().check().map(drop).map_err(|error| self.unfit(error)),
+            true => self.data_dir().check().and_then(|_| self.is_no_link()).map_err(|error| self.unfit(error)),
             false => Ok(()),
+        }
+    }
+
+    /// A database in the data directory is there itself. Links to one that a person names elsewhere are followed, and
+    /// the guard goes by where they lead; here a repository may have brought them.
+    fn is_no_link(&self) -> std::result::Result<(), MarkError> {
+        let Target::Sqlite(target) = self.database.target() else { return Ok(()) };
+        match file::facts_of_link(target.path()) {
+            Ok(facts) if self.is_embedded() && facts.is_symlink() => {
+                Err(MarkError::Unfit { path: target.path().to_owned(), fault: Fault::Link })
+            }
+            _ => Ok(()),
         }
     }
 
@@ -57,7 +69,7 @@ impl World {
     /// Errors: it is not ours alone.
     pub(super) fn judge_data_dir(&self) -> Result<()> {
         match self.uses_data_dir() {
-            true => self.data_dir().mark().map(drop).map_err(|error| self.unfit(error)),
+            true => self.data_dir().mark().and_then(|_| self.is_no_link()).map_err(|error| self.unfit(error)),
             false => Ok(()),
         }
     }

@@ -57,6 +57,11 @@ fn the_database_itself_is_one_file_of_ours() {
     enemy.away(DATABASE);
     fs::create_dir(enemy.at(DATABASE)).unwrap();
     enemy.refused("a directory", "is not a regular file");
+    // Another project's, of the same name.
+    let others = enemy.outside.path().join("directory/KSESSIONS_DEV.db");
+    enemy.project.run(&["migrate", "--database", &format!("sqlite:{}", others.display())]).expect_code(0);
+    enemy.link(DATABASE, others);
+    enemy.refused("a link to another project's", "is a symbolic link");
 }
 
 #[test]
