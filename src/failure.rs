@@ -198,6 +198,9 @@ impl From<store::error::Error> for Failure {
 
 impl From<ConfigError> for Failure {
     fn from(error: ConfigError) -> Self {
+        if let Some(refusal) = error.refusal() {
+            return refusal.clone().into();
+        }
         match error.0.as_slice() {
             [_] => Self::caused(&error),
             problems => Self {

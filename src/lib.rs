@@ -18,6 +18,7 @@ pub mod daemon;
 pub mod desired;
 pub mod driver;
 pub mod failure;
+pub mod file;
 pub mod guard;
 pub mod http;
 pub mod kinds;

@@ -15,6 +15,9 @@ use crate::turn::World;
 use crate::turn::by_hand::Done;
 
 pub async fn host(world: &World, verb: &HostVerb, terminal: Terminal) -> Result<u8> {
+    if !matches!(verb, HostVerb::Create { .. }) {
+        world.require().await?;
+    }
     match verb {
         HostVerb::Create { session_id, created_by, dry_run, force_new, rotation_reason, expires_in } => {
             let wish = Wish::Create { expires_in: *expires_in, force_new: *force_new };
@@ -27,13 +30,13 @@ pub async fn host(world: &World, verb: &HostVerb, terminal: Terminal) -> Result<
         HostVerb::Rotate { session_id, rotated_by, rotation_reason, expires_in } => {
             let wish = Wish::Rotate { expires_in: *expires_in };
             let intent = intent(*session_id, rotated_by, rotation_reason, wish);
-            let told = told(&intent, carry_out(world, &intent).await?);
+            let told = told(&intent, by_hand(world, &intent).await?);
             out(&format!("{told}The new GUID waits to be claimed: reconcile host claim {session_id}\n"))?;
             Ok(0)
         }
         HostVerb::Revoke { session_id, revoked_by, reason } => {
             let intent = intent(*session_id, revoked_by, reason, Wish::Revoke);
-            out(&told(&intent, carry_out(world, &intent).await?))?;
+            out(&told(&intent, by_hand(world, &intent).await?))?;
             Ok(0)
         }
         HostVerb::Claim { session_id } => {
@@ -64,10 +67,7 @@ async fn preview(world: &World, intent: &Intent) -> Result<u8> {
     Ok(0)
 }
 
-async fn carry_out(world: &World, intent: &Intent) -> Result<Option<Done>> {
-    if let Some(migrated) = world.prepare().await? {
-        super::setup::told(&migrated);
-    }
+async fn by_hand(world: &World, intent: &Intent) -> Result<Option<Done>> {
     working("writing", &world.progress, world.by_hand(intent)).await
 }
 
@@ -76,7 +76,10 @@ fn told(intent: &Intent, done: Option<Done>) -> String {
 }
 
 async fn create(world: &World, intent: &Intent, terminal: Terminal) -> Result<u8> {
-    let done = carry_out(world, intent).await?;
+    if let Some(migrated) = world.prepare().await? {
+        super::setup::told(&migrated);
+    }
+    let done = by_hand(world, intent).await?;
     let attempt = done.as_ref().and_then(|done| done.attempt);
     terminal.note(&format!("{}\n{}", where_to(world), told(intent, done)));
     let minted = || Failure::error(format!("no GUID was made for session {}", intent.session));

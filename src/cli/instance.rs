@@ -10,6 +10,7 @@ use crate::turn::World;
 use crate::turn::instances::Left;
 
 pub async fn instance(world: &World, verb: &InstanceVerb, terminal: Terminal) -> Result<u8> {
+    world.require().await?;
     match verb {
         InstanceVerb::Provision { id, by } => {
             carry_out(world, Intent { id: *id, by: by.clone(), wish: Wish::Provision }).await

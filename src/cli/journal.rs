@@ -46,6 +46,7 @@ fn what(id: Option<&ResourceId>) -> String {
 
 pub async fn status(world: &World, format: Format) -> Result<u8> {
     only(format, &[Format::Text, Format::Json])?;
+    world.must_exist().await?;
     let status = world.status().await?;
     match format {
         Format::Json => out_json(&status.json())?,
@@ -56,6 +57,7 @@ pub async fn status(world: &World, format: Format) -> Result<u8> {
 
 pub async fn history(world: &World, id: Option<ResourceId>, most: i64, format: Format) -> Result<u8> {
     only(format, &[Format::Text, Format::Json, Format::Csv])?;
+    world.must_exist().await?;
     let lines = world.history(id.clone(), most).await?;
     match (format, id) {
         (Format::Json, _) => out_json(&history::json(&lines))?,

@@ -1,6 +1,5 @@
 //! The main job: the daemon, `--plan`, `--once`, `--apply`.
 
-use std::path::Path;
 use std::time::Duration;
 
 use super::args::{Format, Global, Mode};
@@ -86,9 +85,7 @@ async fn preview(world: &World, mode: &Mode, request: &Request, format: Format, 
         }
         Some(file) => {
             let (plan, saved) = working("planning", &world.progress, world.save(request)).await?;
-            let text = serde_json::to_vec_pretty(&saved)
-                .map_err(|error| Failure::error(format!("the plan cannot be written as JSON: {error}")))?;
-            write_whole(file, &text)?;
+            world.save_to(file, &saved)?;
             plan
         }
     };
@@ -99,12 +96,6 @@ async fn preview(world: &World, mode: &Mode, request: &Request, format: Format, 
         Format::Text | Format::Csv => out(&render::text(&plan, Looks { color: terminal.color, most }))?,
     }
     Ok(code(mode, &plan.summary(), plan.changes.len() as u64))
-}
-
-/// A file is there as a whole or not at all, and readable by its owner alone.
-fn write_whole(file: &Path, text: &[u8]) -> Result<()> {
-    crate::port::private::replace(file, text)
-        .map_err(|error| Failure::error(format!("the plan cannot be written to {}: {error}", file.display())))
 }
 
 async fn once(world: &World, mode: &Mode, global: &Global, terminal: Terminal, job: Job) -> Result<u8> {

@@ -10,7 +10,8 @@ use crate::change::{hanging, printable};
 use crate::config::Config;
 use crate::failure::{Failure, Result};
 use crate::store::doctor::{self, Trouble};
-use crate::store::migrate::{self, Migrated};
+use crate::store::error::Cause;
+use crate::store::migrate::Migrated;
 use crate::turn::World;
 use crate::turn::restamp::{BEYOND, Restamping};
 
@@ -32,8 +33,8 @@ pub async fn doctor(world: &World, format: Format) -> Result<u8> {
     }
     let mut failed: Vec<_> = steps.into_iter().filter_map(|step| Some((step.name, step.outcome.err()?))).collect();
     // An error before a refusal, as everywhere.
-    failed.sort_by_key(|(_, trouble)| trouble.refusal.is_some());
-    let Some((name, Trouble { mend, refusal, cause: _, what: _ })) = failed.into_iter().next() else { return Ok(0) };
+    failed.sort_by_key(|(_, trouble)| trouble.cause == Cause::Guard);
+    let Some((name, Trouble { mend, refusal, cause, what: _ })) = failed.into_iter().next() else { return Ok(0) };
     if let Some(refusal) = refusal {
         return Err(refusal.into());
     }
@@ -41,7 +42,9 @@ pub async fn doctor(world: &World, format: Format) -> Result<u8> {
         matches!(name.as_str(), "host key" | "hand-off" | "broker" | "results") || name.starts_with("server ");
     let trouble_with = if outside { format!("the {name}") } else { "the database".to_owned() };
     let mend = Some(mend).filter(|mend| !mend.is_empty());
-    Err(Failure::error(format!("{trouble_with} cannot be used as it is")).hints(mend))
+    let message = format!("{trouble_with} cannot be used as it is");
+    let failure = if cause == Cause::Guard { Failure::refused(message) } else { Failure::error(message) };
+    Err(failure.hints(mend))
 }
 
 fn line(step: &doctor::Step, width: usize) -> String {
@@ -70,7 +73,6 @@ pub async fn migrate(config: Config, args: &MigrateArgs, terminal: Terminal) -> 
         (_, true) => World::restamping(config)?,
         (false, false) => World::open(config)?,
     };
-    let by = world.by_user(None).actor;
     if let Some(reason) = args.reason.as_deref().filter(|_| args.restamp) {
         let restamping = working("looking", &world.progress, world.before_restamp()).await?;
         confirm(&restamping, args.yes, terminal)?;
@@ -83,7 +85,7 @@ pub async fn migrate(config: Config, args: &MigrateArgs, terminal: Terminal) -> 
         }
         return Ok(0);
     }
-    let migrated = working("migrating", &world.progress, migrate::migrate(&world.database, &by)).await?;
+    let migrated = working("migrating", &world.progress, world.migrate()).await?;
     if migrated == Migrated::default() {
         out("The schema is up to date.\n")?;
     }

@@ -21,6 +21,7 @@ pub async fn token(world: &World, verb: &TokenVerb, format: Format) -> Result<u8
         }
         TokenVerb::List => {
             only(format, &[Format::Text, Format::Json])?;
+            world.must_exist().await?;
             let tokens = world.tokens().await?;
             match format {
                 Format::Json => out_json(&serde_json::Value::from_iter(tokens.iter().map(json)))?,

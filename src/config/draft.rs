@@ -7,8 +7,8 @@ use super::file::File;
 use super::given::{Given, Origin};
 use super::report::InFile;
 use super::{Certificate, Config, DEVELOPMENT, LARGEST_URL_FILE, LogFormat, Problem, Secrets, Source, TABLE, url};
+use crate::file::{self, Fault, Rules};
 use crate::port::keys::KeySource;
-use crate::port::private;
 use crate::port::task::{Arguments, Credentials, Style};
 use crate::secret::Secret;
 use crate::webhook::Keys;
@@ -191,12 +191,11 @@ fn pair(
 
 /// The secret in a file that only its owner may read. `holds` is what should stand there, for messages.
 pub(super) fn read_secret(path: &Path, holds: &str) -> Result<Secret, String> {
-    let unusable = |error: private::ReadError| {
-        let cause = std::error::Error::source(&error).map(|cause| format!(" ({cause})")).unwrap_or_default();
+    let unusable = |fault: Fault| {
         let path = url::masked(&path.display().to_string());
-        format!("cannot be used: {error}{cause}; {}", error.hint(Path::new(&path)))
+        format!("cannot be used: {}; {}", fault.told(), fault.hint(Path::new(&path)))
     };
-    let text = private::read_text(path, LARGEST_URL_FILE).map_err(unusable)?;
+    let text = file::secret(path, &Rules::secret(LARGEST_URL_FILE)).map_err(unusable)?;
     let text = text.ok_or_else(|| format!("does not exist; it should hold {holds}"))?;
     match text.trim() {
         "" => Err(format!("is empty; it should hold {holds}")),

@@ -3,8 +3,7 @@
 //! No message shows the file's text: a line that does not parse may well hold a secret.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io::{self, Read};
+use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -16,6 +15,7 @@ use super::notify::{NOTIFY, Section};
 use super::pools::{POOLS, Pool, variable};
 use super::settings::{self, Secrecy, TABLE};
 use super::{Entry, Problem, shown};
+use crate::file::{self, Fault, Rules};
 
 /// The file that is read where none is named.
 const USUAL: &str = "reconcile.toml";
@@ -58,18 +58,21 @@ impl File {
     /// Reads the file that was named, or else `reconcile.toml` in `cwd` if there is one.
     pub(super) fn read(named: Option<&Path>, cwd: &Path, problems: &mut Vec<Problem>) -> Self {
         let path = named.unwrap_or(Path::new(USUAL));
-        let text = match text(&cwd.join(path)) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound && named.is_none() => return Self::default(),
-            Err(error) => {
-                let what = format!("the configuration file cannot be read: {error}");
-                problems.push(Problem { at: path.display().to_string(), what, order: (0, 0, 0) });
+        let whole = cwd.join(path);
+        let text = match file::text(&whole, &Rules::settings(LARGEST)) {
+            Ok(Some(text)) => text,
+            Ok(None) if named.is_none() => return Self::default(),
+            read => {
+                let fault = read.err().unwrap_or_else(|| Fault::Io(io::ErrorKind::NotFound.into()));
+                problems.push(Problem::unreadable(path, &whole, &fault));
                 return Self::default();
             }
         };
+        // Some editors begin with it.
+        let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
         let base = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-        let (table, errors) = DeTable::parse_recoverable(&text);
-        let mut reader = Reader { path, base, text: &text, problems, file: Self::default() };
+        let (table, errors) = DeTable::parse_recoverable(text);
+        let mut reader = Reader { path, base, text, problems, file: Self::default() };
         for error in &errors {
             reader.problem(error.span().unwrap_or_default(), &error.message().replace('\n', " "));
         }
@@ -79,19 +82,6 @@ impl File {
         }
         File { path: Some(path.to_owned()), named: named.is_some(), ..reader.file }
     }
-}
-
-/// The text of a regular file of bearable size.
-fn text(path: &Path) -> io::Result<String> {
-    if !fs::metadata(path)?.is_file() {
-        return Err(io::Error::other("it is not a regular file"));
-    }
-    let mut text = String::new();
-    fs::File::open(path)?.take(LARGEST + 1).read_to_string(&mut text)?;
-    if text.len() as u64 > LARGEST {
-        return Err(io::Error::other(format!("it is larger than {LARGEST} bytes")));
-    }
-    Ok(text)
 }
 
 pub(super) struct Reader<'a> {

@@ -22,6 +22,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::change::{Source, quoted};
+use crate::file::Fault;
+use crate::guard::{Fact, Refusal};
 use crate::port::keys::KeySource;
 use crate::port::task::Style;
 use crate::secret::Secret;
@@ -164,11 +166,26 @@ pub struct Problem {
     /// What is wrong, and what is allowed.
     pub what: String,
     order: (u8, usize, usize),
+    /// Where the guard says no.
+    refusal: Option<Refusal>,
 }
 
 impl Problem {
     fn new(origin: &Origin, what: impl Into<String>) -> Self {
-        Self { at: origin.place(), what: what.into(), order: origin.order() }
+        Self { at: origin.place(), what: what.into(), order: origin.order(), refusal: None }
+    }
+
+    /// The configuration file at `path`, shown as it was named, is not one to obey.
+    fn unreadable(named: &Path, path: &Path, fault: &Fault) -> Self {
+        let what = format!("the configuration file cannot be read: {}", fault.told());
+        let refusal = match fault {
+            Fault::Owner { .. } | Fault::Writable { .. } => {
+                let why = format!("the configuration file {} is not obeyed: {fault}", named.display());
+                Some(Refusal::new(Fact::Settings, why, fault.hint(path)))
+            }
+            _ => None,
+        };
+        Self { at: named.display().to_string(), what, order: (0, 0, 0), refusal }
     }
 }
 
@@ -181,6 +198,13 @@ impl fmt::Display for Problem {
 /// Everything that is wrong with the settings, at once. No message holds a secret.
 #[derive(Debug, thiserror::Error)]
 pub struct ConfigError(pub Vec<Problem>);
+
+impl ConfigError {
+    /// What the guard says, where it is the guard that says no.
+    pub fn refusal(&self) -> Option<&Refusal> {
+        self.0.iter().find_map(|problem| problem.refusal.as_ref())
+    }
+}
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -109,9 +109,14 @@ fn the_file_gives_way_to_variables_and_those_to_flags() {
 }
 
 #[test]
-fn production_is_spelled_out_by_anyone_but_the_default() {
+fn production_is_spelled_out_by_anyone_but_the_default_and_a_file_that_was_found() {
+    let home = tempfile::tempdir().unwrap();
+    let named = World::file("environment = \"production\"").load_in(home.path(), Some("own.toml")).unwrap();
+    assert!(named.environment_spelled_out);
+    let found = World::file("environment = \"production\"").config();
+    assert!(!found.environment_spelled_out);
+    assert!(World::file("environment = \"staging\"").config().environment_spelled_out);
     for world in [
-        World::file("environment = \"production\""),
         World::default().variable("RECONCILE_ENVIRONMENT", "production"),
         World::default().flag("environment", "production", "--environment"),
     ] {

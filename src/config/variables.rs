@@ -21,7 +21,12 @@ pub fn check(environment: impl Iterator<Item = (OsString, OsString)>) -> Result<
             warnings.push(format!("{at} is no variable of ours, and does nothing: did you mean {meant}?"));
         }
         if value.to_str().is_none() {
-            problems.push(Problem { at, what: "the value is not valid UTF-8".to_owned(), order: (0, 0, 0) });
+            problems.push(Problem {
+                at,
+                what: "the value is not valid UTF-8".to_owned(),
+                order: (0, 0, 0),
+                refusal: None,
+            });
         }
     }
     problems.sort_by(|one, other| one.at.cmp(&other.at));

@@ -6,12 +6,17 @@ pub mod testing;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use tokio::net::lookup_host;
 
+use crate::file::{self, Fault, Rules};
 use crate::guard::{PostgresTarget, SslMode};
+
+/// The most bytes of a file of certificates: all authorities of a system are a fifth of it.
+const LARGEST_AUTHORITY: u64 = 1024 * 1024;
 
 /// Why a server could not be reached or used, as an operator would name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +40,8 @@ pub enum Cause {
     TooMany,
     /// Its disk is full.
     Full,
+    /// The guard has refused it.
+    Guard,
     Other,
 }
 
@@ -123,7 +130,7 @@ impl Cause {
             Cause::RightsMissing => "grant what is lacking; `reconcile doctor` names it",
             Cause::TooMany => "wait, or raise max_connections on the server",
             Cause::Full => "make room on the disk where the database lies",
-            Cause::Other => return None,
+            Cause::Guard | Cause::Other => return None,
         })
     }
 }
@@ -142,6 +149,7 @@ impl fmt::Display for Cause {
             Cause::RightsMissing => "rights are missing",
             Cause::TooMany => "the server has no connection left",
             Cause::Full => "the disk is full",
+            Cause::Guard => "the guard refuses it",
             Cause::Other => "it failed",
         })
     }
@@ -219,7 +227,9 @@ pub fn causes(error: &dyn std::error::Error) -> Vec<String> {
 
 /// The driver's options for `target`. The driver starts from `PG*` variables and forgets what is set again, so every
 /// field is; the three that cannot be are `guard::leaking`.
-pub fn options(target: &PostgresTarget, application_name: &str) -> PgConnectOptions {
+///
+/// Errors: the file of the authority cannot be used.
+pub fn options(target: &PostgresTarget, application_name: &str) -> Result<PgConnectOptions, sqlx::Error> {
     let mode = match target.ssl_mode {
         SslMode::Disable => PgSslMode::Disable,
         SslMode::Prefer => PgSslMode::Prefer,
@@ -239,11 +249,22 @@ pub fn options(target: &PostgresTarget, application_name: &str) -> PgConnectOpti
         Some(directory) => driver.host("localhost").socket(directory),
         None => driver,
     };
-    match &target.ssl_root_cert {
-        Some(path) => driver.ssl_root_cert(path),
-        // No authority besides the system's own.
-        None => driver.ssl_root_cert_from_pem(Vec::new()),
-    }
+    let authority = match &target.ssl_root_cert {
+        Some(path) => authority(path)?,
+        // None besides the system's own.
+        None => Vec::new(),
+    };
+    Ok(driver.ssl_root_cert_from_pem(authority))
+}
+
+/// The certificates in the file that `sslrootcert` names. The driver would open it itself, whatever it is.
+fn authority(path: &Path) -> Result<Vec<u8>, sqlx::Error> {
+    let read = file::read(path, &Rules::settings(LARGEST_AUTHORITY));
+    let found = read.and_then(|found| found.ok_or_else(|| Fault::Io(io::ErrorKind::NotFound.into())));
+    found.map_err(|fault| {
+        let why = format!("sslrootcert names {}, which cannot be used: {}", path.display(), fault.told());
+        sqlx::Error::Tls(why.into())
+    })
 }
 
 /// Resolves the host's name, so that a wrong one is told from a server that is down. Nothing for a socket.

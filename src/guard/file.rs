@@ -1,9 +1,15 @@
 //! Where a SQLite file really is: links decide nothing, the real path does.
 
-use std::fs::{self, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
+
+use crate::file::{self, Fault, Rules};
+
+/// What follows the database's name in that of the file beside it that wakes a running daemon.
+pub const BELL: &str = "-bell";
+/// What follows it in those of SQLite's own: its log, the log's index, its journal.
+pub const SQLITES: [&str; 3] = ["-wal", "-shm", "-journal"];
 
 /// What stands at the end of a path, after all links.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,20 +47,26 @@ pub fn locate(path: &Path) -> Result<Place, String> {
 }
 
 fn found(path: &Path) -> Result<Place, String> {
-    match path.canonicalize() {
+    match file::real(path) {
         Ok(real) => {
-            let facts = fs::metadata(&real).map_err(|error| unreadable(&real, &error))?;
-            single(&real, &facts)?;
-            for suffix in ["-wal", "-shm", "-journal"] {
+            around(&real)?;
+            let facts = file::look(&real, &Rules::database()).map_err(|fault| unfit(&real, &fault))?;
+            let facts = facts.ok_or_else(|| format!("{} has gone", real.display()))?;
+            for suffix in SQLITES.into_iter().chain([BELL]) {
                 beside(&real, suffix)?;
             }
             Ok(Place::File { path: real, device: facts.dev(), inode: facts.ino() })
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            if fs::symlink_metadata(path).is_ok() {
+            if file::exists(path) {
                 return Err(format!("{} is a link that leads nowhere", path.display()));
             }
-            future(path).map(Place::Missing)
+            let place = future(path)?;
+            around(&place)?;
+            for suffix in SQLITES.into_iter().chain([BELL]) {
+                beside(&place, suffix)?;
+            }
+            Ok(Place::Missing(place))
         }
         Err(error) => Err(unreadable(path, &error)),
     }
@@ -70,7 +82,7 @@ pub fn companion(path: &Path, suffix: &str) -> PathBuf {
 /// The real path of a file that does not exist yet: its nearest existing ancestor, and the plain rest.
 fn future(path: &Path) -> Result<PathBuf, String> {
     for ancestor in path.ancestors().skip(1) {
-        match ancestor.canonicalize() {
+        match file::real(ancestor) {
             Ok(real) => {
                 let rest = path.strip_prefix(ancestor).unwrap_or(path);
                 if rest.components().any(|part| !matches!(part, Component::Normal(_))) {
@@ -85,25 +97,31 @@ fn future(path: &Path) -> Result<PathBuf, String> {
     Err(format!("{} has no directory that exists", path.display()))
 }
 
-fn single(path: &Path, facts: &Metadata) -> Result<(), String> {
-    if !facts.is_file() {
-        return Err(format!("{} is not a regular file", path.display()));
-    }
-    if facts.nlink() != 1 {
-        return Err(format!("{} has {} names (hard links), and may be another catalog", path.display(), facts.nlink()));
-    }
-    Ok(())
+/// The directory, where it is there: whoever can take names away in it could exchange a file between our look and SQLite's.
+fn around(path: &Path) -> Result<(), String> {
+    let directory = path.parent().unwrap_or(path);
+    file::look(directory, &Rules::database_directory()).map(drop).map_err(|fault| unfit(directory, &fault))
 }
 
 /// SQLite follows links at its companion files too, so that one could lead its writes into another database's log.
 fn beside(path: &Path, suffix: &str) -> Result<(), String> {
     let companion = companion(path, suffix);
-    match fs::symlink_metadata(&companion) {
-        // A file that its writer has just deleted counts no name any more.
-        Ok(facts) if facts.is_file() && facts.nlink() == 0 => Ok(()),
-        Ok(facts) => single(&companion, &facts),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(unreadable(&companion, &error)),
+    file::look(&companion, &Rules::database()).map(drop).map_err(|fault| unfit(&companion, &fault))
+}
+
+fn unfit(path: &Path, fault: &Fault) -> String {
+    match fault {
+        Fault::Io(error) => unreadable(path, error),
+        Fault::Names { count } => {
+            format!("{} has {count} names (hard links), and may be another catalog", path.display())
+        }
+        fault => {
+            let what = fault.to_string();
+            match what.strip_prefix("it ") {
+                Some(what) => format!("{} {what}", path.display()),
+                None => format!("{}: {what}", path.display()),
+            }
+        }
     }
 }
 
@@ -114,6 +132,7 @@ fn unreadable(path: &Path, error: &io::Error) -> String {
 #[cfg(test)]
 mod tests {
     use std::ffi::OsStr;
+    use std::fs;
     use std::os::unix::ffi::OsStrExt;
     use std::os::unix::fs::symlink;
 

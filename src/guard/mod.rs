@@ -20,7 +20,7 @@ mod pool;
 mod refusal;
 mod url;
 
-pub use file::{Place, companion};
+pub use file::{BELL, Place, SQLITES, companion};
 pub use inherited::{leaking, shed};
 pub use owner::{LONGEST_MARK, Owner};
 pub use policy::{Catalog, Environment, Policy};

@@ -20,6 +20,10 @@ pub enum Fact {
     Mark,
     /// The way to the server is not verified.
     Transport,
+    /// The data directory is another's, or another environment's.
+    DataDir,
+    /// The configuration file is one that somebody else may have put there.
+    Settings,
 }
 
 impl Fact {
@@ -31,6 +35,8 @@ impl Fact {
             Fact::Stamp => "fact 3 of 3, the stamp in the database",
             Fact::Mark => "the mark in Redis that says whose it is",
             Fact::Transport => "the connection's encryption",
+            Fact::DataDir => "the data directory",
+            Fact::Settings => "the configuration file",
         }
     }
 }

@@ -78,6 +78,10 @@ impl Target {
             let why = format!("the database URL holds the control character {}", letter.escape_default());
             return Err(refuse(why, "take it out"));
         }
+        if let Some(letter) = url.chars().find(|letter| is_unseen(*letter)) {
+            let why = format!("the database URL holds the invisible character {}", letter.escape_unicode());
+            return Err(refuse(why, format!("take it out; {FORMS}")));
+        }
         let scheme = url.split_once(':').map_or("", |(scheme, _)| scheme);
         if scheme.eq_ignore_ascii_case("postgres") || scheme.eq_ignore_ascii_case("postgresql") {
             return postgres(url, transport).map(Target::Postgres);
@@ -89,7 +93,8 @@ impl Target {
         if scheme.eq_ignore_ascii_case("file") {
             return Err(refuse("file: URIs can carry options that change what is opened", FORMS));
         }
-        if url.ends_with(".db") && !url.contains("://") {
+        let is_like_sqlites = scheme.to_ascii_lowercase().contains("sqlite") || url.contains(":sqlite");
+        if (url.ends_with(".db") && !url.contains("://")) || is_like_sqlites {
             return sqlite(url).map(Target::Sqlite);
         }
         Err(refuse("the database URL is neither SQLite's nor PostgreSQL's", FORMS))
@@ -171,6 +176,17 @@ fn sqlite(written: &str) -> Result<SqliteTarget, Refusal> {
     if login || gives_password(written) {
         return Err(refuse("the SQLite path holds what looks like a password", FORMS));
     }
+    if let Some((scheme, _)) = first.split_once(':') {
+        let why = match scheme.chars().all(|letter| letter.is_ascii_alphanumeric() || "+.- ".contains(letter)) {
+            true => format!("the database URL's scheme `{scheme}:` is unknown"),
+            false => "the database URL's scheme is unknown".to_owned(),
+        };
+        let meant = if first.to_ascii_lowercase().contains("sqlite") { "did you mean sqlite:? " } else { "" };
+        return Err(refuse(why, format!("{meant}{FORMS}; a path with a colon begins with ./ or /")));
+    }
+    if written.starts_with(char::is_whitespace) {
+        return Err(refuse("the SQLite path begins with a blank", format!("take it out; {FORMS}")));
+    }
     if let Some(odd) = written.chars().find(|letter| "?#%".contains(*letter)) {
         let why = format!("the SQLite path holds `{odd}`: parameters and percent-encoding are not read there");
         return Err(refuse(why, "write the path alone, as it is on disk"));
@@ -220,6 +236,11 @@ fn postgres(url: &str, transport: Transport) -> Result<PostgresTarget, Refusal> 
     };
     target.ssl_mode = encryption(&target, settings.ssl_mode, transport)?;
     Ok(target)
+}
+
+/// Byte order marks, joiners and the like: what editors and web pages leave behind, and nobody sees.
+fn is_unseen(letter: char) -> bool {
+    matches!(letter, '\u{feff}' | '\u{ad}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202f}' | '\u{2060}'..='\u{206f}')
 }
 
 /// Whether a password is given where none is read, behind a `?` that is lost: then what stands there is not shown.

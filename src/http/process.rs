@@ -1,9 +1,14 @@
 //! The process itself, as far as the system tells it for nothing.
 
-use std::fs;
+use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use rustix::time::{ClockId, clock_gettime};
+
+use crate::file::{self, Rules};
+
+/// The most bytes of what the system tells of a process.
+const LARGEST: u64 = 64 * 1024;
 
 /// What the process takes. `None` where the system does not say.
 pub struct Process {
@@ -18,11 +23,13 @@ impl Process {
         let spent = clock_gettime(ClockId::ProcessCPUTime);
         // Both parts fit: seconds of a processor, and less than 10^9.
         let cpu_seconds = spent.tv_sec as f64 + spent.tv_nsec as f64 / 1e9;
-        let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let status = file::text(Path::new("/proc/self/status"), &Rules::anybodys(LARGEST));
+        let status = status.ok().flatten().unwrap_or_default();
         let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB"));
         let resident_bytes = resident.and_then(|kib| kib.trim().parse::<u64>().ok()?.checked_mul(1024));
         // One of them is the look itself.
-        let open_files = fs::read_dir("/proc/self/fd").ok().map(|files| (files.count() as u64).saturating_sub(1));
+        let open_files =
+            file::list(Path::new("/proc/self/fd")).ok().map(|files| (files.count() as u64).saturating_sub(1));
         Self { cpu_seconds, resident_bytes, open_files }
     }
 }

@@ -175,6 +175,7 @@ async fn expect_a_token(world: &World, address: SocketAddr) -> Result<()> {
         }
         Ok(Ok(false) | Err(_)) => {
             Err(Failure::error(format!("http.listen: {address} is not loopback, and there is no token that is good"))
+                .hint("`reconcile migrate` makes the database, where there is none yet; then:")
                 .hint("`reconcile token create --name NAME --scope read` makes one, and prints it once")
                 .hint("or listen on this machine alone: 127.0.0.1, or [::1]"))
         }

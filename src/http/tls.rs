@@ -15,11 +15,11 @@ use tokio_rustls::server::TlsStream;
 use super::limits::HEAD_TIME;
 use crate::config::Certificate;
 use crate::failure::{Failure, Result};
-use crate::port::private;
+use crate::file::{self, Rules};
 
 /// Changed files are seen this soon.
 const GLANCE: Duration = Duration::from_secs(10);
-/// The most bytes of the key's file.
+/// The most bytes of either file.
 const LARGEST: u64 = 1024 * 1024;
 
 /// Speaks TLS with whoever connects.
@@ -73,7 +73,7 @@ impl Tls {
 }
 
 fn marks(files: &Certificate) -> [Option<SystemTime>; 2] {
-    [&files.chain, &files.key].map(|path| path.metadata().and_then(|about| about.modified()).ok())
+    [&files.chain, &files.key].map(|path| file::facts(path).and_then(|about| about.modified()).ok())
 }
 
 fn acceptor(files: &Certificate) -> Result<TlsAcceptor> {
@@ -83,15 +83,18 @@ fn acceptor(files: &Certificate) -> Result<TlsAcceptor> {
     };
     let of_chain = |why: String| unusable("http.certificate_file", chain_file, why);
     let of_key = |why: String| unusable("http.key_file", key_file, why);
-    let chain = CertificateDer::pem_file_iter(chain_file)
-        .and_then(Iterator::collect::<std::result::Result<Vec<_>, _>>)
+    let text = file::read(chain_file, &Rules::settings(LARGEST))
+        .map_err(|fault| of_chain(fault.told()).hint(fault.hint(chain_file)))?
+        .ok_or_else(|| of_chain("it does not exist".to_owned()))?;
+    let chain = CertificateDer::pem_slice_iter(&text)
+        .collect::<std::result::Result<Vec<_>, _>>()
         .map_err(|error| of_chain(error.to_string()))?;
     if chain.is_empty() {
         let hint = "it should hold the server's certificate, then those between it and its authority, as PEM";
         return Err(of_chain("there is no certificate in it".to_owned()).hint(hint));
     }
-    let text = private::read_text(key_file, LARGEST)
-        .map_err(|error| of_key(error.to_string()).hint(error.hint(key_file)))?
+    let text = file::secret(key_file, &Rules::secret(LARGEST))
+        .map_err(|fault| of_key(fault.told()).hint(fault.hint(key_file)))?
         .ok_or_else(|| of_key("it does not exist".to_owned()))?;
     let key = PrivateKeyDer::from_pem_slice(text.as_bytes()).map_err(|error| of_key(error.to_string()))?;
     let mut config = ServerConfig::builder()

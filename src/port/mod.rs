@@ -10,7 +10,6 @@ pub mod guid;
 pub mod handoff;
 pub mod keys;
 pub mod pool;
-pub mod private;
 pub mod redis;
 pub mod task;
 
@@ -170,11 +169,13 @@ impl From<NoRandomness> for Error {
 }
 
 /// Whether a key may be made where there is none.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Minting {
     /// Something is to be sealed or hashed.
     Yes,
     No,
+    /// Something is to be, and there is no room for it.
+    Impossible(Arc<SourceError>),
 }
 
 impl Ports {
@@ -183,6 +184,7 @@ impl Ports {
     pub fn new(keys: &KeySource, shelf: &Shelf, minting: Minting) -> Self {
         let secrets = match minting {
             Minting::No => Secrets::existing(keys, shelf),
+            Minting::Impossible(error) => Err(error),
             Minting::Yes => keys.open_or_create().map_err(Arc::new).map(|opened| {
                 if let Some(path) = opened.made {
                     tracing::warn!("a host key was made in {}: keep it safe, and in no repository", path.display());

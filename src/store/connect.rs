@@ -1,13 +1,11 @@
 //! The only way to a connection. A [`Database`] cannot be built without the guard, and each connection that it hands
 //! out has proved what it is: the catalog that was admitted, with our stamp or nothing in it.
 
-use std::fmt;
 use std::future::Future;
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
 use sqlx::Connection;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::sqlite::SqliteConnectOptions;
@@ -70,25 +68,6 @@ pub enum Purpose {
     Adopt,
     /// Another environment's or server's stamp is let in.
     Restamp,
-}
-
-/// Which database a saved plan was made for. Says nothing secret.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "driver", rename_all = "lowercase")]
-pub enum TargetIdentity {
-    /// The real path, also of a file that does not exist yet.
-    Sqlite { path: String },
-    /// The cluster by its own identifier, or by its address where the role may not read that; and the database in it.
-    Postgres { cluster: String, oid: i64 },
-}
-
-impl fmt::Display for TargetIdentity {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            TargetIdentity::Sqlite { path } => write!(out, "the file {path}"),
-            TargetIdentity::Postgres { cluster, oid } => write!(out, "the server {cluster}, database {oid}"),
-        }
-    }
 }
 
 /// A database that the guard has admitted.
@@ -180,9 +159,9 @@ impl Database {
         }
     }
 
-    /// A connection that writes. On SQLite it makes the file, mode 0600, and its directory, mode 0700, where missing.
+    /// A connection that writes.
     ///
-    /// Errors: as [`Database::read`]; [`Error::File`] when the file cannot be made.
+    /// Errors: as [`Database::read`]; [`Error::Absent`] where there is no SQLite file.
     pub async fn write(&self) -> Result<Conn, Error> {
         match &self.target {
             Target::Sqlite(target) => {
@@ -190,27 +169,6 @@ impl Database {
             }
             Target::Postgres(target) => self.limited(self.patience(target), self.session(target, Access::Write)).await,
         }
-    }
-
-    /// Which database this is, for a saved plan.
-    ///
-    /// Errors: as [`Database::read`].
-    pub async fn identity(&self) -> Result<TargetIdentity, Error> {
-        let target = match &self.target {
-            Target::Sqlite(target) => {
-                return Ok(TargetIdentity::Sqlite { path: self.locate(target)?.path().display().to_string() });
-            }
-            Target::Postgres(target) => target,
-        };
-        let mut conn = self.limited(self.patience(target), self.session(target, Access::Read)).await?;
-        let failed = || Error::query("read the database's identity");
-        let cluster = stamp::system_identifier(&mut conn).await?.unwrap_or_else(|| target.server());
-        let sql = "SELECT oid::bigint AS oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()";
-        let rows = fetch!(&mut conn, sql).map_err(failed())?;
-        let row = rows.first().ok_or(sqlx::Error::RowNotFound).map_err(failed())?;
-        let oid = row.get("oid").map_err(failed())?;
-        conn.close().await;
-        Ok(TargetIdentity::Postgres { cluster, oid })
     }
 
     /// The stamp as it stands in the database behind `conn`.
@@ -229,7 +187,11 @@ impl Database {
         Error::Unreachable { server: self.admitted.server().to_owned(), cause: Cause::of(&source), source }
     }
 
-    async fn limited<T>(&self, limit: Duration, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    pub(super) async fn limited<T>(
+        &self,
+        limit: Duration,
+        work: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
         tokio::time::timeout(limit, work).await.unwrap_or_else(|_| {
             let why = format!("nothing after {} s", limit.as_secs_f32());
             Err(self.unreachable(sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, why))))
@@ -251,7 +213,8 @@ impl Database {
             return Err(self.guard.refuse(&self.admitted, Fact::Transport, why, format!("unset {name}")).into());
         }
         let limit = self.options.statement_timeout + self.options.connect_timeout;
-        let conn = dial_postgres(&driver::options(target, &self.options.application_name)).await;
+        let options = driver::options(target, &self.options.application_name);
+        let conn = dial_postgres(&options.map_err(|source| self.unreachable(source))?).await;
         conn.map(|conn| Conn::Postgres(Box::new(conn), limit)).map_err(|source| self.unreachable(source))
     }
 
@@ -265,7 +228,8 @@ impl Database {
     /// its directory may only be away, and all that it knew would be made anew elsewhere.
     pub(super) fn locate(&self, target: &SqliteTarget) -> Result<Place, Error> {
         let place = target.locate().map_err(|why| {
-            let mend = "name the file itself, one that has a single name";
+            let mend =
+                "name the file itself; find out who put a link, a second name or another's file there, and remove it";
             self.guard.refuse(&self.admitted, Fact::Answer, why, mend)
         })?;
         self.guard.agree(&self.admitted, &place.reported())?;
@@ -284,7 +248,10 @@ impl Database {
             if matches!(place, Place::Missing(_)) {
                 return Ok(None);
             }
-            let (options, freshness) = file::reading(place.path()).await?;
+            let (options, freshness) = match file::reading(place.path()).await {
+                Err(Error::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => continue,
+                opened => opened?,
+            };
             let mut conn = self.dial_file(&options).await?;
             let checked = self.check_file(&mut conn, target, &place).await;
             if freshness.confirm().is_err() {
@@ -303,10 +270,9 @@ impl Database {
     }
 
     async fn write_file(&self, target: &SqliteTarget) -> Result<Conn, Error> {
-        let mut place = self.locate(target)?;
+        let place = self.locate(target)?;
         if let Place::Missing(path) = &place {
-            file::create(path)?;
-            place = self.locate(target)?;
+            return Err(Error::Absent { path: path.display().to_string() });
         }
         let mut conn = self.dial_file(&file::writing(place.path())).await?;
         let ready = match self.check_file(&mut conn, target, &place).await {
@@ -382,6 +348,11 @@ impl Database {
                 Ok(())
             }
         }
+    }
+
+    /// The identity in the stamp that was seen last.
+    pub fn identity_seen(&self) -> Option<Uuid> {
+        *self.known()
     }
 
     pub(super) fn known(&self) -> MutexGuard<'_, Option<Uuid>> {

@@ -5,7 +5,6 @@ use std::future::Future;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use rustix::fs::{Access as Right, access};
 use tokio::net::{TcpStream, UnixStream};
 
 use super::connect::{Access, Database};
@@ -13,7 +12,8 @@ use super::error::{Cause, Error};
 use super::sql::{Conn, fetch};
 use super::stamp::Stamped;
 use super::{file, rights, session};
-use crate::guard::{Place, PostgresTarget, Refusal, SqliteTarget, Target, companion};
+use crate::file::{self as files, Right};
+use crate::guard::{Place, PostgresTarget, Refusal, SQLITES, SqliteTarget, Target, companion};
 
 /// One step of an examination.
 #[derive(Debug)]
@@ -188,7 +188,7 @@ async fn sqlite(database: &Database, target: &SqliteTarget, steps: &mut Steps) -
     if let Place::File { path, .. } = &place {
         let mut conn = steps
             .take("open", async {
-                permitted(path, Right::READ_OK, "read")?;
+                permitted(path, Right::Read, "read")?;
                 let (options, _) = file::reading(path).await?;
                 let mut conn = database.dial_file(&options).await?;
                 fetch!(&mut conn, "SELECT count(*) FROM sqlite_schema").map_err(Error::query("read the file"))?;
@@ -213,20 +213,20 @@ async fn sqlite(database: &Database, target: &SqliteTarget, steps: &mut Steps) -
 /// SQLite writes the file, and its log beside it. What another user, or other rights, left of that log is in the way.
 fn writable(place: &Place) -> Result<(String, ()), Error> {
     if let Place::File { path, .. } = place {
-        let beside = ["-wal", "-shm", "-journal"].map(|suffix| companion(path, suffix));
-        for written in std::iter::once(path).chain(beside.iter().filter(|beside| beside.exists())) {
-            permitted(written, Right::WRITE_OK, "write")?;
+        let beside = SQLITES.map(|suffix| companion(path, suffix));
+        for written in std::iter::once(path).chain(beside.iter().filter(|beside| files::exists(beside))) {
+            permitted(written, Right::Write, "write")?;
         }
     }
-    let directory = place.path().ancestors().skip(1).find(|directory| directory.exists());
+    let directory = place.path().ancestors().skip(1).find(|directory| files::exists(directory));
     if let Some(directory) = directory {
-        permitted(directory, Right::WRITE_OK | Right::EXEC_OK, "write in")?;
+        permitted(directory, Right::WriteIn, "write in")?;
     }
     Ok(("may read and write".to_owned(), ()))
 }
 
 fn permitted(path: &Path, right: Right, verb: &str) -> Result<(), Error> {
-    access(path, right).map_err(|_| {
+    files::may(path, right).map_err(|_| {
         let mend = format!("let this user {verb} it, or run as its owner");
         Error::Rights { who: "this user".to_owned(), what: format!("{verb} {}", path.display()), mend }
     })

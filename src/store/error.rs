@@ -22,6 +22,9 @@ pub enum Error {
         #[source]
         source: sqlx::Error,
     },
+    /// There is no SQLite file, and what was asked for makes none.
+    #[error("there is no database: {path} does not exist, or is empty")]
+    Absent { path: String },
     /// Our tables are not there.
     #[error("the schema is missing")]
     SchemaMissing,
@@ -135,12 +138,12 @@ impl Error {
     pub fn cause(&self) -> Cause {
         match self {
             Error::Unreachable { cause, .. } => *cause,
-            Error::SchemaMissing => Cause::SchemaMissing,
+            Error::SchemaMissing | Error::Absent { .. } => Cause::SchemaMissing,
             Error::Rights { .. } => Cause::RightsMissing,
             Error::File { source, .. } => Cause::of_io(source),
             Error::Query { source, .. } => Cause::of(source),
-            Error::Refused(_)
-            | Error::SchemaNewer { .. }
+            Error::Refused(_) => Cause::Guard,
+            Error::SchemaNewer { .. }
             | Error::SchemaOlder { .. }
             | Error::CannotAdopt { .. }
             | Error::CannotAdoptType { .. }
@@ -165,6 +168,7 @@ impl Error {
             }
             Error::Refused(_)
             | Error::SchemaMissing
+            | Error::Absent { .. }
             | Error::Rights { .. }
             | Error::SchemaNewer { .. }
             | Error::SchemaOlder { .. }
@@ -186,6 +190,9 @@ impl Error {
             }
             Error::LeaseHeld { .. } => {
                 Some("it applies by itself when the files change; stop it first to apply by hand".to_owned())
+            }
+            Error::Absent { .. } => {
+                Some("`reconcile migrate` makes it; or name another with --database or --data-dir".to_owned())
             }
             Error::Probe { .. } => None,
             Error::Conflict { .. } => Some("plan again".to_owned()),

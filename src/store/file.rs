@@ -1,8 +1,6 @@
 //! The SQLite file: read without leaving a trace, created for its owner alone.
 
-use std::fs::{self, DirBuilder, OpenOptions};
-use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,6 +9,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteSynchronous};
 
 use super::error::{Cause, Error};
 use super::sql::{Conn, fetch};
+use crate::file as files;
 use crate::guard::companion;
 
 /// How long a statement waits for another writer.
@@ -64,14 +63,14 @@ struct Glimpse {
 impl Glimpse {
     fn of(path: &Path) -> Result<Self, Error> {
         let failed = |source| Error::File { doing: format!("read {}", path.display()), source };
-        let facts = fs::metadata(path).map_err(failed)?;
+        let facts = files::facts(path).map_err(failed)?;
         Ok(Self {
             inode: facts.ino(),
             length: facts.len(),
             modified: (facts.mtime(), facts.mtime_nsec()),
             changed: (facts.ctime(), facts.ctime_nsec()),
-            log: companion(path, "-wal").exists(),
-            journal: companion(path, "-journal").exists(),
+            log: files::exists(&companion(path, "-wal")),
+            journal: files::exists(&companion(path, "-journal")),
         })
     }
 
@@ -100,7 +99,7 @@ pub(super) async fn reading(path: &Path) -> Result<(SqliteConnectOptions, Freshn
             return Ok((options.immutable(true), Freshness(Some((path.to_owned(), glimpse)))));
         }
         // A rollback journal leaves nothing behind, and a log with its index is there already.
-        if !glimpse.log || companion(path, "-shm").exists() {
+        if !glimpse.log || files::exists(&companion(path, "-shm")) {
             return Ok((options, Freshness::held()));
         }
         if waited >= BETWEEN {
@@ -125,16 +124,10 @@ pub(super) fn writing(path: &Path) -> SqliteConnectOptions {
 ///
 /// Errors: a directory or the file cannot be made. That another process has just made it is none.
 pub(super) fn create(path: &Path) -> Result<(), Error> {
-    let made = || -> io::Result<()> {
-        if let Some(directory) = path.parent() {
-            DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
-        }
-        match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-            _ => Ok(()),
-        }
-    };
-    made().map_err(|source| Error::File { doing: format!("create {}", path.display()), source })
+    let directory = path.parent().map_or(Ok(()), files::make_directory);
+    directory
+        .and_then(|()| files::create(path).map(drop))
+        .map_err(|source| Error::File { doing: format!("create {}", path.display()), source })
 }
 
 /// Switches to the write-ahead log, so that readers and the one writer do not wait for each other.

@@ -7,14 +7,10 @@
 //! The driver listens only through a pool. This one has a single connection, which proves which database it is, as every
 //! other does, before it is used; a notification is a hint and carries no data.
 
-use std::ffi::OsString;
-use std::fs;
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
+use sqlx::postgres::{PgListener, PgPoolOptions};
 
 use super::connect::Database;
 use super::error::Error;
@@ -22,7 +18,8 @@ use super::sql::{Conn, execute};
 use super::tx::Tx;
 use crate::change::span;
 use crate::driver;
-use crate::guard::{Admitted, Guard, SqliteTarget, Target};
+use crate::file::{self, Rules};
+use crate::guard::{Admitted, BELL, Guard, PostgresTarget, SqliteTarget, Target, companion};
 
 /// What the triggers of the schema send to.
 const CHANNEL: &str = "reconcile";
@@ -32,7 +29,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const QUIET: Duration = Duration::from_millis(20);
 const AT_MOST: Duration = Duration::from_millis(250);
 
-/// Between two glances at the bell of a SQLite file.
+/// What the bell of a SQLite file is: a few bytes of ours alone.
+const RULES: Rules = Rules::own(uuid::fmt::Hyphenated::LENGTH as u64);
+/// Between two glances at it.
 const GLANCE: Duration = Duration::from_secs(1);
 
 /// Hears of changes, on either database.
@@ -43,7 +42,8 @@ pub enum Listener {
 
 /// Where to listen, and to prove that it is there.
 pub struct Source {
-    options: PgConnectOptions,
+    target: PostgresTarget,
+    application_name: String,
     limit: Duration,
     guard: Guard,
     admitted: Admitted,
@@ -83,7 +83,7 @@ impl Source {
                     guard.agree(&admitted, &reported).map_err(|refusal| sqlx::Error::Protocol(refusal.to_string()))
                 })
             })
-            .connect_lazy_with(self.options.clone());
+            .connect_lazy_with(driver::options(&self.target, &self.application_name)?);
         let mut listener = PgListener::connect_with(&pool).await?;
         listener.eager_reconnect(false);
         listener.listen(CHANNEL).await?;
@@ -101,7 +101,8 @@ pub struct Bell {
 impl Bell {
     /// What it holds; `None`: nothing, or not all of it yet. Held in memory by the file system, it is read at once.
     fn glance(&self) -> Option<Vec<u8>> {
-        fs::read(self.file.as_ref()?).ok().filter(|id| id.len() == uuid::fmt::Hyphenated::LENGTH)
+        let read = file::read(self.file.as_ref()?, &RULES).ok().flatten();
+        read.filter(|id| id.len() == uuid::fmt::Hyphenated::LENGTH)
     }
 
     async fn rung(&mut self) {
@@ -119,10 +120,7 @@ impl Bell {
 
 /// `None` where the guard refuses the file: then nothing is written either.
 fn bell(database: &Database, target: &SqliteTarget) -> Option<PathBuf> {
-    let place = database.locate(target).ok()?;
-    let mut name = OsString::from(place.path());
-    name.push("-bell");
-    Some(PathBuf::from(name))
+    Some(companion(database.locate(target).ok()?.path(), BELL))
 }
 
 impl Database {
@@ -138,11 +136,9 @@ impl Database {
         tx.commit().await?;
         if let Target::Sqlite(target) = self.target()
             && let Some(bell) = bell(self, target)
+            && let Err(fault) = file::rewrite(&bell, &RULES, run.as_bytes())
         {
-            let file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(bell);
-            if let Err(error) = file.and_then(|mut file| file.write_all(run.as_bytes())) {
-                tracing::debug!("the daemon is not told at once: {error}");
-            }
+            tracing::debug!("the daemon is not told at once: {}", fault.told());
         }
         Ok(())
     }
@@ -155,7 +151,8 @@ impl Listener {
             Target::Sqlite(target) => Self::Bell(Bell { file: bell(database, target), seen: None }),
             Target::Postgres(target) => Self::Server {
                 source: Box::new(Source {
-                    options: driver::options(target, &database.options().application_name),
+                    target: target.clone(),
+                    application_name: database.options().application_name.clone(),
                     limit: database.options().connect_timeout,
                     guard: database.guard().clone(),
                     admitted: database.admitted().clone(),

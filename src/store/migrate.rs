@@ -5,9 +5,11 @@ use sha2::{Digest, Sha256};
 use super::adopt;
 use super::connect::Database;
 use super::error::{Error, Result};
+use super::file;
 use super::sql::{Conn, begin_to_write, execute, fetch, now, script};
 use super::stamp::{self, Stamped};
 use crate::change::hex;
+use crate::guard::{Place, Target};
 
 /// One step of the schema. Same number and name on both databases.
 struct Migration {
@@ -88,12 +90,36 @@ pub struct Migrated {
     pub duplicates: Vec<i64>,
 }
 
+impl Database {
+    /// As [`Database::write`]; but makes a SQLite file that is missing, mode 0600, and its directory, mode 0700.
+    ///
+    /// Errors: as [`Database::write`]; [`Error::File`] when the file cannot be made.
+    pub async fn create(&self) -> Result<Conn> {
+        if let Target::Sqlite(target) = self.target()
+            && let Place::Missing(path) = self.locate(target)?
+        {
+            file::create(&path)?;
+        }
+        self.write().await
+    }
+}
+
 /// Creates or upgrades the schema, and stamps a new database. Running it again does nothing.
 ///
 /// Guarantees: all of it, or nothing.
 /// Errors: a schema newer than this binary, tables that cannot be adopted, a refusal of the guard.
 pub async fn migrate(database: &Database, by: &str) -> Result<Migrated> {
-    let mut conn = database.write().await?;
+    migrate_on(database.create().await?, database, by).await
+}
+
+/// As [`migrate`], but makes no SQLite file.
+///
+/// Errors: as [`migrate`]; [`Error::Absent`] where there is no SQLite file.
+pub async fn upgrade(database: &Database, by: &str) -> Result<Migrated> {
+    migrate_on(database.write().await?, database, by).await
+}
+
+async fn migrate_on(mut conn: Conn, database: &Database, by: &str) -> Result<Migrated> {
     begin_to_write(&mut conn).await.map_err(Error::query("begin to migrate"))?;
     alone(&mut conn).await?;
     if let Conn::Postgres(..) = &conn {

@@ -11,6 +11,7 @@ pub mod error;
 mod file;
 pub mod held;
 pub mod idempotency;
+pub mod identity;
 pub mod journal;
 pub mod lease;
 pub mod ledger;

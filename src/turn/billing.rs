@@ -46,7 +46,7 @@ impl World {
     /// Guarantees: the same event twice, or events in another order, come to the same. Errors: the database cannot be
     /// written; then the sender has to send it again.
     pub async fn hear_billing(&self, event: &Event, actor: String) -> Result<Heard> {
-        self.prepare().await?;
+        self.require().await?;
         let mut tx = self.database.begin(&Authority::ByHand, &self.by_user(Some(actor))).await?;
         let limit = tx.now() - KNOWN;
         billing::forget(&mut tx, limit).await?;

@@ -23,6 +23,7 @@ const ATTEMPTS: usize = 4;
 
 impl World {
     async fn secrets(&self) -> Result<Secrets> {
+        self.check_data_dir()?;
         let secrets = Secrets::existing(&self.config.host_keys, &self.shelf().await?);
         Ok(secrets.map_err(crate::port::Error::from)?)
     }

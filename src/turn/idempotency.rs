@@ -17,7 +17,7 @@ const BROKEN_OFF: TimeDelta = TimeDelta::minutes(3);
 impl World {
     /// Takes the key where it is free, or says how it stands.
     pub async fn take_key(&self, key: &Key<'_>) -> Result<Standing> {
-        self.prepare().await?;
+        self.require().await?;
         let mut tx = self.database.begin(&Authority::ByHand, &self.by_user(None)).await?;
         let before = |span| tx.now().checked_sub_signed(span).unwrap_or_default();
         let limits = Limits { kept: before(KEPT), broken_off: before(BROKEN_OFF) };

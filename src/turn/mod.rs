@@ -14,6 +14,7 @@ mod look;
 mod memory;
 mod notices;
 mod outside;
+mod ready;
 pub mod rebind;
 pub mod requests;
 pub mod restamp;
@@ -47,7 +48,6 @@ use crate::resource::session;
 use crate::store::ahead::Ahead;
 use crate::store::connect::{Database, Options};
 use crate::store::lease::Lease;
-use crate::store::migrate::{self, Migrated};
 use crate::store::schema::Schema;
 use crate::store::sql::{Id, now};
 use crate::store::{self, Context};
@@ -139,17 +139,20 @@ const ATTEMPTS: usize = 4;
 impl World {
     /// Errors: the guard refuses the environment or the catalog; nothing was connected.
     pub fn open(config: Config) -> Result<Self> {
-        Self::build(config, Database::open)
+        let world = Self::build(config, Database::open)?;
+        world.check_data_dir().map(|()| world)
     }
 
     /// As [`World::open`], for `migrate --adopt` alone.
     pub fn adopting(config: Config) -> Result<Self> {
-        Self::build(config, Database::adopting)
+        let world = Self::build(config, Database::adopting)?;
+        world.check_data_dir().map(|()| world)
     }
 
     /// As [`World::open`], for `migrate --restamp` alone.
     pub fn restamping(config: Config) -> Result<Self> {
-        Self::build(config, Database::restamping)
+        let world = Self::build(config, Database::restamping)?;
+        world.judge_data_dir().map(|()| world)
     }
 
     fn build(
@@ -247,21 +250,6 @@ impl World {
         self.context(actor.unwrap_or_else(|| user.clone()), &Revision { user, ..Revision::default() })
     }
 
-    /// Makes the database ready to be written: the embedded one by itself, PostgreSQL only on demand.
-    pub async fn prepare(&self) -> Result<Option<Migrated>> {
-        if self.database.driver() != "sqlite" {
-            return Ok(None);
-        }
-        // Where the schema is as it should be, nobody need wait for a writer to find that out. Any trouble shows below.
-        if let Ok(Some(snapshot)) = self.database.snapshot().await
-            && snapshot.finish().await.is_ok()
-        {
-            return Ok(None);
-        }
-        let migrated = migrate::migrate(&self.database, &crate::desired::revision::user()).await?;
-        Ok((migrated != Migrated::default()).then_some(migrated))
-    }
-
     /// One turn, which answers those who have asked for it.
     async fn carry_out(&self, lease: &Lease, request: &Request, asked: &[Id]) -> Result<Turned> {
         let started_at = now();
@@ -346,12 +334,13 @@ impl World {
 
     /// What applying the plan needs of the world outside.
     ///
-    /// Errors: the database has no stamp by which it owns anything out there.
+    /// Errors: the database has no stamp by which it owns anything out there; the data directory, where it is needed, is
+    /// another's.
     pub async fn ports(&self, plan: &Plan, authority: &store::Authority, picture: &Picture) -> Result<Ports> {
         let shelf = self.shelf().await?;
         let is_sealed = matches!(shelf, Shelf::Embedded { .. });
         let minting = match plan.changes.iter().any(|planned| planned.change.step.wants_key(is_sealed)) {
-            true => Minting::Yes,
+            true => self.ready_to_mint()?,
             false => Minting::No,
         };
         let fencing = match authority {

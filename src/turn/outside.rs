@@ -101,6 +101,7 @@ impl World {
 
     /// The hand-off, to take from: where it is sealed, with the keys that are there.
     pub(super) async fn handoff(&self) -> Result<HandOff> {
+        self.check_data_dir()?;
         match self.shelf().await? {
             Shelf::Redis(store) => Ok(HandOff::redis(store)),
             shelf @ Shelf::Embedded { .. } => {

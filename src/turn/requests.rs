@@ -32,7 +32,7 @@ impl World {
     ///
     /// Errors: too many have asked, whom nobody has answered.
     pub async fn ask(&self, reason: Option<&str>, actor: String, applier: Applier) -> Result<Id> {
-        self.prepare().await?;
+        self.require().await?;
         let id = Id(Uuid::now_v7());
         let mut tx = self.database.begin(&Authority::ByHand, &self.by_user(Some(actor))).await?;
         let limit = tx.now().checked_sub_signed(KEPT).unwrap_or_default();

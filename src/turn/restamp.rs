@@ -93,6 +93,7 @@ impl World {
             None => None,
         };
         tx.commit().await?;
+        self.restamp_data_dir(stamp.identity)?;
         if let Some(secrets) = sealed {
             for key in &keys {
                 // What stays is sealed, and nobody looks for it under this name any more.

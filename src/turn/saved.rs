@@ -12,11 +12,12 @@ use sha2::{Digest, Sha256};
 use super::{Focus, Outcome, Picture, Request, Turned, World};
 use crate::change::{ResourceId, hex, moment};
 use crate::failure::{Failure, Result};
+use crate::file::{self, Fault, Rules};
 use crate::kinds::parse_id;
 use crate::plan::Plan;
 use crate::plan::budget::Force;
 use crate::plan::render::{self, FORMAT_VERSION};
-use crate::store::connect::TargetIdentity;
+use crate::store::identity::TargetIdentity;
 use crate::store::lease::Lease;
 use crate::store::sql::now;
 
@@ -147,6 +148,29 @@ fn shown(plan: &serde_json::Value) -> serde_json::Value {
     plan
 }
 
+/// Whether a file that begins so was saved by us: in whatever version, its first fields are these.
+fn begins_as_saved(head: &[u8]) -> bool {
+    let head = String::from_utf8_lossy(head);
+    let mut fields = head.trim_start().trim_start_matches('{').split(',').map(str::trim_start);
+    ["\"format_version\"", "\"reconcile_version\""]
+        .iter()
+        .all(|name| fields.next().is_some_and(|field| field.starts_with(name)))
+}
+
+impl World {
+    /// Saves a plan at `path`: a new file, or in the place of a plan that was saved there before.
+    ///
+    /// Errors: something else is there, or it cannot be written.
+    pub fn save_to(&self, path: &Path, saved: &SavedPlan) -> Result<()> {
+        let text = serde_json::to_vec_pretty(saved)
+            .map_err(|error| Failure::error(format!("the plan cannot be written as JSON: {error}")))?;
+        file::save(path, &text, begins_as_saved, |place| self.is_reserved(place)).map_err(|error| {
+            let message = format!("the plan cannot be written to {}: {error}", path.display());
+            Failure::error(message).hints(error.hint().map(str::to_owned))
+        })
+    }
+}
+
 /// Reads the file of a saved plan.
 ///
 /// Errors: it is not there, not a plan, or of a version that this binary does not know.
@@ -154,13 +178,18 @@ pub fn read(path: &Path) -> Result<SavedPlan> {
     /// A plan of a million changes is about this large.
     const MOST: u64 = 1 << 30;
     let shown = path.display();
-    let size =
-        std::fs::metadata(path).map_err(|error| Failure::error(format!("the plan {shown} cannot be read: {error}")))?;
-    if !size.is_file() || size.len() > MOST {
-        return Err(Failure::error(format!("{shown} is not a plan of `reconcile --plan --out FILE`")));
-    }
-    let text =
-        std::fs::read(path).map_err(|error| Failure::error(format!("the plan {shown} cannot be read: {error}")))?;
+    let unreadable = |fault: Fault| {
+        let message = format!("the plan {shown} cannot be read: {}", fault.told());
+        Failure::error(message).hint(fault.hint(path))
+    };
+    let mut opened = file::open(path, &Rules::anybodys(MOST)).map_err(unreadable)?;
+    // What does not begin as one is not read to its end.
+    let mut head = [0; 256];
+    let head = opened.head(&mut head).map_err(unreadable)?;
+    let text = match head.trim_ascii_start().first() {
+        Some(b'{') => opened.read().map_err(unreadable)?,
+        _ => head.to_vec(),
+    };
     let saved: SavedPlan = serde_json::from_slice(&text).map_err(|error| {
         let message = format!("{shown} is not a plan of `reconcile --plan --out FILE`: {error}");
         Failure::error(message).hint("make a new one; a saved plan is not to be edited")

@@ -89,7 +89,7 @@ impl World {
                 .hint("`reconcile status` shows the digest of the plan that is held back: 32 hexadecimal digits"));
         }
         let digest = digest.to_ascii_lowercase();
-        self.prepare().await?;
+        self.require().await?;
         let mut tx = self.database.begin(&Authority::ByHand, &self.by_user(actor)).await?;
         ledger::approve(&mut tx, &digest, reason).await?;
         journal::write(&mut tx, &entry(None, "approve", None, Some(json!({ "digest": digest })), reason)).await?;
@@ -100,7 +100,7 @@ impl World {
     /// asks twice is not two who asked.
     pub async fn suspend(&self, id: Option<&ResourceId>, reason: &str, actor: Option<String>) -> Result<bool> {
         let (kind, name) = names(id);
-        self.prepare().await?;
+        self.require().await?;
         let mut tx = self.database.begin(&Authority::ByHand, &self.by_user(actor)).await?;
         let is_new = ledger::suspend(&mut tx, kind, name, reason).await?;
         if is_new {
@@ -116,7 +116,7 @@ impl World {
     /// Starts applying again. Gives whether anything was suspended.
     pub async fn resume(&self, id: Option<&ResourceId>, reason: &str, actor: Option<String>) -> Result<bool> {
         let (kind, name) = names(id);
-        self.prepare().await?;
+        self.require().await?;
         let mut tx = self.database.begin(&Authority::ByHand, &self.by_user(actor)).await?;
         let was = ledger::resume(&mut tx, kind, name).await?;
         if was {

@@ -26,7 +26,7 @@ impl World {
         let too_long = || Failure::error("the token would expire later than can be written down");
         let life = life.map(|life| TimeDelta::from_std(life).map_err(|_| too_long())).transpose()?;
         let expires_at = life.map(|life| now().checked_add_signed(life).ok_or_else(too_long)).transpose()?;
-        self.prepare().await?;
+        self.require().await?;
         let mut tx = self.database.begin(&Authority::ByHand, &self.by_user(None)).await?;
         if !tokens::create(&mut tx, name, scope, &token.hash(), expires_at).await? {
             return Err(Failure::error(format!("there is, or was, a token named {}", quoted(name)))
@@ -42,7 +42,7 @@ impl World {
     ///
     /// Errors: there is none of this name, or it is revoked already.
     pub async fn revoke_token(&self, name: &str, reason: &str) -> Result<()> {
-        self.prepare().await?;
+        self.require().await?;
         let mut tx = self.database.begin(&Authority::ByHand, &self.by_user(None)).await?;
         if !tokens::revoke(&mut tx, name).await? {
             return Err(Failure::error(format!("there is no token named {} that could be revoked", quoted(name)))

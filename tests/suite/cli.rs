@@ -181,7 +181,7 @@ fn a_data_directory_that_cannot_be_made_is_no_server_that_is_down() {
     let world = World::on(Database::Sqlite);
     world.write("desired-state/week.yaml", WEEK);
     let told = world.run(&["--once", "--data-dir", "/proc/nowhere"]).expect_code(1).stderr;
-    assert!(told.contains("cannot create /proc/nowhere/KSESSIONS_DEV.db"), "{told}");
+    assert!(told.contains("the data directory /proc/nowhere cannot be written"), "{told}");
     assert!(!told.contains("host and port"), "{told}");
 }
 
@@ -249,9 +249,12 @@ fn a_port_that_accepts_and_never_answers_is_named_in_seconds() {
 }
 
 #[test]
-fn by_hand_the_embedded_database_is_made_and_postgresql_is_asked_for() {
+fn by_hand_a_database_is_asked_for() {
     let world = World::on(Database::Sqlite);
     world.write("desired-state/week.yaml", WEEK);
+    let none = world.run(&["suspend", "--reason", "Not-yet"]).expect_code(1).stderr;
+    assert!(none.contains("there is no database") && none.contains("`reconcile migrate`"), "{none}");
+    world.run(&["migrate"]).expect_code(0);
     world.run(&["suspend", "--reason", "Not-yet"]).expect_code(0);
     let held = world.run(&["--once", "--detailed-exitcode"]).expect_code(4);
     assert!(held.stdout.contains("applying is suspended") && held.stdout.contains("Not-yet"), "{}", held.text());

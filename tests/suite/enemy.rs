@@ -1,6 +1,7 @@
 //! Whoever means harm, against the real program: what an attacker can reach or prepare, and what must hold there.
 
 mod credentials;
+mod files;
 mod git;
 mod handoff;
 mod http;

@@ -5,6 +5,7 @@ use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+mod doors;
 mod rooms;
 mod source;
 mod tests;
@@ -43,6 +44,11 @@ fn rooms_import_only_what_they_may() {
 #[test]
 fn every_room_has_its_row() {
     hold(rooms::unlisted(&rust_files("src")));
+}
+
+#[test]
+fn files_are_opened_in_one_way() {
+    hold(rust_files("src").iter().flat_map(doors::check));
 }
 
 #[test]

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::given::{Given, Origin};
 use super::{Draft, LogFormat, Source, url};
+use crate::guard::Environment;
 use crate::secret::Secret;
 
 /// What holds where nobody says anything.
@@ -98,8 +99,14 @@ static MAIN: [Setting; 24] = [
         secrecy: Secrecy::Open,
         about: "Which databases may be touched. `production` only when it is spelled out.",
         take: |draft, given| {
-            draft.config.environment = given.string()?;
-            draft.config.environment_spelled_out = !matches!(given.origin, Origin::Default);
+            let name = given.string()?;
+            draft.config.environment_spelled_out = match given.origin {
+                Origin::Default => false,
+                // Whoever happens to stand in a directory has not asked for what a file in it says.
+                Origin::File { .. } => draft.config.file_named || name != Environment::PRODUCTION,
+                Origin::Variable(_) | Origin::Flag(_) => true,
+            };
+            draft.config.environment = name;
             Ok(())
         },
     },

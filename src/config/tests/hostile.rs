@@ -128,7 +128,7 @@ fn below(table: &toml::Table, prefix: &str) -> bool {
 
 /// Whether a problem says where, inside what was given, and what.
 fn explained(problem: &Problem, text: &str) -> Result<(), String> {
-    let Problem { at, what, order: _ } = problem;
+    let Problem { at, what, order: _, refusal: _ } = problem;
     // A path may be repeated, however long it is: as it is written, and where it was looked for.
     if what.len() < 10 || what.len() > 1_000 + 2 * text.len() {
         return Err(format!("too short or too long: {problem}"));

@@ -5,7 +5,6 @@
 //! that what is made in the meantime stays unseen.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,6 +12,7 @@ use std::sync::Arc;
 use notify::{ErrorKind, RecommendedWatcher, RecursiveMode, Watcher};
 
 use super::notes::{Notes, Stale};
+use crate::file;
 
 /// Watches directories, each by itself, and lets the notes be taken.
 #[derive(Debug)]
@@ -53,7 +53,7 @@ impl Eyes {
         self.short = false;
         let mut new = false;
         for path in wanted {
-            let Ok(meta) = fs::metadata(path) else { continue };
+            let Ok(meta) = file::facts(path) else { continue };
             let there = (meta.dev(), meta.ino());
             if self.open.get(path) == Some(&there) {
                 continue;

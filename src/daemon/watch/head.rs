@@ -2,14 +2,14 @@
 //! runs nothing.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
 use super::view::{View, landmarks};
 use crate::desired::git::{GitError, MOST_POINTER, Place};
+use crate::file::{self, Rules};
 
 /// The most that is read of a list of references or of tables, in bytes. Of one that is larger, its size and times say
 /// whether it has changed: a hint too many costs a look.
@@ -78,9 +78,9 @@ impl Repository {
     /// The commit of a reference without a file of its own, or what else tells the list's state.
     fn packed(&self, name: &str) -> Option<String> {
         let packed = self.common.join("packed-refs");
-        let meta = fs::metadata(&packed).ok()?;
-        if meta.len() > MOST_LIST {
-            return Some(format!("{} {} {}.{}", meta.ino(), meta.len(), meta.mtime(), meta.mtime_nsec()));
+        let facts = file::facts(&packed).ok()?;
+        if facts.len() > MOST_LIST {
+            return Some(format!("{} {} {}.{}", facts.ino(), facts.len(), facts.mtime(), facts.mtime_nsec()));
         }
         let commit_of = |line: &str| line.strip_suffix(name)?.strip_suffix(' ').map(str::to_owned);
         text(&packed, MOST_LIST)?.lines().find_map(commit_of)
@@ -105,8 +105,5 @@ fn short(path: &Path) -> Option<String> {
 
 /// The text of a regular file of at most `most` bytes.
 fn text(path: &Path, most: u64) -> Option<String> {
-    let meta = fs::metadata(path).ok().filter(|meta| meta.is_file() && meta.len() <= most)?;
-    let mut text = String::with_capacity(usize::try_from(meta.len()).ok()?);
-    File::open(path).ok()?.take(most).read_to_string(&mut text).ok()?;
-    Some(text)
+    file::text(path, &Rules::anybodys(most)).ok().flatten()
 }

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
-use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Component, Path, PathBuf};
 
 use crate::desired::tree::names::is_state_file;
 use crate::desired::tree::{Limits, walk};
+use crate::file;
 
 /// What one look sees.
 #[derive(Debug, Default)]
@@ -71,10 +71,10 @@ pub fn landmarks(path: &Path) -> BTreeSet<PathBuf> {
             continue;
         }
         let next = here.join(&name);
-        match fs::symlink_metadata(&next) {
+        match file::facts_of_link(&next) {
             Ok(meta) if meta.is_symlink() && links < MOST_LINKS => {
                 links += 1;
-                let Ok(target) = fs::read_link(&next) else { continue };
+                let Ok(target) = file::target(&next) else { continue };
                 if target.is_absolute() {
                     here = PathBuf::from("/");
                 }

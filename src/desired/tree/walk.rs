@@ -3,7 +3,7 @@
 //! Nothing is opened here but directories, so that a named pipe or a device cannot hold anything up.
 
 use std::collections::{BTreeMap, HashSet};
-use std::fs::{self, FileType, Metadata};
+use std::fs::{FileType, Metadata};
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -12,6 +12,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::names::{is_ignored, is_state_file};
 use super::{FileProblem, Limits, TreeError, unreadable_name};
+use crate::file;
 
 /// Tells two states of one file apart without reading it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -96,8 +97,8 @@ pub fn list(dir: &Path, limits: &Limits) -> Result<Listing, TreeError> {
         io::ErrorKind::NotADirectory => TreeError::NotADirectory(dir.to_path_buf()),
         _ => TreeError::Unreadable { dir: dir.to_path_buf(), source },
     };
-    let root = fs::canonicalize(dir).map_err(unreadable)?;
-    fs::read_dir(&root).map_err(unreadable)?;
+    let root = file::real(dir).map_err(unreadable)?;
+    drop(file::list(&root).map_err(unreadable)?);
     let (files, dirs, links, problems) = (vec![], vec![], vec![], vec![]);
     let listing = Listing { root: root.clone(), files, dirs, links, problems, moved: false };
     let mut walk = Walk { dir, limits, listing, seen: HashSet::new(), entries: 0, links: BTreeMap::new() };
@@ -130,7 +131,7 @@ impl Walk<'_> {
             if !self.seen.insert(real.clone()) {
                 continue;
             }
-            let entries = match fs::read_dir(&real) {
+            let entries = match file::list(&real) {
                 Ok(entries) => entries,
                 Err(error) => {
                     self.unreadable(&shown, "directory", &error);
@@ -138,7 +139,7 @@ impl Walk<'_> {
                 }
             };
             for entry in entries {
-                match entry.and_then(|entry| Ok((entry.file_type()?, entry))) {
+                match entry.and_then(|entry| Ok((entry.sort()?, entry))) {
                     Ok((kind, entry)) => self.entry(&entry, kind, (&real, &shown), &mut waiting)?,
                     Err(error) => self.unreadable(&shown, "directory", &error),
                 }
@@ -150,7 +151,7 @@ impl Walk<'_> {
 
     fn entry(
         &mut self,
-        entry: &fs::DirEntry,
+        entry: &file::Entry,
         kind: FileType,
         (real, shown): (&Path, &Path),
         waiting: &mut Vec<(PathBuf, PathBuf)>,
@@ -159,7 +160,7 @@ impl Walk<'_> {
         if self.entries > self.limits.entries {
             return Err(self.too_much("files and directories", self.limits.entries));
         }
-        let name = entry.file_name();
+        let name = entry.name();
         let lossy = name.to_string_lossy();
         if is_ignored(&lossy) {
             return Ok(());
@@ -172,7 +173,7 @@ impl Walk<'_> {
         } else if kind.is_symlink() {
             self.links.insert(shown, real);
         } else if is_state_file(&lossy) {
-            match entry.metadata() {
+            match entry.facts() {
                 Ok(meta) => self.file(real, &shown, &meta)?,
                 Err(error) => self.unreadable(&shown, "file", &error),
             }
@@ -196,12 +197,12 @@ impl Walk<'_> {
     /// Follows a link, if it stays inside.
     fn follow(&mut self, link: &Path, shown: PathBuf) -> Result<(), TreeError> {
         const STAY: &str = "put the file itself into the state directory";
-        let Ok(target) = fs::read_link(link) else {
+        let Ok(target) = file::target(link) else {
             self.listing.moved = true;
             return Ok(());
         };
         let named = crate::change::printable(&target.to_string_lossy());
-        let (real, meta) = match fs::canonicalize(link).and_then(|real| Ok((fs::metadata(&real)?, real))) {
+        let (real, meta) = match file::real(link).and_then(|real| Ok((file::facts(&real)?, real))) {
             Ok((meta, real)) => (real, meta),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 self.problem(

@@ -1,19 +1,16 @@
 //! Reads the state files as they lie, while others may be writing them.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-use rustix::fs::OFlags;
-
 use super::walk::{self, Found, Stamp, reason};
 use super::{FileProblem, Filed, Limits, Make, SourceFile, TreeError, Version, by_path, too_large};
 use crate::desired::git::object::{Content, Format};
 use crate::desired::revision::Lying;
+use crate::file::{self, Fault, Rules};
 use crate::parallel::side_by_side;
 
 /// How often the directory is read again because something in it moved, before that is reported.
@@ -77,7 +74,7 @@ fn once<T: Send + Sync>(
     let known = by_path(known);
     let files = side_by_side(listing.files.iter().collect(), |found: &Found| match known.get(&*found.shown) {
         Some(filed) if is_same(&found.stamp, format, &filed.version) => (found, Ok(((*filed).clone(), true))),
-        _ => (found, file(found, limits, format).map(|(bytes, version)| (filed(found, bytes, version, make), false))),
+        _ => (found, whole(found, limits, format).map(|(bytes, version)| (filed(found, bytes, version, make), false))),
     });
     let lying = Lying { root: listing.root.clone(), files: Vec::new(), links: listing.links };
     let mut picture = Picture { files: Vec::with_capacity(files.len()), problems: listing.problems, reused: 0, lying };
@@ -96,7 +93,7 @@ fn once<T: Send + Sync>(
         }
     }
     // The directory may be a link that was turned to another version while the files of the old one were read.
-    let turned = std::fs::canonicalize(dir).map_or(true, |root| root != listing.root);
+    let turned = file::real(dir).map_or(true, |root| root != listing.root);
     if listing.moved || turned {
         moved.push(restless(walk::text(dir)));
     }
@@ -123,44 +120,36 @@ enum Trouble {
     Lasting(FileProblem),
 }
 
-/// Reads one file whole, as it was found.
-fn file(found: &Found, limits: &Limits, format: Option<Format>) -> Result<(Vec<u8>, Version), Trouble> {
+/// Reads one file whole, as it was found: neither a link nor a pipe is followed or waited for, should it have taken the
+/// file's place since.
+fn whole(found: &Found, limits: &Limits, format: Option<Format>) -> Result<(Vec<u8>, Version), Trouble> {
     let read_at = SystemTime::now();
-    let failed = |error: io::Error| match error.raw_os_error().map(rustix::io::Errno::from_raw_os_error) {
-        Some(rustix::io::Errno::NOENT | rustix::io::Errno::LOOP | rustix::io::Errno::NOTDIR) => Trouble::Moved,
+    let unreadable = |error: io::Error| match error.raw_os_error().map(rustix::io::Errno::from_raw_os_error) {
+        Some(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) => Trouble::Moved,
         _ => Trouble::Lasting(FileProblem {
             path: found.shown.clone(),
             message: format!("the file cannot be read: {}", reason(&error)),
             hint: "give the user of this process the right to read it".to_owned(),
         }),
     };
-    let mut file = open(&found.real).map_err(failed)?;
-    let meta = file.metadata().map_err(failed)?;
-    let before = Stamp::of(&meta);
-    if !meta.is_file() || !before.same_file(&found.stamp) {
+    let unfit = |fault: Fault| match fault {
+        Fault::Io(error) => unreadable(error),
+        Fault::TooLarge { size, limit: _ } => Trouble::Lasting(too_large(found.shown.clone(), size, limits.file)),
+        _ => Trouble::Moved,
+    };
+    let mut opened = file::open(&found.real, &Rules::state(limits.file as u64)).map_err(unfit)?;
+    let before = Stamp::of(opened.facts());
+    if !before.same_file(&found.stamp) {
         return Err(Trouble::Moved);
     }
-    if meta.len() > limits.file as u64 {
-        return Err(Trouble::Lasting(too_large(found.shown.clone(), meta.len(), limits.file)));
-    }
-    let mut bytes = Vec::with_capacity(meta.len() as usize + 1);
-    (&mut file).take(limits.file as u64 + 1).read_to_end(&mut bytes).map_err(failed)?;
-    let after = Stamp::of(&file.metadata().map_err(failed)?);
+    let bytes = opened.read();
+    let after = Stamp::of(&opened.facts_now().map_err(unreadable)?);
     if after != before {
         return Err(Trouble::Moved);
     }
-    if bytes.len() > limits.file {
-        return Err(Trouble::Lasting(too_large(found.shown.clone(), bytes.len() as u64, limits.file)));
-    }
+    let bytes = bytes.map_err(unfit)?;
     let content = format.map(|format| Content::of(format, &bytes));
     Ok((bytes, Version::Lying { stamp: after, read_at, content }))
-}
-
-/// Opens without following a link, and without waiting for the other end of a pipe, should either have taken the
-/// file's place since it was found.
-fn open(real: &Path) -> io::Result<File> {
-    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
-    OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(real)
 }
 
 fn restless(path: Arc<str>) -> FileProblem {

@@ -104,7 +104,8 @@ fn admitted_rightly(url: &str, target: &Target, owned: &[&str]) -> Result<(), St
             _ => Err(format!("it names {named}, and leads to {}", target.server())),
         };
     };
-    let options = driver::options(postgres, "test");
+    // An authority whose file is not there.
+    let Ok(options) = driver::options(postgres, "test") else { return Ok(()) };
     let read = PgConnectOptions::from_str(url).map_err(|error| format!("the driver cannot read it: {error}"))?;
     let same_host = postgres.socket().is_some()
         || postgres.host.contains(':')

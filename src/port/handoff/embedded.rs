@@ -12,8 +12,7 @@
 //! A claim is one rename, of which the file system lets exactly one win. It is on the disk before the secret is shown,
 //! so that a power cut cannot give the entry back.
 
-use std::fs;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,14 +24,15 @@ use uuid::Uuid;
 use super::seal::{self, OpenError, SealError};
 use super::{Entry, HandOffError, expiry};
 use crate::change::hex;
+use crate::file::{self, Fault, Rules};
 use crate::guard::Owner;
 use crate::port::keys::KeyRing;
-use crate::port::private;
-use crate::port::private::ReadError;
 use crate::secret::Secret;
 
 /// The most bytes of one entry: secrets are short.
 const LARGEST: u64 = 1024 * 1024;
+/// What an entry is, waiting or claimed.
+const RULES: Rules = Rules::own(LARGEST);
 /// A file that is being written is done within this time; what is older was left by a crash.
 const WRITING: Duration = Duration::from_secs(60 * 60);
 
@@ -70,6 +70,7 @@ impl Shelf {
     }
 
     pub(super) fn discard(&self, key: &str) -> Result<(), HandOffError> {
+        self.is_there()?;
         let mut is_changed = false;
         for name in self.names(key) {
             is_changed |= remove(&self.path(&name))?;
@@ -78,7 +79,10 @@ impl Shelf {
     }
 
     pub(super) fn sweep(&self) -> Result<usize, HandOffError> {
-        let Some(files) = found(fs::read_dir(&self.directory), "list", &self.directory)? else { return Ok(0) };
+        if !self.is_there()? {
+            return Ok(0);
+        }
+        let files = file::list(&self.directory).map_err(failed("list", &self.directory))?;
         let mut removed = 0;
         for file in files {
             let path = file.map_err(failed("list", &self.directory))?.path();
@@ -108,11 +112,22 @@ impl Shelf {
         Ok(false)
     }
 
+    /// Whether the directory is there.
+    ///
+    /// Errors: what stands there is not ours alone.
+    fn is_there(&self) -> Result<bool, HandOffError> {
+        let unfit = |source| HandOffError::Unreadable { path: self.directory.to_path_buf(), source };
+        Ok(file::look(&self.directory, &Rules::data_directory()).map_err(unfit)?.is_some())
+    }
+
     /// Takes the file at `path` out of everybody's reach; `None` if it is not there, or somebody was faster.
     fn claim(&self, path: PathBuf) -> Result<Option<Claim>, HandOffError> {
-        let unique = private::unique().map_err(failed("claim", &path))?;
+        if !self.is_there()? {
+            return Ok(None);
+        }
+        let unique = file::unique().map_err(failed("claim", &path))?;
         let claimed = path.with_extension(format!("{unique}.claimed"));
-        if found(fs::rename(&path, &claimed), "claim", &path)?.is_none() {
+        if found(file::rename(&path, &claimed), "claim", &path)?.is_none() {
             return Ok(None);
         }
         self.sync()?;
@@ -120,7 +135,7 @@ impl Shelf {
     }
 
     fn sync(&self) -> Result<(), HandOffError> {
-        private::sync(&self.directory).map_err(failed("write", &self.directory))
+        file::sync(&self.directory).map_err(failed("write", &self.directory))
     }
 }
 
@@ -139,7 +154,7 @@ impl Claim {
 
     /// Puts it back, unless a newer entry has the name by now.
     pub(super) fn restore(self) -> Result<(), HandOffError> {
-        private::settle(&self.claimed, &self.waiting).map_err(failed("put back", &self.waiting))?;
+        file::settle(&self.claimed, &self.waiting).map_err(failed("put back", &self.waiting))?;
         self.shelf.sync()
     }
 }
@@ -164,13 +179,13 @@ impl Embedded {
     pub(super) fn put(&self, entries: &[Entry]) -> Vec<Result<(), HandOffError>> {
         let directory = &self.shelf.directory;
         let data_dir = directory.parent().unwrap_or(directory);
-        let made = private::data_directory(data_dir).and_then(|()| private::directory(directory));
-        let put = |entry: &Entry| match &made {
-            Ok(()) => self.put_one(entry),
-            Err(error) => Err(failed("make", directory)(error.kind().into())),
-        };
-        let mut done: Vec<_> = entries.iter().map(put).collect();
-        if let Err(error) = private::sync(directory) {
+        let made =
+            file::make_directory(data_dir).map_err(Fault::from).and_then(|()| file::make_subdirectory(directory));
+        if let Err(fault) = made {
+            return entries.iter().map(|_| Err(unmade(directory, &fault))).collect();
+        }
+        let mut done: Vec<_> = entries.iter().map(|entry| self.put_one(entry)).collect();
+        if let Err(error) = file::sync(directory) {
             for one in done.iter_mut().filter(|one| one.is_ok()) {
                 *one = Err(failed("write", directory)(error.kind().into()));
             }
@@ -186,13 +201,13 @@ impl Embedded {
             SealError::Unsealable => HandOffError::Unsealable,
         })?;
         let directory = &self.shelf.directory;
-        let aside = private::write_aside(directory, &sealed).map_err(failed("write to", directory))?;
+        let aside = file::write_aside(directory, &sealed).map_err(failed("write to", directory))?;
         let path = self.shelf.path(&name);
         // What it replaces goes first: it must not be taken after this one.
         let former = remove(&self.shelf.path(&former)).map(drop);
-        former.and_then(|()| fs::rename(&aside, &path).map_err(failed("write", &path))).inspect_err(|_| {
+        former.and_then(|()| file::rename(&aside, &path).map_err(failed("write", &path))).inspect_err(|_| {
             // The first failure is the one to report; a sweep removes what stays aside.
-            let _ = fs::remove_file(&aside);
+            let _ = file::remove(&aside);
         })
     }
 
@@ -231,8 +246,7 @@ impl Embedded {
             match self.open(&name, &path, &path) {
                 Ok(secret) => return Ok(Some(secret)),
                 // Somebody took it in between.
-                Err(HandOffError::Unreadable { source: ReadError::Io(error), .. })
-                    if error.kind() == io::ErrorKind::NotFound => {}
+                Err(HandOffError::Unreadable { source, .. }) if source.is_missing() => {}
                 Err(error) => return Err(error),
             }
         }
@@ -242,7 +256,7 @@ impl Embedded {
     /// Opens the file at `path`; errors name it as `shown`.
     fn open(&self, name: &str, path: &Path, shown: &Path) -> Result<Secret, HandOffError> {
         let unreadable = |source| HandOffError::Unreadable { path: shown.to_owned(), source };
-        let sealed = private::read(path, LARGEST).map_err(unreadable)?;
+        let sealed = file::read(path, &RULES).map_err(unreadable)?;
         let sealed = sealed.ok_or_else(|| unreadable(io::Error::from(io::ErrorKind::NotFound).into()))?;
         seal::open(&self.ring, name, &sealed).map_err(|error| match error {
             OpenError::Damaged => HandOffError::Damaged { path: shown.to_owned() },
@@ -254,13 +268,15 @@ impl Embedded {
 /// Until when the file at `path` waits, from its clear head; the sealed part is not read. `None` if there is no such
 /// file, or it is not an entry.
 fn read_until(path: &Path) -> Result<Option<DateTime<Utc>>, HandOffError> {
-    let Some(mut file) = found(private::open(path), "read", path)? else { return Ok(None) };
+    let unreadable = |source| HandOffError::Unreadable { path: path.to_owned(), source };
+    let opened = match file::open(path, &RULES) {
+        Ok(opened) => opened,
+        Err(fault) if fault.is_missing() => return Ok(None),
+        Err(fault) => return Err(unreadable(fault)),
+    };
     let mut clear = seal::Clear::default();
-    match file.read_exact(&mut clear) {
-        Ok(()) => Ok(seal::until(&clear)),
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
-        Err(error) => Err(failed("read", path)(error)),
-    }
+    let whole = opened.head(&mut clear).map_err(unreadable)?.len() == clear.len();
+    Ok(if whole { seal::until(&clear) } else { None })
 }
 
 fn expired(path: &Path) -> Result<bool, HandOffError> {
@@ -269,13 +285,13 @@ fn expired(path: &Path) -> Result<bool, HandOffError> {
 
 /// Whether the file at `path` was last written so long ago that nobody is at it any more.
 fn abandoned(path: &Path) -> bool {
-    let written = fs::metadata(path).and_then(|about| about.modified());
+    let written = file::facts_of_link(path).and_then(|about| about.modified());
     written.is_ok_and(|written| written.elapsed().is_ok_and(|age| age > WRITING))
 }
 
 /// Removes the file at `path`; `false` if it was gone.
 fn remove(path: &Path) -> Result<bool, HandOffError> {
-    Ok(found(fs::remove_file(path), "remove", path)?.is_some())
+    Ok(found(file::remove(path), "remove", path)?.is_some())
 }
 
 /// `None` instead of the error that there is nothing.
@@ -289,4 +305,13 @@ fn found<T>(result: io::Result<T>, doing: &'static str, path: &Path) -> Result<O
 
 fn failed(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> HandOffError {
     move |source| HandOffError::Io { doing, path: path.to_owned(), source }
+}
+
+/// The error for each entry that a directory was wanted for.
+fn unmade(path: &Path, fault: &Fault) -> HandOffError {
+    let source = match fault {
+        Fault::Io(error) => error.kind().into(),
+        fault => io::Error::other(fault.to_string()),
+    };
+    HandOffError::Io { doing: "make", path: path.to_owned(), source }
 }

@@ -20,8 +20,8 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::keys::KeyRing;
-use super::private::ReadError;
 use super::redis::{Owned, RedisError};
+use crate::file::Fault;
 use crate::guard::{Owner, Refusal};
 use crate::secret::Secret;
 
@@ -45,7 +45,7 @@ pub enum HandOffError {
     #[error("the hand-off cannot {doing} {}", path.display())]
     Io { doing: &'static str, path: PathBuf, source: io::Error },
     #[error("the hand-off cannot read {}", path.display())]
-    Unreadable { path: PathBuf, source: ReadError },
+    Unreadable { path: PathBuf, source: Fault },
     #[error("the hand-off entry {} was changed after it was written, or belongs under another name", path.display())]
     Damaged { path: PathBuf },
     #[error("the hand-off entry {} is sealed with host key {key_id}, which is not in the key ring", path.display())]

@@ -11,9 +11,9 @@ use tempfile::TempDir;
 use uuid::Uuid;
 
 use super::*;
+use crate::file;
 use crate::guard::Environment;
 use crate::port::keys::SHORTEST;
-use crate::port::private;
 
 const KEY: &str = "host:215:0190c2f4-7f6a-7c1e-9a53-2f6f0f6f4f01";
 const CLEAR: &str = "51179767-693b-49a1-b753-380ca3bb39f7";
@@ -122,7 +122,7 @@ async fn two_databases_in_one_directory_do_not_meet() {
 fn put_as_before(home: &TempDir, key: &str, life: i64) {
     let Probe::Embedded(shelf) = store(home).probe() else { unreachable!() };
     let until = Utc::now() + chrono::TimeDelta::seconds(life);
-    private::directory(&home.path().join("handoff")).unwrap();
+    file::make_subdirectory(&home.path().join("handoff")).unwrap();
     let sealed = seal::seal(&ring(&['a']), key, until, &entry(key, HOUR).secret).ok().unwrap();
     fs::write(shelf.path(key), sealed).unwrap();
     fs::set_permissions(shelf.path(key), fs::Permissions::from_mode(0o600)).unwrap();
@@ -238,7 +238,9 @@ async fn what_has_expired_is_gone_and_swept() {
         fs::write(shelf.path(&name(key)), expired(key)).unwrap();
         fs::set_permissions(shelf.path(&name(key)), fs::Permissions::from_mode(0o600)).unwrap();
     }
-    fs::write(shelf.path(&name("lost")).with_extension("0123456789abcdef.claimed"), expired("lost")).unwrap();
+    let lost = shelf.path(&name("lost")).with_extension("0123456789abcdef.claimed");
+    fs::write(&lost, expired("lost")).unwrap();
+    fs::set_permissions(&lost, fs::Permissions::from_mode(0o600)).unwrap();
     assert!(!waits(&store, "taken").await);
     assert!(store.take("taken").await.unwrap().is_none());
     for (name, age) in [("0123456789abcdef.tmp", 2 * HOUR), ("fedcba9876543210.tmp", Duration::ZERO)] {

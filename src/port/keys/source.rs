@@ -1,6 +1,5 @@
 //! Where the keys come from: a file, the environment, or, in development, a key made on first use.
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -9,11 +8,14 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use zeroize::Zeroizing;
 
 use super::{KeyError, KeyRing, SHORTEST};
-use crate::port::private::{self, ReadError};
+use crate::file::{self, Fault, Rules};
 use crate::secret::Secret;
 
 /// The most bytes of a key file: hundreds of keys.
 const LARGEST_FILE: u64 = 64 * 1024;
+
+/// What the key file that we made is.
+const MADE: Rules = Rules::own(LARGEST_FILE);
 
 /// Where the keys come from, as the configuration says.
 pub enum KeySource {
@@ -36,7 +38,7 @@ pub enum SourceError {
     #[error("there is no host key yet, so no GUID was ever made here")]
     NoneYet,
     #[error("the key file {} cannot be used", path.display())]
-    Unreadable { path: PathBuf, source: ReadError },
+    Unreadable { path: PathBuf, source: Fault },
     #[error("the keys of {origin} cannot be used")]
     Unfit { origin: String, source: KeyError },
     #[error("no key could be made in {}", path.display())]
@@ -73,7 +75,7 @@ impl KeySource {
     /// Errors: keys are configured but cannot be used, or must be and are not.
     pub fn open_existing(&self) -> Result<Option<KeyRing>, SourceError> {
         match self {
-            KeySource::Made(path) => read(path),
+            KeySource::Made(path) => read(path, &MADE),
             _ => self.open().map(Some),
         }
     }
@@ -94,10 +96,8 @@ impl KeySource {
     /// The keys, which must be there.
     fn open(&self) -> Result<KeyRing, SourceError> {
         match self {
-            KeySource::File(path) | KeySource::Made(path) => read(path)?.ok_or_else(|| {
-                let source = ReadError::Io(io::ErrorKind::NotFound.into());
-                SourceError::Unreadable { path: path.clone(), source }
-            }),
+            KeySource::File(path) => there(path, &Rules::secret(LARGEST_FILE)),
+            KeySource::Made(path) => there(path, &MADE),
             KeySource::Given { keys, origin } => ring(keys.expose().split([',', '\n']).map(str::trim), origin),
             KeySource::Missing { environment } => Err(SourceError::Missing { environment: environment.clone() }),
         }
@@ -107,28 +107,36 @@ impl KeySource {
 /// Makes the key file at `path`, 0600, whole or not at all; `false` if it is there already, or another process was
 /// first.
 fn make(path: &Path) -> io::Result<bool> {
-    if path.try_exists()? {
+    if file::exists(path) {
         return Ok(false);
     }
     let directory = path.parent().unwrap_or(Path::new("."));
-    private::data_directory(directory)?;
+    file::make_directory(directory)?;
     let mut key = Zeroizing::new([0u8; SHORTEST]);
     getrandom::fill(key.as_mut()).map_err(io::Error::other)?;
     let mut line = Zeroizing::new(BASE64.encode(key.as_ref()).into_bytes());
     line.push(b'\n');
-    let aside = private::write_aside(directory, &line)?;
-    let ours = private::settle(&aside, path).inspect_err(|_| {
+    let aside = file::write_aside(directory, &line)?;
+    let ours = file::settle(&aside, path).inspect_err(|_| {
         // The first failure is the one to report.
-        let _ = fs::remove_file(&aside);
+        let _ = file::remove(&aside);
     })?;
-    private::sync(directory)?;
+    file::sync(directory)?;
     Ok(ours)
 }
 
+/// As [`read`], where the file must be there.
+fn there(path: &Path, rules: &Rules) -> Result<KeyRing, SourceError> {
+    read(path, rules)?.ok_or_else(|| {
+        let source = Fault::Io(io::ErrorKind::NotFound.into());
+        SourceError::Unreadable { path: path.to_owned(), source }
+    })
+}
+
 /// The ring in the file at `path`; `None` if there is no such file.
-fn read(path: &Path) -> Result<Option<KeyRing>, SourceError> {
+fn read(path: &Path, rules: &Rules) -> Result<Option<KeyRing>, SourceError> {
     let unreadable = |source| SourceError::Unreadable { path: path.to_owned(), source };
-    let Some(text) = private::read_text(path, LARGEST_FILE).map_err(unreadable)? else { return Ok(None) };
+    let Some(text) = file::secret(path, rules).map_err(unreadable)? else { return Ok(None) };
     let lines = text.lines().map(str::trim).filter(|line| !line.starts_with('#'));
     ring(lines, &path.display().to_string()).map(Some)
 }

@@ -62,7 +62,8 @@ impl Session {
             cause: Cause::Dns,
             source: Arc::new(sqlx::Error::Io(source)),
         })?;
-        let conn = dial(&driver::options(target, "reconcile")).await.map_err(|source| unreachable(&server, source))?;
+        let options = driver::options(target, "reconcile").map_err(|source| unreachable(&server, source))?;
+        let conn = dial(&options).await.map_err(|source| unreachable(&server, source))?;
         let environment = pool.guard.environment().to_string();
         let (limit, guard) = (pool.limits.statement, pool.guard.clone());
         let mut session = Self { conn, server, environment, guard, limit, version: 0, is_marked: false };

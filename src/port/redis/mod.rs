@@ -12,7 +12,7 @@ pub mod testing;
 #[cfg(test)]
 pub(crate) mod tests;
 
-use std::io::{self, Read};
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -31,7 +31,7 @@ pub use owned::{Bindings, Borne, Owned};
 pub use target::RedisTarget;
 use target::{Place, Tls};
 
-use super::private;
+use crate::file::{self, Fault, Rules};
 
 /// How many commands travel together. More would let others wait for the server too long.
 pub(super) const TOGETHER: usize = 1000;
@@ -273,13 +273,11 @@ fn client(target: &RedisTarget, server: &str) -> Result<Client, RedisError> {
     }
 }
 
-/// The certificates in the file at `path`, which need not be private.
+/// The certificates in the file at `path`, which need not be private, but may not be another's to change.
 fn certificates(path: &Path) -> io::Result<Vec<u8>> {
-    let file = private::open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::other("it is not a regular file"));
-    }
-    let mut certificates = Vec::new();
-    file.take(LARGEST_AUTHORITY).read_to_end(&mut certificates)?;
-    Ok(certificates)
+    let read = file::read(path, &Rules::settings(LARGEST_AUTHORITY)).map_err(|fault| match fault {
+        Fault::Io(error) => error,
+        fault => io::Error::other(fault),
+    })?;
+    read.ok_or_else(|| io::ErrorKind::NotFound.into())
 }

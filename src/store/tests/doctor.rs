@@ -132,7 +132,7 @@ async fn a_refusal_ends_the_examination_with_its_way_out() {
     for url in urls {
         let database = open("development", &url);
         make(&database).await;
-        let mut conn = database.write().await.unwrap();
+        let mut conn = database.create().await.unwrap();
         execute!(&mut conn, "UPDATE reconcile_stamp SET environment = 'production'").unwrap();
         conn.close().await;
         let steps = examine(&database, false).await;

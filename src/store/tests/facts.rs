@@ -6,8 +6,9 @@ use std::net::{TcpListener, TcpStream};
 use std::process::Command;
 use std::thread;
 
-use super::super::connect::{Database, Options, TargetIdentity};
+use super::super::connect::{Database, Options};
 use super::super::error::{Cause, Error};
+use super::super::identity::TargetIdentity;
 use super::super::sql::{Conn, execute, fetch};
 use super::super::stamp::{self, Stamped};
 use super::super::testing::migrate;
@@ -19,7 +20,7 @@ async fn an_empty_database_is_let_in_stamped_once_and_known_again() {
     let (_cluster, _directory, urls) = worlds();
     for url in urls {
         let database = open("development", &url);
-        let mut conn = database.write().await.unwrap();
+        let mut conn = database.create().await.unwrap();
         assert_eq!(database.stamped(&mut conn).await.unwrap(), Stamped::Nothing);
         assert!(matches!(stamp::check_stamp(&mut conn, &database).await, Err(Error::SchemaMissing)));
         migrate(&mut conn).await;
@@ -50,7 +51,7 @@ async fn tables_without_a_stamp_are_refused_until_adopted() {
     let (_cluster, _directory, urls) = worlds();
     for url in urls {
         let database = open("development", &url);
-        let mut conn = database.write().await.unwrap();
+        let mut conn = database.create().await.unwrap();
         // On PostgreSQL outside our schema: the whole database is ours, or none of it.
         let table = match &conn {
             Conn::Sqlite(_) => "CREATE TABLE invoices (id BIGINT)",
@@ -58,7 +59,7 @@ async fn tables_without_a_stamp_are_refused_until_adopted() {
         };
         execute!(&mut conn, table).unwrap();
         conn.close().await;
-        for result in [database.read().await.map(drop), database.write().await.map(drop)] {
+        for result in [database.read().await.map(drop), database.create().await.map(drop)] {
             let refusal = refusal(result);
             assert_eq!(refusal.fact, Fact::Stamp);
             assert!(refusal.why.contains("invoices"), "{refusal}");
@@ -66,7 +67,7 @@ async fn tables_without_a_stamp_are_refused_until_adopted() {
         }
         let target = database.target().clone();
         make(&Database::adopting(target, database.guard(), Options::default()).unwrap()).await;
-        database.write().await.unwrap().close().await;
+        database.create().await.unwrap().close().await;
     }
 }
 
@@ -76,21 +77,21 @@ async fn the_stamp_of_another_environment_is_refused_until_restamped() {
     for url in urls {
         let database = open("development", &url);
         make(&database).await;
-        let mut conn = database.write().await.unwrap();
+        let mut conn = database.create().await.unwrap();
         execute!(&mut conn, "UPDATE reconcile_stamp SET environment = 'production'").unwrap();
         assert_eq!(refusal(stamp::check_stamp(&mut conn, &database).await).fact, Fact::Stamp);
         conn.close().await;
-        for result in [database.read().await.map(drop), database.write().await.map(drop)] {
+        for result in [database.read().await.map(drop), database.create().await.map(drop)] {
             assert!(refusal(result).why.contains("stamped `production`, not development"));
         }
         let target = database.target().clone();
         let restamping = Database::restamping(target, database.guard(), Options::default()).unwrap();
-        let mut conn = restamping.write().await.unwrap();
+        let mut conn = restamping.create().await.unwrap();
         let stamp = stamp::restamp(&mut conn, &restamping, "a test").await.unwrap();
         assert_eq!(stamp::check_stamp(&mut conn, &restamping).await.unwrap(), stamp);
         conn.close().await;
-        assert!(refusal(database.write().await).why.contains("another database"), "who knew the old one starts again");
-        open("development", &url).write().await.unwrap().close().await;
+        assert!(refusal(database.create().await).why.contains("another database"), "who knew the old one starts again");
+        open("development", &url).create().await.unwrap().close().await;
     }
 }
 
@@ -99,7 +100,7 @@ async fn another_server_with_the_same_stamp_is_refused() {
     let (_cluster, _directory, urls) = worlds();
     let database = open("development", &urls[1]);
     make(&database).await;
-    let mut conn = database.write().await.unwrap();
+    let mut conn = database.create().await.unwrap();
     execute!(&mut conn, "UPDATE reconcile_stamp SET system_identifier = '7'").unwrap();
     conn.close().await;
     let refusal = refusal(database.read().await);
@@ -114,15 +115,15 @@ async fn a_database_renamed_into_our_catalogs_name_is_refused_on_reconnecting() 
     make(&open("production", &cluster.url("KSESSIONS"))).await;
     let database = open("development", &urls[1]);
     make(&database).await;
-    database.write().await.unwrap().close().await;
+    database.create().await.unwrap().close().await;
     cluster.sql("postgres", "ALTER DATABASE \"KSESSIONS_DEV\" RENAME TO aside");
     cluster.sql("postgres", "ALTER DATABASE \"KSESSIONS\" RENAME TO \"KSESSIONS_DEV\"");
-    for result in [database.read().await.map(drop), database.write().await.map(drop)] {
+    for result in [database.read().await.map(drop), database.create().await.map(drop)] {
         assert_eq!(refusal(result).fact, Fact::Stamp);
     }
     cluster.sql("postgres", "ALTER DATABASE \"KSESSIONS_DEV\" RENAME TO \"KSESSIONS\"");
     cluster.sql("postgres", "ALTER DATABASE aside RENAME TO \"KSESSIONS_DEV\"");
-    database.write().await.unwrap().close().await;
+    database.create().await.unwrap().close().await;
 }
 
 #[tokio::test]
@@ -133,7 +134,7 @@ async fn a_replacement_with_a_stamp_of_its_own_is_refused() {
     database.read().await.unwrap().unwrap().close().await;
     fs::remove_file(directory.path().join("KSESSIONS_DEV.db")).unwrap();
     make(&open("development", &urls[0])).await;
-    assert!(refusal(database.write().await).why.contains("another database has taken the place"));
+    assert!(refusal(database.create().await).why.contains("another database has taken the place"));
 }
 
 #[tokio::test]
@@ -141,7 +142,7 @@ async fn a_file_renamed_under_an_open_connection_is_not_written() {
     let (_cluster, directory, urls) = worlds();
     let database = open("development", &urls[0]);
     make(&database).await;
-    let mut conn = database.write().await.unwrap();
+    let mut conn = database.create().await.unwrap();
     stamp::check_stamp(&mut conn, &database).await.unwrap();
     let path = |name| directory.path().join(name);
     fs::rename(path("KSESSIONS_DEV.db"), path("KSESSIONS.db")).unwrap();
@@ -182,9 +183,9 @@ async fn a_pooler_that_leads_elsewhere_is_refused() {
         let url = urls[1].replace(&format!(":{}/", cluster.port), &format!(":{port}/"));
         open("development", &format!("{url}?sslmode=disable"))
     };
-    through("KSESSIONS_DEV").write().await.unwrap().close().await;
+    through("KSESSIONS_DEV").create().await.unwrap().close().await;
     let astray = through("KSESSIONS");
-    for result in [astray.read().await.map(drop), astray.write().await.map(drop)] {
+    for result in [astray.read().await.map(drop), astray.create().await.map(drop)] {
         let refusal = refusal(result);
         assert_eq!(refusal.fact, Fact::Answer);
         assert!(refusal.why.contains("leads to `KSESSIONS`"), "{refusal}");
@@ -196,7 +197,7 @@ async fn a_session_is_set_up_by_us_alone() {
     let (cluster, _directory, urls) = worlds();
     cluster.sql("postgres", "ALTER DATABASE \"KSESSIONS_DEV\" SET TimeZone = 'Asia/Tokyo'");
     cluster.sql("postgres", "ALTER ROLE postgres SET search_path = evil");
-    let mut conn = open("development", &urls[1]).write().await.unwrap();
+    let mut conn = open("development", &urls[1]).create().await.unwrap();
     let rows = fetch!(
         &mut conn,
         "SELECT string_agg(name || '=' || setting, ' ' ORDER BY name COLLATE \"C\") AS set FROM pg_settings

@@ -39,7 +39,7 @@ fn refusal(result: Result<impl Sized, Error>) -> Refusal {
 
 /// Migrated, stamped and closed.
 async fn make(database: &Database) -> stamp::Stamp {
-    let mut conn = database.write().await.unwrap();
+    let mut conn = database.create().await.unwrap();
     migrate(&mut conn).await;
     let stamp = stamp::write(&mut conn, database, "a test").await.unwrap();
     conn.close().await;

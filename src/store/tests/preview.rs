@@ -42,7 +42,7 @@ async fn a_preview_of_a_missing_file_makes_nothing() {
     assert!(database.read().await.unwrap().is_none());
     let before = database.identity().await.unwrap();
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
-    database.write().await.unwrap().close().await;
+    database.create().await.unwrap().close().await;
     assert_eq!(database.identity().await.unwrap(), before, "a plan for a new database stays its plan");
 }
 
@@ -50,7 +50,7 @@ async fn a_preview_of_a_missing_file_makes_nothing() {
 async fn a_new_file_is_its_owners_alone() {
     let directory = TempDir::new().unwrap();
     let database = open("development", &format!("sqlite:{}/a/b/KSESSIONS_DEV.db", directory.path().display()));
-    let mut conn = database.write().await.unwrap();
+    let mut conn = database.create().await.unwrap();
     migrate(&mut conn).await;
     let mode = |path: &str| fs::metadata(directory.path().join(path)).unwrap().permissions().mode() & 0o777;
     assert_eq!((mode("a"), mode("a/b")), (0o700, 0o700));
@@ -103,7 +103,7 @@ async fn a_preview_works_in_a_directory_that_cannot_be_written() {
 async fn a_preview_beside_a_running_writer_sees_its_commits_and_adds_no_file() {
     let (directory, database) = file();
     make(&database).await;
-    let mut writer = database.write().await.unwrap();
+    let mut writer = database.create().await.unwrap();
     execute!(&mut writer, "UPDATE reconcile_lease SET fencing = 41").unwrap();
     let before = names(directory.path());
     let (mut reader, freshness) = database.read_fresh().await.unwrap().unwrap();
@@ -122,7 +122,7 @@ async fn a_writer_that_comes_during_a_preview_makes_it_stale() {
     for closes_first in [false, true] {
         let (reader, freshness) = database.read_fresh().await.unwrap().unwrap();
         freshness.confirm().unwrap();
-        let mut writer = Some(database.write().await.unwrap());
+        let mut writer = Some(database.create().await.unwrap());
         execute!(writer.as_mut().unwrap(), "UPDATE reconcile_lease SET fencing = fencing + 1").unwrap();
         if closes_first {
             writer.take().unwrap().close().await;
@@ -141,7 +141,7 @@ async fn a_log_without_its_index_waits_for_a_writer() {
     make(&database).await;
     let copy = directory.path().join("copy");
     fs::create_dir(&copy).unwrap();
-    let mut writer = database.write().await.unwrap();
+    let mut writer = database.create().await.unwrap();
     execute!(&mut writer, "UPDATE reconcile_lease SET fencing = 41").unwrap();
     for name in ["KSESSIONS_DEV.db", "KSESSIONS_DEV.db-wal"] {
         fs::copy(directory.path().join(name), copy.join(name)).unwrap();
@@ -151,7 +151,7 @@ async fn a_log_without_its_index_waits_for_a_writer() {
     let copied = open("development", &format!("sqlite:{}/KSESSIONS_DEV.db", copy.display()));
     assert!(matches!(copied.read().await.map(drop), Err(Error::Unclean { .. })));
     assert_eq!(everything(&copy), before);
-    let mut recovered = copied.write().await.unwrap();
+    let mut recovered = copied.create().await.unwrap();
     assert_eq!(fencing(&mut recovered).await, 41);
     recovered.close().await;
     copied.read().await.unwrap().unwrap().close().await;
@@ -161,11 +161,11 @@ async fn a_log_without_its_index_waits_for_a_writer() {
 async fn a_refused_file_keeps_every_byte() {
     let (directory, database) = file();
     make(&database).await;
-    let mut conn = database.write().await.unwrap();
+    let mut conn = database.create().await.unwrap();
     execute!(&mut conn, "UPDATE reconcile_stamp SET environment = 'production'").unwrap();
     conn.close().await;
     let before = everything(directory.path());
-    refusal(database.write().await);
+    refusal(database.create().await);
     refusal(database.read().await);
     assert_eq!(everything(directory.path()), before);
 }
@@ -176,7 +176,7 @@ async fn twenty_writers_may_make_one_file_at_once() {
     let url = format!("sqlite:{}/KSESSIONS_DEV.db", directory.path().display());
     let race = |_| {
         let database = open("development", &url);
-        tokio::spawn(async move { database.write().await.map(drop).map_err(|error| error.chain()) })
+        tokio::spawn(async move { database.create().await.map(drop).map_err(|error| error.chain()) })
     };
     for racer in (0..20).map(race).collect::<Vec<_>>() {
         racer.await.unwrap().unwrap();
@@ -187,7 +187,7 @@ async fn twenty_writers_may_make_one_file_at_once() {
 async fn looking_takes_no_lock_away_from_a_writer() {
     let (directory, database) = file();
     make(&database).await;
-    let mut writer = database.write().await.unwrap();
+    let mut writer = database.create().await.unwrap();
     execute!(&mut writer, "UPDATE reconcile_lease SET fencing = 7").unwrap();
     // Each of these looks at the file while this very process has it open for writing.
     let (reader, freshness) = database.read_fresh().await.unwrap().unwrap();

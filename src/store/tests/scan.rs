@@ -132,7 +132,7 @@ fn runtime() -> tokio::runtime::Runtime {
 
 async fn both_ways(rows: &BTreeMap<i64, (String, String)>) -> (Vec<Found>, Vec<Found>) {
     let (_directory, database) = file();
-    let mut conn = database.write().await.unwrap();
+    let mut conn = database.create().await.unwrap();
     run(&mut conn, "CREATE TABLE things (id INTEGER PRIMARY KEY, title, starts_at)").await;
     let rows: Vec<String> = rows.iter().map(|(id, (title, time))| format!("({id}, {title}, {time})")).collect();
     if !rows.is_empty() {
@@ -145,7 +145,7 @@ async fn both_ways(rows: &BTreeMap<i64, (String, String)>) -> (Vec<Found>, Vec<F
 #[tokio::test]
 async fn every_row_comes_once_whatever_the_number_of_parts() {
     let (_directory, database) = file();
-    let mut conn = database.write().await.unwrap();
+    let mut conn = database.create().await.unwrap();
     make(&mut conn, "CREATE TABLE stored (id INTEGER PRIMARY KEY, title TEXT, starts_at TEXT)", 1_001).await;
     run(&mut conn, "CREATE INDEX stored_title ON stored (title)").await;
     for (filter, expected) in [("TRUE", 1_001), ("id <= 1000", 1_000), ("id <= 250", 250), ("title = 'Title 7'", 1)] {
@@ -172,7 +172,7 @@ async fn tables_without_row_numbers_are_read_all_the_same() {
          BEGIN INSERT INTO things VALUES (NEW.id, NEW.title, NEW.starts_at, 'same'); END",
     ] {
         let (_directory, database) = file();
-        let mut conn = database.write().await.unwrap();
+        let mut conn = database.create().await.unwrap();
         make(&mut conn, table, 600).await;
         let read = by_the_part(&mut conn, &ALL).await;
         assert_eq!(read, one_by_one(&mut conn, "SELECT id, title, starts_at FROM things").await, "{table}");
@@ -184,7 +184,7 @@ async fn tables_without_row_numbers_are_read_all_the_same() {
 #[tokio::test]
 async fn all_parts_are_of_one_state() {
     let (_directory, database) = file();
-    let (mut conn, mut other) = (database.write().await.unwrap(), database.write().await.unwrap());
+    let (mut conn, mut other) = (database.create().await.unwrap(), database.create().await.unwrap());
     make(&mut conn, "CREATE TABLE stored (id INTEGER PRIMARY KEY, title TEXT, starts_at TEXT)", 60_000).await;
     // Two parts that are read once more, row by row, after all others.
     run(&mut conn, "UPDATE stored SET starts_at = '2026-12-01 18:00:00' WHERE id IN (1, 59999)").await;

@@ -50,7 +50,7 @@ async fn a_statement_to_a_server_that_vanished_ends() {
         ..Options::default()
     };
     let database = open_with("development", &url, options);
-    let mut conn = database.write().await.unwrap();
+    let mut conn = database.create().await.unwrap();
     fetch!(&mut conn, "SELECT 1 AS one").unwrap();
     is_cut.store(true, Ordering::Relaxed);
     let started = Instant::now();

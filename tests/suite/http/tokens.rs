@@ -95,8 +95,10 @@ fn metrics_want_a_token_beyond_loopback_and_where_they_are_asked_for_by_another_
         refused.contains("http.listen: 0.0.0.0:0 is not loopback, and there is no token that is good"),
         "{refused}"
     );
+    assert!(refused.contains("hint: `reconcile migrate` makes the database"), "{refused}");
     assert!(refused.contains("hint: `reconcile token create --name NAME --scope read` makes one"), "{refused}");
 
+    world.run(&["migrate"]).expect_code(0);
     let token = make(&world, "prometheus", "read");
     let daemon = start(&world);
     let there = SocketAddr::from(([127, 0, 0, 1], address(&daemon).port()));

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::source::Source;
-use super::{Finding, LONGEST_FILE, LONGEST_FUNCTION, check, rooms};
+use super::{Finding, LONGEST_FILE, LONGEST_FUNCTION, check, doors, rooms};
 
 fn source(file: &str, code: &str) -> Source {
     Source::new(Path::new(file), format!("//! A sample.\n{code}\n"))
@@ -25,7 +25,7 @@ fn untidy(code: &str) -> Vec<String> {
 
 #[test]
 fn a_room_may_not_import_upwards() {
-    let why = "`guard` may not import `store`; it may import change, loopback, secret";
+    let why = "`guard` may not import `store`; it may import change, file, loopback, secret";
     assert_eq!(imports("src/guard/mod.rs", "use crate::store::Database;"), [format!("src/guard/mod.rs:2: {why}")]);
     assert_eq!(imports("src/secret.rs", "use crate::kinds;").len(), 1);
     assert!(imports("src/secret.rs", "use crate::kinds;")[0].ends_with("it may import nothing of ours"));
@@ -85,6 +85,30 @@ fn the_plan_cannot_reach_the_world_or_the_clock() {
     }
     assert_eq!(imports("src/plan/mod.rs", "use std::fmt;\nuse chrono::{DateTime, Utc};"), [""; 0]);
     assert_eq!(imports("src/store/mod.rs", "use std::fs;"), [""; 0]);
+}
+
+#[test]
+fn every_other_way_to_a_file_is_found() {
+    for code in [
+        "use std::fs;",
+        "use std::fs::{File, Metadata};",
+        "fn a() { std::fs::read(b) }",
+        "use tokio::fs::read;",
+        "fn a() { tokio::fs::read(b) }",
+        "use rustix::fs::open;",
+        "use std::os::unix::fs::{MetadataExt, OpenOptionsExt};",
+        "fn a() { if b.exists() {} }",
+        "fn a() { b\n.metadata() }",
+        "fn a() { CertificateDer::pem_file_iter(b) }",
+        "fn a() { options.ssl_root_cert(b) }",
+    ] {
+        assert_eq!(said(&doors::check(&source("src/store/sample.rs", code))).len(), 1, "{code}");
+        assert_eq!(said(&doors::check(&source("src/file/read.rs", code))), [""; 0], "{code}");
+        assert_eq!(said(&doors::check(&source("src/store/tests.rs", code))), [""; 0], "{code}");
+    }
+    let code =
+        "use std::fs::Metadata;\nuse std::os::unix::fs::MetadataExt;\nuse crate::file;\nfn a() { file::exists(b) }";
+    assert_eq!(said(&doors::check(&source("src/store/sample.rs", code))), [""; 0]);
 }
 
 #[test]
