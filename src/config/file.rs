@@ -3,7 +3,6 @@
 //! No message shows the file's text: a line that does not parse may well hold a secret.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -63,7 +62,7 @@ impl File {
             Ok(Some(text)) => text,
             Ok(None) if named.is_none() => return Self::default(),
             read => {
-                let fault = read.err().unwrap_or_else(|| Fault::Io(io::ErrorKind::NotFound.into()));
+                let fault = read.err().unwrap_or_else(Fault::missing);
                 problems.push(Problem::unreadable(path, &whole, &fault));
                 return Self::default();
             }

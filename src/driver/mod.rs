@@ -260,7 +260,7 @@ pub fn options(target: &PostgresTarget, application_name: &str) -> Result<PgConn
 /// The certificates in the file that `sslrootcert` names. The driver would open it itself, whatever it is.
 fn authority(path: &Path) -> Result<Vec<u8>, sqlx::Error> {
     let read = file::read(path, &Rules::settings(LARGEST_AUTHORITY));
-    let found = read.and_then(|found| found.ok_or_else(|| Fault::Io(io::ErrorKind::NotFound.into())));
+    let found = read.and_then(|found| found.ok_or_else(Fault::missing));
     found.map_err(|fault| {
         let why = format!("sslrootcert names {}, which cannot be used: {}", path.display(), fault.told());
         sqlx::Error::Tls(why.into())

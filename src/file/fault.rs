@@ -30,6 +30,11 @@ pub enum Fault {
 }
 
 impl Fault {
+    /// There is no such file.
+    pub fn missing() -> Self {
+        Self::Io(rustix::io::Errno::NOENT.into())
+    }
+
     /// How to mend it.
     pub fn hint(&self, path: &Path) -> String {
         let path = path.display();

@@ -127,10 +127,7 @@ fn make(path: &Path) -> io::Result<bool> {
 
 /// As [`read`], where the file must be there.
 fn there(path: &Path, rules: &Rules) -> Result<KeyRing, SourceError> {
-    read(path, rules)?.ok_or_else(|| {
-        let source = Fault::Io(io::ErrorKind::NotFound.into());
-        SourceError::Unreadable { path: path.to_owned(), source }
-    })
+    read(path, rules)?.ok_or_else(|| SourceError::Unreadable { path: path.to_owned(), source: Fault::missing() })
 }
 
 /// The ring in the file at `path`; `None` if there is no such file.

@@ -53,6 +53,8 @@ fn a_configuration_that_others_can_write_is_not_obeyed() {
         let output = enemy.project.run(&["config"]).expect_code(3);
         assert!(says(&output, "belongs to another user"), "{}", output.text());
     }
+    let missing = enemy.project.run(&["--config", "none.toml", "config"]).expect_code(1);
+    assert!(says(&missing, "none.toml: the configuration file cannot be read: No such file"), "{}", missing.text());
     assert!(!enemy.at(".reconcile").exists());
 }
 
