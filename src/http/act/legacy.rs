@@ -16,14 +16,18 @@ use crate::http::gate::Caller;
 use crate::resource::host::by_hand::{Intent, Wish};
 use crate::store::sql::now;
 
+/// Who asks where nobody says.
+const NOBODY: &str = "API User";
+
 /// For which session, and who asks.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Generate {
     #[schema(inline)]
     session_id: SessionNumber,
+    /// `API User`, unless said otherwise.
     #[schema(inline)]
-    created_by: CreatedByName,
+    created_by: Option<CreatedByName>,
 }
 
 /// A GUID, the first time; asked again under the same key, who has it, and since when.
@@ -51,7 +55,7 @@ pub struct Generated<'g> {
 ))]
 pub async fn generate(State(office): State<Arc<Office>>, caller: Caller, Told(asked): Told<Generate>) -> Outcome {
     let Generate { session_id, created_by } = asked;
-    let (session, person) = (session_id.0, created_by.0);
+    let (session, person) = (session_id.0, created_by.map_or_else(|| NOBODY.to_owned(), |person| person.0));
     let intent = Intent {
         session,
         actor: caller.acting_for(Some(&person)),

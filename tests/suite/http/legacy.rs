@@ -34,8 +34,11 @@ both! {
         assert!(!verify(&guid) && verify(again["hostGuid"].as_str().unwrap()));
         let missing = client.post(path, "{\"sessionId\": 216, \"createdBy\": \"Noor Team\"}").expect(404);
         assert!(detail(&missing).starts_with("session 216 does not exist in sessions"), "{}", missing.body);
-        let wrong = client.post(path, "{\"sessionId\": 215}").expect(422);
-        assert!(detail(&wrong).starts_with("missing field `createdBy`"), "{}", wrong.body);
+        let wrong = client.post(path, "{\"createdBy\": \"Noor Team\"}").expect(422);
+        assert!(detail(&wrong).starts_with("missing field `sessionId`"), "{}", wrong.body);
+        assert_eq!(client.post(path, "{\"sessionId\": 215}").expect(200).json()["createdBy"], "API User");
+        let newest = "SELECT actor FROM reconcile_journal WHERE kind = 'host' ORDER BY journal_id DESC LIMIT 1";
+        assert_eq!(world.sql(newest), "token secrets for API User\n");
         end(daemon);
     }
 }
