@@ -79,6 +79,11 @@ impl Place {
         }
     }
 
+    /// The state directory, without any link in its path.
+    pub fn dir(&self) -> PathBuf {
+        self.repository.top.join(&self.inside)
+    }
+
     /// What is named to a command that is to look at the state directory alone.
     pub fn paths(&self) -> Vec<&Path> {
         if self.inside.as_os_str().is_empty() { Vec::new() } else { vec![&self.inside] }

@@ -206,6 +206,17 @@ async fn lying<T: Send + Sync + 'static>(
     let (asked, limits) = (dir.to_path_buf(), *limits);
     let picture = blocking(dir, move || worktree::read(&asked, &limits, format, &known, &make)).await??;
     let worktree::Picture { files, problems, reused, lying } = picture;
+    let git = match git {
+        // The directory may be a link that was turned to another checkout meanwhile.
+        Ok(git) if git.place.dir() != lying.root => {
+            let root = lying.root.clone();
+            match blocking(dir, move || Place::find(&root)).await? {
+                Ok(place) => Git::open(place).await,
+                Err(error) => Err(error),
+            }
+        }
+        git => git,
+    };
     let mut warnings = Vec::new();
     let mut warn = |message: String, hint: String| {
         warnings.push(FileProblem { path: walk::text(dir), message, hint });

@@ -226,6 +226,24 @@ async fn a_file_that_is_replaced_all_the_time_is_never_read_half() {
     writer.join().unwrap();
 }
 
+/// As git-sync does it, between the look for the repository and the reading of the files.
+#[tokio::test]
+async fn a_link_that_is_turned_meanwhile_leads_to_the_other_commit() {
+    let place = Place::repository();
+    place.write("s/a.yaml", "one");
+    place.commit("one");
+    place.git("worktree add -q A");
+    place.write("s/a.yaml", "two");
+    place.git("add s");
+    place.git("commit -q -m two");
+    place.git("worktree add -q B");
+    let before = super::Place::find(&place.path("A/s"));
+    let dir = place.link("link", "B").join("s");
+    let tree = lying(before, &dir, &Limits::default(), Arc::from([]), |file: SourceFile| file.bytes).await.unwrap();
+    let revision = (tree.revision.commit, tree.revision.compared);
+    assert_eq!(revision, (Some(place.git("rev-parse B")), crate::change::Compared::Clean));
+}
+
 mod committed {
     use super::*;
 
