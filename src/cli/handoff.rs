@@ -4,8 +4,8 @@ use std::io::{BufRead, IsTerminal, Read};
 
 use clap::Subcommand;
 
-use super::args::reason;
 use super::print::{Terminal, out, working};
+use super::values::reason;
 use crate::failure::{Failure, Result};
 use crate::turn::World;
 

@@ -12,6 +12,7 @@ mod remote;
 mod run;
 mod setup;
 mod token;
+mod values;
 
 use std::process::ExitCode;
 use std::time::Duration;

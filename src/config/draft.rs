@@ -31,6 +31,11 @@ pub(super) struct Draft {
     pub reference_life: Duration,
 }
 
+fn unstyled() -> Style {
+    let (arguments, credentials) = (Arguments::Positional, Credentials::Inline);
+    Style { task: String::new(), queue: String::new(), prefix: String::new(), arguments, credentials }
+}
+
 impl Draft {
     /// Nothing gathered yet but the file: the table's defaults fill in every other field.
     pub fn new(file: File) -> Self {
@@ -62,13 +67,7 @@ impl Draft {
             redis_timeout: Duration::ZERO,
             broker_url: None,
             result_url: None,
-            celery: Style {
-                task: String::new(),
-                queue: String::new(),
-                prefix: String::new(),
-                arguments: Arguments::Positional,
-                credentials: Credentials::Inline,
-            },
+            celery: unstyled(),
             credentials_life: Duration::ZERO,
             pool_catalog: String::new(),
             pools: file.pools,

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::git::object::{Content, ObjectId};
 use super::git::{self, Git, GitError};
 use crate::change::{Compared, Revision};
+use crate::file::{self, Rules};
 
 /// The state files as they were read from a work tree.
 #[derive(Debug)]
@@ -85,8 +86,12 @@ const SUBMODULE: &str = "160000";
 /// The file comes first, because anyone can set a variable. It does not know the users of a directory service.
 pub fn user() -> String {
     let uid = rustix::process::getuid().as_raw();
-    std::fs::read_to_string("/etc/passwd")
+    /// Some hundred thousand users, in bytes.
+    const MOST: u64 = 16 << 20;
+    let passwd = file::text(Path::new("/etc/passwd"), &Rules::anybodys(MOST));
+    passwd
         .ok()
+        .flatten()
         .and_then(|passwd| named(&passwd, uid))
         .or_else(|| {
             ["USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok().filter(|user| !user.is_empty()))

@@ -37,6 +37,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, ChildStdin, Command};
 
+use crate::file;
 pub use error::GitError;
 use error::cause;
 use object::Format;
@@ -139,7 +140,7 @@ impl Git {
         let (format, own) =
             printed.trim_ascii_end().split_at(printed.iter().position(|byte| *byte == b'\n').unwrap_or(0));
         let found = PathBuf::from(OsString::from_vec(own.trim_ascii_start().to_vec()));
-        if std::fs::canonicalize(&found).ok().as_deref() != Some(&*repository.own) {
+        if file::real(&found).ok().as_deref() != Some(&*repository.own) {
             return Err(GitError::Another { meant: repository.own.clone(), found });
         }
         let name = String::from_utf8_lossy(format);
@@ -265,8 +266,8 @@ fn command(kept: &[&str], prefixes: &[&str]) -> Result<Command, GitError> {
 /// repository that holds a file called `git`.
 fn program(path: Option<OsString>) -> Option<PathBuf> {
     let path = path.unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".into());
-    let is_program = |file: &PathBuf| {
-        std::fs::metadata(file).is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+    let is_program = |path: &PathBuf| {
+        file::facts(path).is_ok_and(|facts| facts.file_type().is_file() && facts.permissions().mode() & 0o111 != 0)
     };
     std::env::split_paths(&path).filter(|dir| dir.is_absolute()).map(|dir| dir.join("git")).find(is_program)
 }

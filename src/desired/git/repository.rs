@@ -6,13 +6,13 @@
 //! state directory leads into it, so that no such directory exists, and no `.git` lies above.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
 use super::GitError;
+use crate::file::{self, Fault, Rules};
 
 /// The most that a file which leads somewhere else may hold, in bytes: `HEAD`, `.git`, `commondir`. Git's own limit for
 /// paths is a quarter of it.
@@ -51,8 +51,8 @@ impl Place {
     pub fn find(dir: &Path) -> Result<Self, GitError> {
         let none = || GitError::NoRepository(dir.to_path_buf());
         let whole = std::path::absolute(dir).map_err(|_| none())?;
-        let nearest = whole.ancestors().find(|path| path.is_dir()).ok_or_else(none)?;
-        let base = fs::canonicalize(nearest).map_err(|_| none())?;
+        let nearest = whole.ancestors().find(|path| file::is_directory(path)).ok_or_else(none)?;
+        let base = file::real(nearest).map_err(|_| none())?;
         let rest = whole.strip_prefix(nearest).unwrap_or(Path::new(""));
         if !is_plain(rest) {
             return Err(none());
@@ -92,7 +92,7 @@ impl Place {
 
 /// The repository whose `.git` lies in `base` or in the nearest directory above it.
 fn above(base: &Path) -> Result<Option<Repository>, GitError> {
-    let device = |path: &Path| fs::metadata(path).map(|meta| meta.dev()).ok();
+    let device = |path: &Path| file::facts(path).map(|facts| facts.dev()).ok();
     let mut mount: Option<&Path> = None;
     let mut last = base;
     for dir in base.ancestors() {
@@ -114,9 +114,9 @@ impl Repository {
     pub fn at(dir: &Path) -> Result<Option<Self>, GitError> {
         let dot = dir.join(".git");
         let broken = |why: &str| GitError::Broken { path: dot.clone(), why: why.to_owned() };
-        match fs::metadata(&dot) {
-            Ok(meta) if meta.is_dir() => Self::of(dir, &dot),
-            Ok(meta) if meta.is_file() => {
+        match file::facts(&dot).map(|facts| facts.file_type()) {
+            Ok(sort) if sort.is_dir() => Self::of(dir, &dot),
+            Ok(sort) if sort.is_file() => {
                 let text = pointer(&dot)?;
                 let path = text.strip_prefix(b"gitdir: ").ok_or_else(|| broken("is no `.git` file of Git's form"))?;
                 let own = dir.join(OsStr::from_bytes(path.trim_ascii_end()));
@@ -135,16 +135,16 @@ impl Repository {
 
     /// What makes a directory a repository, as Git judges it: `HEAD`, `objects` and `refs`.
     fn of(top: &Path, own: &Path) -> Result<Option<Self>, GitError> {
-        let Ok(own) = fs::canonicalize(own) else { return Ok(None) };
+        let Ok(own) = file::real(own) else { return Ok(None) };
         let Some(head) = head(&own.join("HEAD"))? else { return Ok(None) };
         let common = match pointer_if_there(&own.join("commondir"))? {
-            Some(path) => match fs::canonicalize(own.join(OsStr::from_bytes(path.trim_ascii_end()))) {
+            Some(path) => match file::real(&own.join(OsStr::from_bytes(path.trim_ascii_end()))) {
                 Ok(common) => common,
                 Err(_) => return Ok(None),
             },
             None => own.clone(),
         };
-        if !["objects", "refs"].iter().all(|dir| common.join(dir).is_dir()) {
+        if !["objects", "refs"].iter().all(|dir| file::is_directory(&common.join(dir))) {
             return Ok(None);
         }
         // Git would read them whole, and wait for a pipe.
@@ -157,12 +157,12 @@ impl Repository {
     fn own_objects(&self) -> Result<(), GitError> {
         let objects = self.common.join("objects");
         let outside = |list: &Path, store: PathBuf| {
-            let is_inside = fs::canonicalize(&store).is_ok_and(|store| store.starts_with(&self.common));
+            let is_inside = file::real(&store).is_ok_and(|store| store.starts_with(&self.common));
             let (top, list) = (self.top.clone(), list.to_path_buf());
             if is_inside { Ok(()) } else { Err(GitError::ForeignObjects { top, list, store }) }
         };
         for link in [objects.clone(), objects.join("pack")] {
-            if let Ok(target) = fs::read_link(&link) {
+            if let Ok(target) = file::target(&link) {
                 outside(&link, link.parent().unwrap_or(&link).join(target))?;
             }
         }
@@ -174,11 +174,9 @@ impl Repository {
 
     /// Whether it was cloned without some of its objects.
     pub(super) fn is_partial(&self) -> bool {
-        let packs = fs::read_dir(self.common.join("objects/pack"));
+        let packs = file::list(&self.common.join("objects/pack"));
         packs.is_ok_and(|mut packs| {
-            packs.any(|pack| {
-                pack.is_ok_and(|pack| Path::new(&pack.file_name()).extension() == Some("promisor".as_ref()))
-            })
+            packs.any(|pack| pack.is_ok_and(|pack| pack.path().extension() == Some("promisor".as_ref())))
         })
     }
 
@@ -189,7 +187,7 @@ impl Repository {
             ("rebase-apply", "a rebase", "rebase --abort"),
             ("BISECT_LOG", "a bisection", "bisect reset"),
         ];
-        match WORK.iter().find(|(mark, _, _)| self.own.join(mark).exists()) {
+        match WORK.iter().find(|(mark, _, _)| file::exists(&self.own.join(mark))) {
             None => Ok(()),
             Some((_, what, verb)) => Err(GitError::UnderWay { top: self.top.clone(), what, verb }),
         }
@@ -207,15 +205,14 @@ impl Repository {
 
 /// What a small file that leads elsewhere says.
 fn pointer(path: &Path) -> Result<Vec<u8>, GitError> {
-    let failed = |source: io::Error| match source.kind() {
-        io::ErrorKind::PermissionDenied => GitError::Unreadable(path.to_path_buf()),
-        _ => GitError::Io { what: "rev-parse", source },
-    };
-    fs::metadata(path).map_err(failed)?;
-    bounded(path, MOST_POINTER)?;
-    let mut text = Vec::new();
-    File::open(path).and_then(|file| file.take(MOST_POINTER).read_to_end(&mut text)).map_err(failed)?;
-    Ok(text)
+    let opened = file::open(path, &Rules::anybodys(MOST_POINTER));
+    opened.and_then(|mut opened| opened.read()).map_err(|fault| match fault {
+        Fault::Io(source) if source.kind() == io::ErrorKind::PermissionDenied => {
+            GitError::Unreadable(path.to_path_buf())
+        }
+        Fault::Io(source) => GitError::Io { what: "rev-parse", source },
+        _ => no_file(path, MOST_POINTER),
+    })
 }
 
 /// The same; `None` where there is no such file.
@@ -228,18 +225,19 @@ fn pointer_if_there(path: &Path) -> Result<Option<Vec<u8>>, GitError> {
 
 /// Errors: something is there that is no regular file, or is larger than `most` bytes.
 fn bounded(path: &Path, most: u64) -> Result<(), GitError> {
-    match fs::metadata(path) {
-        Ok(meta) if !meta.is_dir() && (!meta.is_file() || meta.len() > most) => {
-            let why = format!("is no file of at most {most} bytes");
-            Err(GitError::Broken { path: path.to_path_buf(), why })
-        }
+    match file::facts(path) {
+        Ok(facts) if !facts.is_dir() && (!facts.is_file() || facts.len() > most) => Err(no_file(path, most)),
         _ => Ok(()),
     }
 }
 
+fn no_file(path: &Path, most: u64) -> GitError {
+    GitError::Broken { path: path.to_path_buf(), why: format!("is no file of at most {most} bytes") }
+}
+
 /// What a `HEAD` names: a reference, or a commit by its id. `None` where it is no `HEAD`.
 fn head(path: &Path) -> Result<Option<PathBuf>, GitError> {
-    if let Ok(target) = fs::read_link(path) {
+    if let Ok(target) = file::target(path) {
         return Ok(Some(target).filter(|target| target.starts_with("refs")));
     }
     let text = pointer_if_there(path)?.unwrap_or_default();
@@ -268,14 +266,14 @@ pub fn links_on_the_way(path: &Path) -> Option<Vec<PathBuf>> {
             continue;
         }
         let next = here.join(&name);
-        if !fs::symlink_metadata(&next).ok()?.is_symlink() {
+        if !file::facts_of_link(&next).ok()?.file_type().is_symlink() {
             here = next;
             continue;
         }
         if links.len() == MOST_LINKS {
             return None;
         }
-        let target = fs::read_link(&next).ok()?;
+        let target = file::target(&next).ok()?;
         if target.is_absolute() {
             here = PathBuf::from("/");
         }

@@ -6,7 +6,6 @@
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
-use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -15,6 +14,7 @@ use crate::change::Compared;
 use crate::desired::git::object::{Content, Format, ObjectId};
 use crate::desired::git::{self, Git, GitError, Place, links_on_the_way};
 use crate::desired::tree::names::{is_ignored, is_state_file, is_state_path};
+use crate::file;
 
 /// Submodules that are looked into. With more, what was read counts as not held.
 const MOST_SUBMODULES: usize = 64;
@@ -70,7 +70,7 @@ pub async fn compare(git: &Git, commit: &str, lying: Lying) -> Result<Compared, 
 
 /// Whether what lies at `path` is a link whose target is the blob `held`.
 pub fn leads_as(format: Format, path: &Path, held: ObjectId) -> bool {
-    let target = fs::read_link(path);
+    let target = file::target(path);
     target.is_ok_and(|target| ObjectId::of_blob(format, std::iter::once(target.as_os_str().as_bytes())) == held)
 }
 
