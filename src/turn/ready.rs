@@ -167,7 +167,7 @@ impl World {
         }
     }
 
-    fn absent(&self) -> Failure {
+    pub(super) fn absent(&self) -> Failure {
         match self.database.target() {
             Target::Postgres(_) => Error::SchemaMissing.into(),
             Target::Sqlite(_) => Error::Absent { path: self.database.target().server() }.into(),

@@ -14,7 +14,6 @@ use crate::port::redis::{Borne, Owned};
 use crate::port::{Secrets, Shelf};
 use crate::resource::instance::handoff_key;
 use crate::resource::{host, instance};
-use crate::store::error::Error;
 use crate::store::stamp::Stamped;
 use crate::store::{journal, lease, sql};
 
@@ -52,7 +51,7 @@ impl World {
     ///
     /// Errors: the database cannot be asked.
     pub async fn before_restamp(&self) -> Result<Restamping> {
-        let Some(mut conn) = self.database.read().await? else { return Err(Error::SchemaMissing.into()) };
+        let Some(mut conn) = self.database.read().await? else { return Err(self.absent()) };
         let stamped = self.database.stamped(&mut conn).await;
         conn.close().await;
         let Stamped::Ours(stamp) = stamped? else { return Ok(Restamping { former: None, stores: Vec::new() }) };

@@ -97,7 +97,7 @@ fn only_what_says_so_makes_a_database() {
 #[test]
 fn a_daemon_that_wants_a_token_says_how_to_make_one() {
     let mut enemy = Enemy::new();
-    enemy.project.env("RECONCILE_HTTP_LISTEN", "0.0.0.0:0");
+    enemy.project.env("RECONCILE_HTTP_LISTEN", "0.0.0.0:0").env("RECONCILE_HTTP_INSECURE", "true");
     let output = enemy.project.run(&[]).expect_code(1);
     let migrate = output.stderr.find("reconcile migrate");
     assert!(migrate.is_some_and(|at| output.stderr[at..].contains("token create")), "{}", output.text());

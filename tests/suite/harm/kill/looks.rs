@@ -204,10 +204,11 @@ pub fn at_the_journal(wanted: &Wanted, world: &World, found: &mut Found) {
         // reserved, database_created, allocated; then provisioning, ready.
         line("instance", &id(*number), "resume", if customer.stand == Stand::Waits { 2 } else { 4 });
     }
-    // What retires an instance is not counted: its row and its login are two lines, or one.
+    // What retires an instance is not counted: its row and its login are two lines, or one. Nor is what concerns all, such
+    // as the mark of a store.
     let rows = world.sql(
         "SELECT j.kind, j.name, j.action, COUNT(*) FROM reconcile_journal j
-         WHERE j.kind IN ('session', 'host') OR (j.kind = 'instance' AND j.action <> 'update' AND
+         WHERE (j.kind IN ('session', 'host') AND j.name <> '*') OR (j.kind = 'instance' AND j.action <> 'update' AND
                j.name IN (SELECT CAST(i.id AS TEXT) FROM instances i WHERE i.status <> 'forgotten'))
          GROUP BY j.kind, j.name, j.action",
     );
