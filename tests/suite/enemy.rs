@@ -4,6 +4,7 @@ mod credentials;
 mod files;
 mod git;
 mod handoff;
+mod harm;
 mod http;
 mod tables;
 mod traps;

@@ -18,10 +18,10 @@ use crate::fixture::process::Output;
 const WEEK: &str = "sessions: [{id: 215, title: Surah Al-Fatiha}]\nhosts: [{session: 215}]\n";
 const INSTANCE: &str = "fbaa8c92-0000-4000-8000-000000000001";
 const DIGEST: &str = "0123456789abcdef0123456789abcdef";
-const DATABASE: &str = ".reconcile/KSESSIONS_DEV.db";
+pub(super) const DATABASE: &str = ".reconcile/KSESSIONS_DEV.db";
 
 /// Commands that want a database which is there.
-const WANT_A_DATABASE: &[&[&str]] = &[
+pub(super) const WANT_A_DATABASE: &[&[&str]] = &[
     &["host", "rotate", "--session-id", "215"],
     &["host", "claim", "215"],
     &["host", "verify", "--session-id", "215"],
@@ -42,7 +42,7 @@ const WANT_A_DATABASE: &[&[&str]] = &[
     &["migrate", "--restamp", "--reason", "x"],
 ];
 /// Others that use one.
-const USE_A_DATABASE: &[&[&str]] = &[
+pub(super) const USE_A_DATABASE: &[&[&str]] = &[
     &["--plan"],
     &["--plan", "--out", "saved.plan"],
     &["--once"],
@@ -54,16 +54,16 @@ const USE_A_DATABASE: &[&[&str]] = &[
     // The daemon.
     &[],
 ];
-const USE_NONE: &[&[&str]] =
+pub(super) const USE_NONE: &[&[&str]] =
     &[&["validate"], &["config"], &["schema"], &["alerts"], &["completions", "bash"], &["--apply", "saved.plan"]];
 
 /// What an enemy has done, and how.
 type Trap = (&'static str, fn(&Enemy));
 
 /// A user's project, and beside it what is none of its business.
-struct Enemy {
-    project: Sandbox,
-    outside: TempDir,
+pub(super) struct Enemy {
+    pub(super) project: Sandbox,
+    pub(super) outside: TempDir,
 }
 
 impl Enemy {
@@ -78,31 +78,31 @@ impl Enemy {
     }
 
     /// One whose data directory is in use.
-    fn deployed() -> Self {
+    pub(super) fn deployed() -> Self {
         let enemy = Self::new();
         enemy.project.run(&["--once"]).expect_code(0);
         enemy
     }
 
-    fn at(&self, path: &str) -> PathBuf {
+    pub(super) fn at(&self, path: &str) -> PathBuf {
         self.project.path().join(path)
     }
 
-    fn victim(&self) -> PathBuf {
+    pub(super) fn victim(&self) -> PathBuf {
         self.outside.path().join("victim")
     }
 
-    fn link(&self, path: &str, to: impl AsRef<Path>) {
+    pub(super) fn link(&self, path: &str, to: impl AsRef<Path>) {
         self.away(path);
         symlink(to, self.at(path)).unwrap();
     }
 
-    fn pipe(&self, path: &str) {
+    pub(super) fn pipe(&self, path: &str) {
         self.away(path);
         mknodat(CWD, self.at(path), FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
     }
 
-    fn away(&self, path: &str) {
+    pub(super) fn away(&self, path: &str) {
         let path = self.at(path);
         match fs::symlink_metadata(&path) {
             Ok(facts) if facts.is_dir() => fs::remove_dir_all(&path).unwrap(),
@@ -112,7 +112,7 @@ impl Enemy {
     }
 
     /// All that is outside: names, and what files hold.
-    fn outside(&self) -> BTreeMap<PathBuf, Vec<u8>> {
+    pub(super) fn outside(&self) -> BTreeMap<PathBuf, Vec<u8>> {
         let mut found = BTreeMap::new();
         let mut waiting = vec![self.outside.path().to_owned()];
         while let Some(path) = waiting.pop() {
@@ -125,7 +125,7 @@ impl Enemy {
     }
 
     /// Runs each of these commands; gives how it ended. The daemon is told to end, should it not refuse.
-    fn run_all(&self, commands: &[&[&'static str]]) -> Vec<(String, Output)> {
+    pub(super) fn run_all(&self, commands: &[&[&'static str]]) -> Vec<(String, Output)> {
         let run = |command: &&[&str]| {
             let output = match command.is_empty() {
                 true => self.daemon(),

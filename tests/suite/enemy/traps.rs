@@ -6,7 +6,7 @@ use std::path::Path;
 
 use tempfile::TempDir;
 
-use crate::fixture::World;
+use crate::fixture::Sandbox;
 
 /// Programs that only an enemy has named. Each that runs leaves its name.
 pub struct Traps(TempDir);
@@ -120,7 +120,7 @@ pub const EVERY_FILE: &str = "* filter=trap diff=trap merge=trap\n";
 pub const MAILMAP: &str = "Trusted Lead <lead@example.org> <noor@example.org>\n";
 
 /// Names a program wherever the configuration of a repository can; `at` is its git directory, `name` goes before theirs.
-pub fn arm(world: &World, traps: &Traps, at: &Path, name: &str) {
+pub fn arm(project: &Sandbox, traps: &Traps, at: &Path, name: &str) {
     let beside = traps.0.path();
     for hook in HOOKS {
         for dir in [beside.join("hooks"), at.join("hooks")] {
@@ -135,7 +135,7 @@ pub fn arm(world: &World, traps: &Traps, at: &Path, name: &str) {
     fs::write(at.join("config.worktree"), &included).unwrap();
     fs::create_dir_all(at.join("info")).unwrap();
     let file = at.join("config").display().to_string();
-    let set = |key: &str, value: &str| drop(world.git(&["config", "--file", &file, "--add", key, value]));
+    let set = |key: &str, value: &str| drop(project.git(&["config", "--file", &file, "--add", key, value]));
     for (key, value) in SETTINGS {
         let value = match value.split_once("TRAP:") {
             Some((before, trap)) => format!("{before}{}", traps.set(&format!("{name}{trap}"))),
