@@ -36,6 +36,7 @@ fn what_is_not_there_or_not_so_is_told_as_a_problem() {
 fn a_head_that_is_large_crooked_or_slow_is_cut_off() {
     let mut world = World::on(Database::Sqlite);
     listen(&mut world);
+    world.hurry(5);
     let daemon = start(&world);
     let there = address(&daemon);
     let large = format!("GET /healthz HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "x".repeat(20 * 1024));
@@ -49,7 +50,7 @@ fn a_head_that_is_large_crooked_or_slow_is_cut_off() {
     let contradicting = "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nxx";
     assert!(raw(there, contradicting).starts_with("HTTP/1.1 400 "));
 
-    // Half a head, silence after an answer, and half a body: side by side, each has its limit of ten seconds.
+    // Half a head, silence after an answer, and half a body: side by side, each has its limit of ten seconds, which go by in two.
     let begun = Instant::now();
     let answers: Vec<String> = std::thread::scope(|scope| {
         let sent = [
@@ -60,7 +61,8 @@ fn a_head_that_is_large_crooked_or_slow_is_cut_off() {
         let threads = sent.map(|bytes| scope.spawn(move || raw(there, bytes)));
         threads.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
-    assert!((8..18).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
+    let took = begun.elapsed() * 5;
+    assert!((8..30).contains(&took.as_secs()), "{took:?}");
     assert_eq!(answers[0], "");
     assert!(answers[1].starts_with("HTTP/1.1 200 ") && answers[1].ends_with("ok\n"), "{}", answers[1]);
     assert!(answers[2].starts_with("HTTP/1.1 408 "), "{}", answers[2]);
