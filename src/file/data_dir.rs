@@ -1,6 +1,7 @@
 //! The data directory: key, embedded database and handoff. It is ours alone, tells Git to leave it alone, and bears the
 //! environment that it belongs to.
 
+use std::ffi::OsStr;
 use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
@@ -50,6 +51,9 @@ pub enum MarkError {
     Unfit { path: PathBuf, fault: Fault },
     #[error("the data directory {} belongs to the environment {theirs}, not {ours}", path.display())]
     Another { path: PathBuf, theirs: String, ours: String },
+    #[error("{} has come with the Git repository {}, and whoever committed it may know or have planted what is in it",
+            path.display(), repository.display())]
+    Brought { path: PathBuf, repository: PathBuf },
     #[error("{} does not say whose the data directory is", path.display())]
     Unreadable { path: PathBuf },
     #[error("the data directory {} cannot be written", path.display())]
@@ -79,6 +83,12 @@ impl MarkError {
                                           this environment's: reconcile migrate --restamp --reason REASON"
                     .to_owned()
             }
+            MarkError::Brought { path, repository } => format!(
+                "name a data directory of its own: --data-dir DIR; if it was committed by mistake, run: git -C '{}' rm -r \
+                 --cached '{}'  and commit that; then give every secret in it anew",
+                repository.display(),
+                path.display()
+            ),
             MarkError::Unreadable { path } => format!("find out who wrote {}; then remove it", path.display()),
             MarkError::Io { path, .. } => format!("check the space and the rights of this user in {}", path.display()),
         }
@@ -165,6 +175,12 @@ impl DataDir {
             return Ok(());
         }
         replace(&place.join(MARK), mark.text().as_bytes()).map_err(failed)
+    }
+
+    /// Whether what bears that name in it is believed: the database, its companions, keys, secrets and the mark.
+    pub fn believes(name: &OsStr) -> bool {
+        let is_believed = |name: &str| is_ours(name) && name != IGNORE && !name.ends_with(".tmp");
+        name.to_str().is_some_and(is_believed)
     }
 
     /// Whether a file of that real path is one of ours in it.

@@ -49,6 +49,13 @@ impl Place {
     /// Errors: [`GitError::NoRepository`] where there is none, [`GitError::Boundary`] where one lies beyond a mount
     /// point, [`GitError::Broken`] and [`GitError::ForeignObjects`] where it is none that can be believed.
     pub fn find(dir: &Path) -> Result<Self, GitError> {
+        let place = Self::around(dir)?;
+        place.repository.own_objects()?;
+        Ok(place)
+    }
+
+    /// As [`Place::find`], wherever the repository takes its objects from.
+    pub(super) fn around(dir: &Path) -> Result<Self, GitError> {
         let none = || GitError::NoRepository(dir.to_path_buf());
         let whole = std::path::absolute(dir).map_err(|_| none())?;
         let nearest = whole.ancestors().find(|path| file::is_directory(path)).ok_or_else(none)?;
@@ -59,10 +66,8 @@ impl Place {
         }
         let Some(repository) = above(&base)? else {
             let bare = if rest.as_os_str().is_empty() { None } else { Repository::bare(&base)? }.ok_or_else(none)?;
-            bare.own_objects()?;
             return Ok(Self { repository: bare, inside: rest.to_path_buf(), links: Vec::new() });
         };
-        repository.own_objects()?;
         let below = |path: &Path| path.strip_prefix(&repository.top).ok().map(Path::to_path_buf);
         let inside = below(&base).unwrap_or_default().join(rest);
         let links = links_on_the_way(nearest).unwrap_or_default();
