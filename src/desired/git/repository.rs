@@ -95,6 +95,13 @@ impl Place {
     }
 }
 
+/// What of a directory is looked at besides its names.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Below {
+    Directories,
+    Nothing,
+}
+
 /// The repository whose `.git` lies in `base` or in the nearest directory above it.
 fn above(base: &Path) -> Result<Option<Repository>, GitError> {
     let device = |path: &Path| file::facts(path).map(|facts| facts.dev()).ok();
@@ -149,6 +156,11 @@ impl Repository {
             },
             None => own.clone(),
         };
+        // gitrepository-layout(5), *commondir*: a linked work tree is kept by the repository that it belongs to.
+        if own != common && !own.starts_with(common.join("worktrees")) {
+            let why = format!("leads to `{}`, which does not keep this work tree", common.display());
+            return Err(GitError::Broken { path: own.join("commondir"), why });
+        }
         if !["objects", "refs"].iter().all(|dir| file::is_directory(&common.join(dir))) {
             return Ok(None);
         }
@@ -158,23 +170,43 @@ impl Repository {
         Ok(Some(Self { top: top.to_path_buf(), own, common, is_bare: false }))
     }
 
-    /// Refuses objects from outside. Git does not look whom they belong to, nor whether they are what their names say.
+    /// Refuses objects from outside. Git does not look whom they belong to, nor whether they are what their names say; and
+    /// what lists them may name others that list more.
     fn own_objects(&self) -> Result<(), GitError> {
         let objects = self.common.join("objects");
-        let outside = |list: &Path, store: PathBuf| {
-            let is_inside = file::real(&store).is_ok_and(|store| store.starts_with(&self.common));
-            let (top, list) = (self.top.clone(), list.to_path_buf());
-            if is_inside { Ok(()) } else { Err(GitError::ForeignObjects { top, list, store }) }
-        };
-        for link in [objects.clone(), objects.join("pack")] {
-            if let Ok(target) = file::target(&link) {
-                outside(&link, link.parent().unwrap_or(&link).join(target))?;
-            }
-        }
         let list = objects.join("info/alternates");
         let text = pointer_if_there(&list)?.unwrap_or_default();
         let mut lines = text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty() && !line.starts_with(b"#"));
-        lines.try_for_each(|line| outside(&list, objects.join(OsStr::from_bytes(line))))
+        if let Some(line) = lines.next() {
+            let store = objects.join(OsStr::from_bytes(line));
+            return Err(GitError::ForeignObjects { top: self.top.clone(), list, store });
+        }
+        self.no_way_out(&objects, Below::Directories)
+    }
+
+    /// Refuses links that lead out of the repository: of `dir`, in it, and in the directories of objects and packs in it.
+    fn no_way_out(&self, dir: &Path, below: Below) -> Result<(), GitError> {
+        self.leads_inside(dir)?;
+        let Ok(found) = file::list(dir) else { return Ok(()) };
+        for entry in found.flatten() {
+            match entry.sort() {
+                Ok(sort) if sort.is_symlink() => self.leads_inside(&entry.path())?,
+                Ok(sort) if sort.is_dir() && below == Below::Directories => {
+                    self.no_way_out(&entry.path(), Below::Nothing)?;
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn leads_inside(&self, path: &Path) -> Result<(), GitError> {
+        let Ok(target) = file::target(path) else { return Ok(()) };
+        let store = path.parent().unwrap_or(path).join(target);
+        match file::real(&store).is_ok_and(|store| store.starts_with(&self.common)) {
+            true => Ok(()),
+            false => Err(GitError::ForeignObjects { top: self.top.clone(), list: path.to_path_buf(), store }),
+        }
     }
 
     /// Whether it was cloned without some of its objects.
