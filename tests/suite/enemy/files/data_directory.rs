@@ -223,6 +223,21 @@ fn git_leaves_the_data_directory_alone_whatever_made_it() {
     assert_eq!(enemy.project.git(&["diff", "--cached", "--name-only"]), "desired-state/week.yaml\n");
 }
 
+/// `--data-dir /var/lib`, by root: what else is in it may be others' to read.
+#[test]
+fn a_directory_that_holds_other_things_keeps_its_mode() {
+    let enemy = Enemy::new();
+    enemy.project.write("shared/theirs", "");
+    fs::set_permissions(enemy.at("shared"), Permissions::from_mode(0o755)).unwrap();
+    enemy.project.run(&["--once", "--data-dir", "shared"]).expect_code(0);
+    let mode = |path: &str| fs::metadata(enemy.at(path)).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode("shared"), 0o755);
+    for (ours, wanted) in [("KSESSIONS_DEV.db", 0o600), ("environment", 0o600), ("host.key", 0o600), ("handoff", 0o700)]
+    {
+        assert_eq!(mode(&format!("shared/{ours}")), wanted, "{ours}");
+    }
+}
+
 #[test]
 fn a_data_directory_serves_one_environment() {
     let enemy = Enemy::deployed();
