@@ -199,6 +199,8 @@ fn log_to_stderr(config: &Config, terminal: Terminal) {
     let others = if level >= Level::DEBUG { Level::INFO } else { Level::WARN };
     let filter = EnvFilter::new(format!("reconcile={level},{others},notify=off"));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    // That a line could not be written would be written to the same place, and a second failure there ends the program.
+    let builder = builder.log_internal_errors(false);
     match config.log_format {
         LogFormat::Text => builder.with_ansi(terminal.color_err).with_timer(Clock).init(),
         LogFormat::Json => builder.json().flatten_event(true).with_timer(Clock).init(),
