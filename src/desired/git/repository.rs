@@ -170,7 +170,7 @@ impl Repository {
         Ok(Some(Self { top: top.to_path_buf(), own, common, is_bare: false }))
     }
 
-    /// Refuses objects from outside. Git does not look whom they belong to, nor whether they are what their names say; and
+    /// Refuses objects from elsewhere than the repository's own directory. Git does not look whom they belong to, nor whether they are what their names say; and
     /// what lists them may name others that list more.
     fn own_objects(&self) -> Result<(), GitError> {
         let objects = self.common.join("objects");
@@ -181,18 +181,18 @@ impl Repository {
             let store = objects.join(OsStr::from_bytes(line));
             return Err(GitError::ForeignObjects { top: self.top.clone(), list, store });
         }
-        self.no_way_out(&objects, Below::Directories)
+        self.no_links(&objects, Below::Directories)
     }
 
-    /// Refuses links that lead out of the repository: of `dir`, in it, and in the directories of objects and packs in it.
-    fn no_way_out(&self, dir: &Path, below: Below) -> Result<(), GitError> {
-        self.leads_inside(dir)?;
+    /// Refuses links in the place of `dir`, in it, and in the directories of objects and packs in it: no Git makes any.
+    fn no_links(&self, dir: &Path, below: Below) -> Result<(), GitError> {
+        self.is_no_link(dir)?;
         let Ok(found) = file::list(dir) else { return Ok(()) };
         for entry in found.flatten() {
             match entry.sort() {
-                Ok(sort) if sort.is_symlink() => self.leads_inside(&entry.path())?,
+                Ok(sort) if sort.is_symlink() => self.is_no_link(&entry.path())?,
                 Ok(sort) if sort.is_dir() && below == Below::Directories => {
-                    self.no_way_out(&entry.path(), Below::Nothing)?;
+                    self.no_links(&entry.path(), Below::Nothing)?
                 }
                 _ => {}
             }
@@ -200,12 +200,10 @@ impl Repository {
         Ok(())
     }
 
-    fn leads_inside(&self, path: &Path) -> Result<(), GitError> {
-        let Ok(target) = file::target(path) else { return Ok(()) };
-        let store = path.parent().unwrap_or(path).join(target);
-        match file::real(&store).is_ok_and(|store| store.starts_with(&self.common)) {
-            true => Ok(()),
-            false => Err(GitError::ForeignObjects { top: self.top.clone(), list: path.to_path_buf(), store }),
+    fn is_no_link(&self, path: &Path) -> Result<(), GitError> {
+        match file::target(path) {
+            Ok(store) => Err(GitError::ForeignObjects { top: self.top.clone(), list: path.to_path_buf(), store }),
+            Err(_) => Ok(()),
         }
     }
 
