@@ -120,7 +120,7 @@ async fn limited<T>(limit: Option<Duration>, work: impl Future<Output = Result<T
 async fn act(cli: &Cli, config: Config, terminal: Terminal) -> Result<u8> {
     let global = &cli.global;
     match &cli.verb {
-        None => run::run(World::open(config)?, &cli.mode, global, terminal).await,
+        None => run::run(World::open(config).await?, &cli.mode, global, terminal).await,
         // A target that was passed over would make `suspend` stop everything.
         Some(_) if cli.mode != Mode::default() => {
             Err(Failure::error("--plan, --once, --apply and what goes with them stand alone, without a command")
@@ -138,19 +138,19 @@ async fn act(cli: &Cli, config: Config, terminal: Terminal) -> Result<u8> {
 async fn command(verb: &Verb, config: Config, format: Format, terminal: Terminal) -> Result<u8> {
     match verb {
         Verb::Validate => check::validate(&config, format, terminal).await,
-        Verb::Explain { id } => check::explain(&World::open(config)?, id, format).await,
-        Verb::Host(verb) => host::host(&World::open(config)?, verb, terminal).await,
-        Verb::Instance(verb) => instance::instance(&World::open(config)?, verb, terminal).await,
-        Verb::Handoff(verb) => handoff::handoff(&World::open(config)?, verb, terminal).await,
-        Verb::Doctor => setup::doctor(&World::open(config)?, format).await,
+        Verb::Explain { id } => check::explain(&World::open(config).await?, id, format).await,
+        Verb::Host(verb) => host::host(&World::open(config).await?, verb, terminal).await,
+        Verb::Instance(verb) => instance::instance(&World::open(config).await?, verb, terminal).await,
+        Verb::Handoff(verb) => handoff::handoff(&World::open(config).await?, verb, terminal).await,
+        Verb::Doctor => setup::doctor(&World::open(config).await?, format).await,
         Verb::Migrate(args) => setup::migrate(config, args, terminal).await,
-        Verb::Approve { digest, reason } => journal::approve(&World::open(config)?, digest, reason).await,
-        Verb::Status { daemon: None } => journal::status(&World::open(config)?, format).await,
+        Verb::Approve { digest, reason } => journal::approve(&World::open(config).await?, digest, reason).await,
+        Verb::Status { daemon: None } => journal::status(&World::open(config).await?, format).await,
         Verb::Status { daemon: Some(url) } => remote::status(&config, url, format).await,
-        Verb::History { id, limit } => journal::history(&World::open(config)?, id.clone(), *limit, format).await,
-        Verb::Suspend(args) => journal::suspend(&World::open(config)?, args, terminal).await,
-        Verb::Resume(args) => journal::resume(&World::open(config)?, args).await,
-        Verb::Token(verb) => token::token(&World::open(config)?, verb, format).await,
+        Verb::History { id, limit } => journal::history(&World::open(config).await?, id.clone(), *limit, format).await,
+        Verb::Suspend(args) => journal::suspend(&World::open(config).await?, args, terminal).await,
+        Verb::Resume(args) => journal::resume(&World::open(config).await?, args).await,
+        Verb::Token(verb) => token::token(&World::open(config).await?, verb, format).await,
         Verb::Alerts => print::out(crate::http::ALERTS).map(|()| 0),
         Verb::Config => check::config(&config, format),
         Verb::Schema => check::schema(),
@@ -199,6 +199,8 @@ fn log_to_stderr(config: &Config, terminal: Terminal) {
     let others = if level >= Level::DEBUG { Level::INFO } else { Level::WARN };
     let filter = EnvFilter::new(format!("reconcile={level},{others},notify=off"));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    // That a line could not be written would be written to the same place, and a second failure there ends the program.
+    let builder = builder.log_internal_errors(false);
     match config.log_format {
         LogFormat::Text => builder.with_ansi(terminal.color_err).with_timer(Clock).init(),
         LogFormat::Json => builder.json().flatten_event(true).with_timer(Clock).init(),

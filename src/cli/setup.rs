@@ -69,9 +69,9 @@ fn json(step: &doctor::Step) -> serde_json::Value {
 
 pub async fn migrate(config: Config, args: &MigrateArgs, terminal: Terminal) -> Result<u8> {
     let world = match (args.adopt, args.restamp) {
-        (true, _) => World::adopting(config)?,
-        (_, true) => World::restamping(config)?,
-        (false, false) => World::open(config)?,
+        (true, _) => World::adopting(config).await?,
+        (_, true) => World::restamping(config).await?,
+        (false, false) => World::open(config).await?,
     };
     if let Some(reason) = args.reason.as_deref().filter(|_| args.restamp) {
         let restamping = working("looking", &world.progress, world.before_restamp()).await?;

@@ -1,6 +1,7 @@
 //! The data directory: key, embedded database and handoff. It is ours alone, tells Git to leave it alone, and bears the
 //! environment that it belongs to.
 
+use std::ffi::OsStr;
 use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
@@ -50,6 +51,9 @@ pub enum MarkError {
     Unfit { path: PathBuf, fault: Fault },
     #[error("the data directory {} belongs to the environment {theirs}, not {ours}", path.display())]
     Another { path: PathBuf, theirs: String, ours: String },
+    #[error("{} has come with the Git repository {}, and whoever committed it may know or have planted what is in it",
+            path.display(), repository.display())]
+    Brought { path: PathBuf, repository: PathBuf },
     #[error("{} does not say whose the data directory is", path.display())]
     Unreadable { path: PathBuf },
     #[error("the data directory {} cannot be written", path.display())]
@@ -65,7 +69,10 @@ impl MarkError {
                 format!("name a directory of this user's, or one below it that is made: --data-dir {}", below.display())
             }
             MarkError::Unfit { path, fault: Fault::Writable { .. } } => {
-                format!("check what is in it, then run: chmod 700 {}", path.display())
+                let path = path.display();
+                format!(
+                    "check what is in it, then run: chmod 700 {path}  (in Kubernetes: fsGroupChangePolicy: OnRootMismatch)"
+                )
             }
             MarkError::Unfit { path, fault: Fault::Link } => {
                 format!(
@@ -79,6 +86,12 @@ impl MarkError {
                                           this environment's: reconcile migrate --restamp --reason REASON"
                     .to_owned()
             }
+            MarkError::Brought { path, repository } => format!(
+                "name a data directory of its own: --data-dir DIR; if it was committed by mistake, run: git -C '{}' rm -r \
+                 --cached '{}'  and commit that; then give every secret in it anew",
+                repository.display(),
+                path.display()
+            ),
             MarkError::Unreadable { path } => format!("find out who wrote {}; then remove it", path.display()),
             MarkError::Io { path, .. } => format!("check the space and the rights of this user in {}", path.display()),
         }
@@ -157,7 +170,11 @@ impl DataDir {
         let place = self.place();
         make_directory(&place).map_err(failed)?;
         let unfit = |fault| MarkError::Unfit { path: self.path.clone(), fault };
-        open(&place, &Rules::data_directory()).map_err(unfit)?.keep_to_ourselves().map_err(failed)?;
+        let opened = open(&place, &Rules::data_directory()).map_err(unfit)?;
+        // Others may need what else is in it; what is ours keeps itself to us.
+        if is_ours_alone(&place).map_err(failed)? {
+            opened.keep_to_ourselves().map_err(failed)?;
+        }
         keep_from_git(&place).map_err(failed)?;
         let identity = identity.or_else(|| known.as_ref().and_then(|mark| mark.identity.clone()));
         let mark = Mark { environment: self.environment.clone(), identity };
@@ -165,6 +182,12 @@ impl DataDir {
             return Ok(());
         }
         replace(&place.join(MARK), mark.text().as_bytes()).map_err(failed)
+    }
+
+    /// Whether what bears that name in it is believed: the database, its companions, keys, secrets and the mark.
+    pub fn believes(name: &OsStr) -> bool {
+        let is_believed = |name: &str| is_ours(name) && name != IGNORE && !name.ends_with(".tmp");
+        name.to_str().is_some_and(is_believed)
     }
 
     /// Whether a file of that real path is one of ours in it.
@@ -181,12 +204,7 @@ fn keep_from_git(directory: &Path) -> io::Result<()> {
     if matches!(&known, Ok(Some(text)) if text == EVERYTHING) {
         return Ok(());
     }
-    let mut is_ours_alone = true;
-    for entry in list(directory)? {
-        let name = entry?.name();
-        is_ours_alone &= name.to_str().is_some_and(is_ours);
-    }
-    if is_ours_alone {
+    if is_ours_alone(directory)? {
         return replace(&path, EVERYTHING.as_bytes());
     }
     let theirs = known.map_err(|fault| io::Error::other(format!("{}: {}", path.display(), fault.told())))?;
@@ -196,6 +214,16 @@ fn keep_from_git(directory: &Path) -> io::Result<()> {
         theirs if theirs.is_empty() || theirs.ends_with('\n') => replace(&path, format!("{theirs}{NAMES}").as_bytes()),
         theirs => replace(&path, format!("{theirs}\n{NAMES}").as_bytes()),
     }
+}
+
+/// Whether nothing else is in it than what we put there.
+fn is_ours_alone(directory: &Path) -> io::Result<bool> {
+    for entry in list(directory)? {
+        if !entry?.name().to_str().is_some_and(is_ours) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Whether it is a link that nobody but root can have made: not by Git, whose files are this user's.

@@ -60,11 +60,13 @@ enum Sort {
     Directory,
 }
 
-/// What becomes of a symbolic link at the end of the path.
+/// What becomes of a symbolic link at the end of the path, or on the way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Link {
     Followed,
     Refused,
+    /// No link on the way to it either.
+    RefusedOnTheWay,
 }
 
 /// What is asked of a file before a byte of it is used.
@@ -108,9 +110,10 @@ impl Rules {
         Self { owner, reach, sort: Sort::SingleFile, link: Link::Refused, limit: u64::MAX }
     }
 
-    /// A state file: anybody's, but a regular file and no link; where links lead was decided when it was found.
+    /// A state file: anybody's, but a regular file, and no link, nor one on the way to it: where links lead was decided
+    /// when it was found, and since then one may have taken a directory's place.
     pub const fn state(limit: u64) -> Self {
-        Self { owner: Owner::Anybody, reach: Reach::Any, sort: Sort::File, link: Link::Refused, limit }
+        Self { owner: Owner::Anybody, reach: Reach::Any, sort: Sort::File, link: Link::RefusedOnTheWay, limit }
     }
 
     /// What is only looked at, and proves itself or is not believed: a saved plan, a file of Git's, of the system's.

@@ -1,9 +1,9 @@
 //! Opening, judging and reading.
 
-use std::fs::{File, Metadata, OpenOptions, Permissions};
+use std::fs::{File, Metadata, Permissions};
 use std::io::{self, Read};
-use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
-use std::path::Path;
+use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::path::{Component, Path};
 
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
@@ -26,21 +26,38 @@ pub struct Opened {
 ///
 /// Errors: it cannot be opened, or is not what the rules ask for. One that is not there is [`Fault::is_missing`].
 pub fn open(path: &Path, rules: &Rules) -> Result<Opened, Fault> {
-    let mut flags = OFlags::NONBLOCK | OFlags::NOCTTY;
-    if rules.link == Link::Refused {
-        flags |= OFlags::NOFOLLOW;
-    }
-    let file = OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path);
-    let file = file.map_err(|error| opening(error, rules))?;
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let file = descriptor(path, flags, rules).map_err(|error| opening(error.into(), rules))?;
     let facts = file.metadata()?;
     rules.judge(&Facts::of(&facts), Us::here(), Place::of(path))?;
     Ok(Opened { file, facts, limit: rules.limit })
 }
 
+/// What stands at `path`, by as many links as the rules allow.
+fn descriptor(path: &Path, flags: OFlags, rules: &Rules) -> Result<File, Errno> {
+    /// A directory is gone through, and not read.
+    const STEP: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+    let flags = flags | OFlags::CLOEXEC;
+    let opened = match rules.link {
+        Link::Followed => openat(CWD, path, flags, Mode::empty())?,
+        Link::Refused => openat(CWD, path, flags | OFlags::NOFOLLOW, Mode::empty())?,
+        Link::RefusedOnTheWay => {
+            let (Some(name), Some(way)) = (path.file_name(), path.parent()) else { return Err(Errno::ISDIR) };
+            let start = if path.is_absolute() { "/" } else { "." };
+            let mut here = openat(CWD, start, STEP, Mode::empty())?;
+            for step in way.components().filter(|step| !matches!(step, Component::RootDir | Component::CurDir)) {
+                here = openat(&here, step.as_os_str(), STEP, Mode::empty())?;
+            }
+            openat(&here, name, flags | OFlags::NOFOLLOW, Mode::empty())?
+        }
+    };
+    Ok(File::from(opened))
+}
+
 /// An error of opening that says what stands there is one of the rules' own.
 pub(super) fn opening(error: io::Error, rules: &Rules) -> Fault {
     match error.raw_os_error().map(Errno::from_raw_os_error) {
-        Some(Errno::LOOP) if rules.link == Link::Refused => Fault::Link,
+        Some(Errno::LOOP) if rules.link != Link::Followed => Fault::Link,
         // A socket, a device without a driver, a pipe without a reader; a directory that was to be written.
         Some(Errno::NXIO | Errno::NODEV | Errno::ISDIR) => Fault::NotAFile,
         _ => Fault::Io(error),
@@ -143,12 +160,8 @@ pub fn secret(path: &Path, rules: &Rules) -> Result<Option<Zeroizing<String>>, F
 ///
 /// Errors: it is not what the rules ask for, or cannot be looked at.
 pub fn look(path: &Path, rules: &Rules) -> Result<Option<Metadata>, Fault> {
-    let mut flags = OFlags::PATH | OFlags::CLOEXEC;
-    if rules.link == Link::Refused {
-        flags |= OFlags::NOFOLLOW;
-    }
-    let facts = match openat(CWD, path, flags, Mode::empty()) {
-        Ok(descriptor) => File::from(descriptor).metadata()?,
+    let facts = match descriptor(path, OFlags::PATH, rules) {
+        Ok(file) => file.metadata()?,
         Err(Errno::NOENT) => return Ok(None),
         Err(error) => return Err(Fault::Io(error.into())),
     };

@@ -207,6 +207,24 @@ fn a_link_is_not_followed_where_it_may_lead_to_anothers_file() {
 }
 
 #[test]
+fn a_state_file_is_not_reached_by_a_link_that_took_a_directorys_place() {
+    let home = tempfile::tempdir().unwrap();
+    let root = home.path().canonicalize().unwrap();
+    fs::create_dir_all(root.join("state/team")).unwrap();
+    fs::create_dir(root.join("theirs")).unwrap();
+    let path = root.join("state/team/a.yaml");
+    for place in [path.clone(), root.join("theirs/a.yaml")] {
+        replace(&place, b"precious").unwrap();
+    }
+    assert_eq!(read(&path, &Rules::state(100)).unwrap().unwrap(), b"precious");
+    fs::rename(root.join("state/team"), root.join("state/before")).unwrap();
+    symlink("../theirs", root.join("state/team")).unwrap();
+    let refused = read(&path, &Rules::state(100)).unwrap_err();
+    assert!(matches!(&refused, Fault::Io(error) if error.kind() == std::io::ErrorKind::NotADirectory), "{refused}");
+    assert!(look(&path, &Rules::state(100)).is_err());
+}
+
+#[test]
 fn what_is_read_of_a_file_that_grows_has_a_limit_too() {
     // It says that it is empty.
     assert!(matches!(

@@ -138,21 +138,24 @@ const ATTEMPTS: usize = 4;
 
 impl World {
     /// Errors: the guard refuses the environment or the catalog; nothing was connected.
-    pub fn open(config: Config) -> Result<Self> {
+    pub async fn open(config: Config) -> Result<Self> {
         let world = Self::build(config, Database::open)?;
-        world.check_data_dir().map(|()| world)
+        world.check_data_dir()?;
+        world.check_origin().await.map(|()| world)
     }
 
     /// As [`World::open`], for `migrate --adopt` alone.
-    pub fn adopting(config: Config) -> Result<Self> {
+    pub async fn adopting(config: Config) -> Result<Self> {
         let world = Self::build(config, Database::adopting)?;
-        world.check_data_dir().map(|()| world)
+        world.check_data_dir()?;
+        world.check_origin().await.map(|()| world)
     }
 
     /// As [`World::open`], for `migrate --restamp` alone.
-    pub fn restamping(config: Config) -> Result<Self> {
+    pub async fn restamping(config: Config) -> Result<Self> {
         let world = Self::build(config, Database::restamping)?;
-        world.judge_data_dir().map(|()| world)
+        world.judge_data_dir()?;
+        world.check_origin().await.map(|()| world)
     }
 
     fn build(
@@ -340,7 +343,7 @@ impl World {
         let shelf = self.shelf().await?;
         let is_sealed = matches!(shelf, Shelf::Embedded { .. });
         let minting = match plan.changes.iter().any(|planned| planned.change.step.wants_key(is_sealed)) {
-            true => self.ready_to_mint()?,
+            true => self.ready_to_mint().await?,
             false => Minting::No,
         };
         let fencing = match authority {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::World;
+use crate::desired::git::{Brought, brought};
 use crate::failure::{Failure, Result};
 use crate::file::{self, DataDir, Fault, MarkError};
 use crate::guard::{BELL, Fact, SQLITES, Target, companion};
@@ -52,6 +53,19 @@ impl World {
         }
     }
 
+    /// That no checkout has put there what is believed because it is ours: a database with tokens, keys, secrets, a mark.
+    ///
+    /// Errors: a repository has brought some of it.
+    pub(super) async fn check_origin(&self) -> Result<()> {
+        if !self.uses_data_dir() {
+            return Ok(());
+        }
+        match brought(&self.config.data_dir, DataDir::believes).await {
+            None => Ok(()),
+            Some(Brought { path, repository }) => Err(self.unfit(MarkError::Brought { path, repository })),
+        }
+    }
+
     /// A database in the data directory is there itself. Links to one that a person names elsewhere are followed, and
     /// the guard goes by where they lead; here a repository may have brought them.
     fn is_no_link(&self) -> std::result::Result<(), MarkError> {
@@ -77,8 +91,10 @@ impl World {
     /// Makes and marks the data directory for secrets, where it is used at all. That there is no room for it stops only
     /// what needs it.
     ///
-    /// Errors: as [`World::check_data_dir`].
-    pub(super) fn ready_to_mint(&self) -> Result<Minting> {
+    /// Errors: as [`World::check_data_dir`] and [`World::check_origin`].
+    pub(super) async fn ready_to_mint(&self) -> Result<Minting> {
+        // While a daemon runs, a `git pull` puts a file in the place of one that is ignored, and says nothing.
+        self.check_origin().await?;
         match if self.uses_data_dir() { self.data_dir().ready(self.identity()) } else { Ok(()) } {
             Ok(()) => Ok(Minting::Yes),
             Err(MarkError::Io { path, source }) => {

@@ -101,6 +101,16 @@ fn data_goes_to_stdout_and_logs_to_stderr() {
 }
 
 #[test]
+fn a_log_that_cannot_be_written_ends_nothing() {
+    for format in ["text", "json"] {
+        let world = World::on(Database::Sqlite);
+        world.write("desired-state/week.yaml", WEEK);
+        let applied = world.sh(&format!("reconcile --once --log-format {format} 2>/dev/full")).expect_code(0);
+        assert!(applied.stdout.contains("Applied: 1 change."), "{}", applied.text());
+    }
+}
+
+#[test]
 fn colour_is_for_terminals_unless_it_is_asked_for() {
     let mut world = World::on(Database::Sqlite);
     world.write("desired-state/week.yaml", WEEK);

@@ -9,21 +9,21 @@ use reconcile::turn::{Focus, Request, World as Turn};
 use crate::fixture::{Database, World, both};
 
 /// The program's own world, on this project and its database.
-pub fn opened(world: &World) -> Turn {
+pub async fn opened(world: &World) -> Turn {
     let env = |name: &str| match name {
         "RECONCILE_STATE" => Some(world.path().join("desired-state").display().to_string()),
         "RECONCILE_DATA_DIR" => Some(world.path().join(".reconcile").display().to_string()),
         "RECONCILE_DATABASE_URL" => (world.database() == Database::Postgres).then(|| world.url()),
         _ => None,
     };
-    Turn::open(config::load(None, &Overrides::default(), env, world.path()).unwrap()).unwrap()
+    Turn::open(config::load(None, &Overrides::default(), env, world.path()).unwrap()).await.unwrap()
 }
 
 /// Plans one turn, lets `meanwhile` happen, and applies what was planned.
 fn planned_before(world: &World, meanwhile: impl FnOnce()) -> Report {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let turn = opened(world);
+        let turn = opened(world).await;
         let request = Request::everything();
         let wanted = turn.read().await.unwrap();
         let picture = turn.look(Focus::Everything(&wanted.desired), request.now).await.unwrap();

@@ -33,7 +33,7 @@ fn count(world: &World, what: &str) -> usize {
 /// Plans one turn, lets `meanwhile` happen, and applies what was planned.
 fn applied_after(world: &World, meanwhile: impl FnOnce()) -> Report {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let turn = opened(world);
+    let turn = runtime.block_on(opened(world));
     let request = Request::everything();
     let (picture, approved) = runtime.block_on(async {
         let wanted = turn.read().await.unwrap();

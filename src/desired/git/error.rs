@@ -21,7 +21,7 @@ pub enum GitError {
     #[error("git refuses the repository `{}`, because it belongs to another user", .0.display())]
     ForeignOwner(PathBuf),
     #[error(
-        "the Git repository takes objects from `{}`, which is outside of it, by way of `{}`",
+        "the Git repository takes objects from `{}`, by way of `{}`, and only those in its own directory are believed",
         store.display(), list.display()
     )]
     ForeignObjects { top: PathBuf, list: PathBuf, store: PathBuf },

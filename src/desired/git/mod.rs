@@ -23,6 +23,7 @@
 //! `rev-list` does not know. None of the six runs a hook, a pager, an editor or a credential helper, and an alias cannot
 //! take the place of a command that exists (git-config(1), `alias.*`).
 
+mod brought;
 mod error;
 pub mod object;
 mod repository;
@@ -38,6 +39,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, ChildStdin, Command};
 
 use crate::file;
+pub use brought::{Brought, brought};
 pub use error::GitError;
 use error::cause;
 use object::Format;

@@ -49,6 +49,13 @@ impl Place {
     /// Errors: [`GitError::NoRepository`] where there is none, [`GitError::Boundary`] where one lies beyond a mount
     /// point, [`GitError::Broken`] and [`GitError::ForeignObjects`] where it is none that can be believed.
     pub fn find(dir: &Path) -> Result<Self, GitError> {
+        let place = Self::around(dir)?;
+        place.repository.own_objects()?;
+        Ok(place)
+    }
+
+    /// As [`Place::find`], wherever the repository takes its objects from.
+    pub(super) fn around(dir: &Path) -> Result<Self, GitError> {
         let none = || GitError::NoRepository(dir.to_path_buf());
         let whole = std::path::absolute(dir).map_err(|_| none())?;
         let nearest = whole.ancestors().find(|path| file::is_directory(path)).ok_or_else(none)?;
@@ -59,10 +66,8 @@ impl Place {
         }
         let Some(repository) = above(&base)? else {
             let bare = if rest.as_os_str().is_empty() { None } else { Repository::bare(&base)? }.ok_or_else(none)?;
-            bare.own_objects()?;
             return Ok(Self { repository: bare, inside: rest.to_path_buf(), links: Vec::new() });
         };
-        repository.own_objects()?;
         let below = |path: &Path| path.strip_prefix(&repository.top).ok().map(Path::to_path_buf);
         let inside = below(&base).unwrap_or_default().join(rest);
         let links = links_on_the_way(nearest).unwrap_or_default();
@@ -88,6 +93,13 @@ impl Place {
     pub fn paths(&self) -> Vec<&Path> {
         if self.inside.as_os_str().is_empty() { Vec::new() } else { vec![&self.inside] }
     }
+}
+
+/// What of a directory is looked at besides its names.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Below {
+    Directories,
+    Nothing,
 }
 
 /// The repository whose `.git` lies in `base` or in the nearest directory above it.
@@ -144,6 +156,11 @@ impl Repository {
             },
             None => own.clone(),
         };
+        // gitrepository-layout(5), *commondir*: a linked work tree is kept by the repository that it belongs to.
+        if own != common && !own.starts_with(common.join("worktrees")) {
+            let why = format!("leads to `{}`, which does not keep this work tree", common.display());
+            return Err(GitError::Broken { path: own.join("commondir"), why });
+        }
         if !["objects", "refs"].iter().all(|dir| file::is_directory(&common.join(dir))) {
             return Ok(None);
         }
@@ -153,23 +170,41 @@ impl Repository {
         Ok(Some(Self { top: top.to_path_buf(), own, common, is_bare: false }))
     }
 
-    /// Refuses objects from outside. Git does not look whom they belong to, nor whether they are what their names say.
+    /// Refuses objects from elsewhere than the repository's own directory. Git does not look whom they belong to, nor whether they are what their names say; and
+    /// what lists them may name others that list more.
     fn own_objects(&self) -> Result<(), GitError> {
         let objects = self.common.join("objects");
-        let outside = |list: &Path, store: PathBuf| {
-            let is_inside = file::real(&store).is_ok_and(|store| store.starts_with(&self.common));
-            let (top, list) = (self.top.clone(), list.to_path_buf());
-            if is_inside { Ok(()) } else { Err(GitError::ForeignObjects { top, list, store }) }
-        };
-        for link in [objects.clone(), objects.join("pack")] {
-            if let Ok(target) = file::target(&link) {
-                outside(&link, link.parent().unwrap_or(&link).join(target))?;
-            }
-        }
         let list = objects.join("info/alternates");
         let text = pointer_if_there(&list)?.unwrap_or_default();
         let mut lines = text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty() && !line.starts_with(b"#"));
-        lines.try_for_each(|line| outside(&list, objects.join(OsStr::from_bytes(line))))
+        if let Some(line) = lines.next() {
+            let store = objects.join(OsStr::from_bytes(line));
+            return Err(GitError::ForeignObjects { top: self.top.clone(), list, store });
+        }
+        self.no_links(&objects, Below::Directories)
+    }
+
+    /// Refuses links in the place of `dir`, in it, and in the directories of objects and packs in it: no Git makes any.
+    fn no_links(&self, dir: &Path, below: Below) -> Result<(), GitError> {
+        self.is_no_link(dir)?;
+        let Ok(found) = file::list(dir) else { return Ok(()) };
+        for entry in found.flatten() {
+            match entry.sort() {
+                Ok(sort) if sort.is_symlink() => self.is_no_link(&entry.path())?,
+                Ok(sort) if sort.is_dir() && below == Below::Directories => {
+                    self.no_links(&entry.path(), Below::Nothing)?
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn is_no_link(&self, path: &Path) -> Result<(), GitError> {
+        match file::target(path) {
+            Ok(store) => Err(GitError::ForeignObjects { top: self.top.clone(), list: path.to_path_buf(), store }),
+            Err(_) => Ok(()),
+        }
     }
 
     /// Whether it was cloned without some of its objects.

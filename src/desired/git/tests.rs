@@ -130,12 +130,31 @@ fn objects_from_outside_are_refused() {
     assert!(hint.contains("repack -a -d") && hint.contains("objects/info/alternates"), "{hint}");
     dir.sh("cd shared; git repack -q -a -d; rm .git/objects/info/alternates");
     assert!(find(&dir.path("shared")).is_ok());
-    for store in ["objects", "objects/pack"] {
-        dir.sh(&format!(
-            "rm -rf one/.git; git init -q one; cd one/.git; rm -r {store}; ln -s $(realpath ../../.git/{store}) {store}"
-        ));
-        assert!(matches!(find(&dir.path("one")), Err(GitError::ForeignObjects { .. })), "{store}");
+    for way in [
+        "rm -r objects; ln -s $THEIRS/objects objects",
+        "rm -r objects/pack; ln -s $THEIRS/objects/pack objects/pack",
+        "for theirs in $THEIRS/objects/??; do ln -s $theirs objects/; done",
+        "mkdir objects/78; ln -s $THEIRS/HEAD objects/78/98",
+        "ln -s $THEIRS/HEAD objects/pack/pack-78.pack",
+        "mkdir inner; ln -s $THEIRS/HEAD inner/98; ln -s ../inner objects/78",
+        // By way of a store inside, and of a path that Git and the system understand differently.
+        "mkdir -p inner/info; echo ../inner >objects/info/alternates; echo $THEIRS/objects >inner/info/alternates",
+        "mkdir -p a/b/x; ln -s ../a/b objects/l; ln -s $THEIRS/objects objects/x; echo l/../b/x >objects/info/alternates",
+    ] {
+        dir.sh(&format!("rm -rf one/.git; git init -q one; THEIRS=$(realpath .git); cd one/.git; {way}"));
+        assert!(matches!(find(&dir.path("one")), Err(GitError::ForeignObjects { .. })), "{way}");
     }
+}
+
+#[test]
+fn another_repository_is_not_taken_for_the_one_that_keeps_a_work_tree() {
+    let dir = Dir::repository();
+    dir.write("one/a.yaml", "");
+    dir.commit("one");
+    dir.git("init -q two");
+    dir.sh("realpath .git >two/.git/commondir");
+    let error = find(&dir.path("two")).unwrap_err();
+    assert!(matches!(error, GitError::Broken { .. }) && error.to_string().contains("commondir"), "{error}");
 }
 
 #[test]

@@ -85,6 +85,55 @@ fn a_data_directory_is_ours_alone() {
     assert!(says(&output, &format!("--data-dir {others}/reconcile")), "{}", output.text());
 }
 
+/// A clone is this user's own, whoever has written what is in it; with a umask of 077 in every mode that we ask for.
+#[test]
+fn a_data_directory_that_a_repository_has_brought_is_not_believed() {
+    let lines: [(&str, &str); 4] = [
+        ("all of it", "git add --all --force"),
+        ("the database alone", "git add --force .reconcile/KSESSIONS_DEV.db"),
+        ("the key alone", "git add --force .reconcile/host.key"),
+        (
+            "a submodule",
+            "git -C .reconcile init -q && git -C .reconcile add -f host.key && git -C .reconcile commit -qm x && git add -f .reconcile",
+        ),
+    ];
+    for (what, add) in lines {
+        let enemy = Enemy::deployed();
+        enemy.project.git(&["init", "--quiet"]);
+        enemy
+            .project
+            .sh(&format!("rm .reconcile/.gitignore && {add} && git add desired-state && git commit -qm x"))
+            .expect_code(0);
+        let clone = "umask 077; mv .reconcile theirs; git checkout -q HEAD -- .reconcile; rm -rf .reconcile/host.key/x";
+        enemy.project.sh(clone).expect_code(0);
+        if what == "a submodule" {
+            enemy.project.sh("rm -rf .reconcile; cp -r theirs .reconcile").expect_code(0);
+        }
+        enemy.refused(what, "has come with the Git repository");
+        let hint = enemy.project.run(&["status"]);
+        assert!(says(&hint, "--data-dir DIR") && says(&hint, "rm -r --cached"), "{what}: {}", hint.text());
+        enemy.project.run(&["--once", "--data-dir", "own"]).expect_code(0);
+    }
+}
+
+/// What is ignored gives way to what a pull brings, without a word.
+#[test]
+fn what_a_pull_puts_in_the_place_of_ours_is_not_believed() {
+    let enemy = Enemy::deployed();
+    enemy.project.git(&["init", "--quiet"]);
+    enemy.project.git(&["add", "--all"]);
+    enemy.project.git(&["commit", "--quiet", "--message", "one"]);
+    enemy.project.run(&["--once"]).expect_code(0);
+    let mut daemon = enemy.project.spawn(&["-v"]);
+    daemon.wait_for("watching ", crate::daemon::LATE);
+    enemy.project.write("theirs", "0123");
+    let line = "git update-index --add --cacheinfo 100644,$(git hash-object -w theirs),.reconcile/host.key && git commit -qm two";
+    enemy.project.sh(line).expect_code(0);
+    enemy.project.write("desired-state/more.yaml", "hosts: [{session: 216, missing_session: create}]\n");
+    daemon.wait_for("has come with the Git repository", crate::daemon::LATE);
+    enemy.project.run(&["host", "claim", "216"]).expect_code(3);
+}
+
 #[test]
 fn a_data_directory_is_no_link_to_anothers() {
     let enemy = Enemy::new();
@@ -172,6 +221,21 @@ fn git_leaves_the_data_directory_alone_whatever_made_it() {
     enemy.project.run(&["migrate", "--database", "sqlite:made/KSESSIONS_DEV.db"]).expect_code(0);
     enemy.project.git(&["add", "--all"]);
     assert_eq!(enemy.project.git(&["diff", "--cached", "--name-only"]), "desired-state/week.yaml\n");
+}
+
+/// `--data-dir /var/lib`, by root: what else is in it may be others' to read.
+#[test]
+fn a_directory_that_holds_other_things_keeps_its_mode() {
+    let enemy = Enemy::new();
+    enemy.project.write("shared/theirs", "");
+    fs::set_permissions(enemy.at("shared"), Permissions::from_mode(0o755)).unwrap();
+    enemy.project.run(&["--once", "--data-dir", "shared"]).expect_code(0);
+    let mode = |path: &str| fs::metadata(enemy.at(path)).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode("shared"), 0o755);
+    for (ours, wanted) in [("KSESSIONS_DEV.db", 0o600), ("environment", 0o600), ("host.key", 0o600), ("handoff", 0o700)]
+    {
+        assert_eq!(mode(&format!("shared/{ours}")), wanted, "{ours}");
+    }
 }
 
 #[test]
