@@ -1,7 +1,7 @@
 //! A data directory that an enemy has prepared, and the database in it.
 
-use std::fs::{self, Permissions};
-use std::os::unix::fs::{PermissionsExt, chown};
+use std::fs::{self, DirBuilder, Permissions};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt, chown};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
@@ -201,7 +201,7 @@ fn the_database_lies_where_nobody_else_can_exchange_it() {
 fn git_leaves_the_data_directory_alone_whatever_made_it() {
     let made: [Trap; 4] = [
         ("the key came first", |enemy| drop(enemy.project.run(&["--once"]).expect_code(0))),
-        ("by hand", |enemy| fs::create_dir(enemy.at(".reconcile")).unwrap()),
+        ("by hand", |enemy| DirBuilder::new().mode(0o755).create(enemy.at(".reconcile")).unwrap()),
         ("by a repository that wants the key", |enemy| enemy.project.write(".reconcile/.gitignore", "!*\n")),
         ("by migrate", |enemy| drop(enemy.project.run(&["migrate"]).expect_code(0))),
     ];
