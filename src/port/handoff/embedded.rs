@@ -38,6 +38,9 @@ const RULES: Rules = Rules::own(LARGEST);
 /// A file that is being written is done within this time; what is older was left by a crash.
 const WRITING: Duration = Duration::from_secs(60 * 60);
 
+/// Until when something waits, if it does, and its name.
+type Found = (Option<DateTime<Utc>>, String);
+
 /// The directory, as whoever has no key sees it.
 #[derive(Clone)]
 pub struct Shelf {
@@ -61,7 +64,7 @@ impl Shelf {
     }
 
     /// The names under which the entry `key` may wait, and until when it does: the one that was put last comes first.
-    fn last_first(&self, key: &str) -> Result<[(Option<DateTime<Utc>>, String); 2], HandOffError> {
+    fn last_first(&self, key: &str) -> Result<[Found; 2], HandOffError> {
         let [name, former] = self.names(key);
         let read = |name: &str| read_until(&self.path(name));
         let now = Utc::now();
