@@ -34,11 +34,18 @@ fn gives_password(text: &str) -> bool {
     text.split("password=").skip(1).any(|given| given.split('&').next() != Some(HIDDEN))
 }
 
+/// Whether its login is one word, which a reader of Redis URLs takes for a password as easily as for a user, and so does
+/// whoever writes one.
+fn has_one_word(url: &url::Url) -> bool {
+    matches!(url.scheme(), "redis" | "rediss") && !url.username().is_empty() && url.password().is_none()
+}
+
 /// Whether `text` holds a password. What cannot be read as a URL is taken to, where it has room for one.
 pub(super) fn has_password(text: &str) -> bool {
     match read(text) {
         Some(url) => {
             url.password().is_some()
+                || has_one_word(&url)
                 || url.query_pairs().any(|(name, _)| is_secret(&name))
                 || has_login_behind(&url)
                 || gives_password(text)
@@ -53,6 +60,9 @@ pub(super) fn masked(text: &str) -> String {
         return text.to_owned();
     }
     let Some(mut url) = read(text).filter(|url| !has_login_behind(url)) else { return HIDDEN.to_owned() };
+    if has_one_word(&url) && url.set_username(HIDDEN).is_err() {
+        return HIDDEN.to_owned();
+    }
     if url.password().is_some() && url.set_password(Some(HIDDEN)).is_err() {
         return HIDDEN.to_owned();
     }
@@ -84,6 +94,9 @@ mod tests {
             "postgres://noor@db/KQUR_DEVpostgres://noor:hush@db/KQUR_DEV",
             "postgres://noor:x@db/KQUR_DEV?a=noor:hush@db",
             "redis://noor:x@y/hush@localhost/0",
+            "redis://hush@localhost/0",
+            "REDISS://hush@redis.example",
+            "redis://hush:@localhost/0",
             "redis://noor:x@y#hush@localhost/0",
             "redis://noor:x@y?hush@localhost/0",
             "postgres:/noor%hush@db/KQUR_DEV",
@@ -102,6 +115,7 @@ mod tests {
 
     #[test]
     fn the_rest_of_the_url_stays_readable() {
+        assert_eq!(masked("redis://hush@redis:6379/1"), "redis://********@redis:6379/1");
         assert_eq!(masked("postgres://noor:hush@db:5433/KQUR_DEV"), "postgres://noor:********@db:5433/KQUR_DEV");
         assert_eq!(
             masked("postgres://db/KQUR_DEV?user=noor&password=hush"),

@@ -71,6 +71,19 @@ impl Owner {
             .bears(format!("{} under {}", ascii(borne), ascii(mark)))
             .allowed([self])
     }
+
+    /// The refusal of the queue `queue` at `server`, whose tasks are those of `borne`, as is kept under the key `mark`.
+    pub fn refuse_queue(&self, server: &str, queue: &str, mark: &str, borne: &str) -> Refusal {
+        let (queue, mark, borne) = (ascii(queue), ascii(mark), ascii(borne));
+        let why = format!("the queue {queue} carries the tasks of {borne}, and its workers would take ours too");
+        let mend =
+            format!("name a celery.queue of its own, with workers of its own; if {borne} has left it: DEL {mark}");
+        Refusal::new(Fact::Mark, why, mend)
+            .environment(&self.environment)
+            .server(server)
+            .bears(format!("{borne} under {mark}"))
+            .allowed([&self.environment])
+    }
 }
 
 impl fmt::Display for Owner {

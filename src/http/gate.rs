@@ -8,7 +8,7 @@
 //!
 //! On loopback, only users of the machine can ask, and a scraper there should need no secret. But a web page in a browser
 //! there can ask too, by a name that it makes lead to loopback (DNS rebinding), and so can anybody through a proxy there:
-//! such a name is not loopback's, a proxy says that it passes on, and either wants a token.
+//! such a name is not loopback's, and whatever no scraper sends was added by a proxy; either wants a token.
 //!
 //! What comes in clear text from beyond this machine, although a proxy is to add TLS, did not come through the proxy: it
 //! may ask for the daemon's health, and for nothing else.
@@ -18,7 +18,7 @@ use std::sync::Arc;
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::header::{AUTHORIZATION, HOST, WWW_AUTHENTICATE};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, Method, StatusCode, Uri};
+use axum::http::{HeaderMap, Method, StatusCode, Uri, Version};
 use axum::middleware::Next;
 use axum::response::Response;
 use base64::Engine;
@@ -125,7 +125,7 @@ impl Gate {
 
     /// Who asks; `None`: nobody in particular, where that is enough.
     async fn admit(&self, head: &Head<'_>) -> std::result::Result<Option<Caller>, Problem> {
-        let Head { method, uri, headers, peer, way } = *head;
+        let Head { method, uri, version, headers, peer, way } = *head;
         if !way.is_private && !PROBES.contains(&uri.path()) {
             let what = "clear text ends here: whoever can listen on the way would read what is said";
             return Err(Problem::new(StatusCode::FORBIDDEN, what).hint("ask through the proxy that adds TLS"));
@@ -136,7 +136,7 @@ impl Gate {
             // It is checked where the body is, which it signs.
             Need::Signature if headers.contains_key(SIGNATURE) => return Ok(None),
             Need::Signature => Scope::Operate,
-            Need::Neighbour if way.is_local && is_called_loopback(uri, headers) && !is_forwarded(headers) => {
+            Need::Neighbour if way.is_local && is_called_loopback(uri, headers) && !is_passed_on(version, headers) => {
                 return Ok(None);
             }
             Need::Neighbour | Need::Page => Scope::Read,
@@ -207,34 +207,34 @@ fn names_loopback(authority: &str) -> bool {
     loopback::names_loopback(host)
 }
 
-/// What proxies and those who deliver content add, beside whatever begins with [`FORWARDED`].
-const ADDED: [&str; 19] = [
-    "cdn-loop",
-    "cf-connecting-ip",
-    "cf-ray",
-    "client-ip",
-    "fastly-client-ip",
-    "fly-client-ip",
-    "proxy-client-ip",
-    "true-client-ip",
-    "via",
-    "wl-proxy-client-ip",
-    "x-amzn-trace-id",
-    "x-appengine-user-ip",
-    "x-azure-clientip",
-    "x-client-ip",
-    "x-cluster-client-ip",
-    "x-envoy-external-address",
-    "x-original-host",
-    "x-proxyuser-ip",
-    "x-real-ip",
+/// What scrapers and browsers send by themselves, beside whatever begins with one of [`PLAIN_KINDS`].
+const PLAIN: [&str; 17] = [
+    "accept",
+    "authorization",
+    "cache-control",
+    "connection",
+    "content-length",
+    "cookie",
+    "dnt",
+    "host",
+    "if-modified-since",
+    "if-none-match",
+    "pragma",
+    "priority",
+    "referer",
+    "te",
+    "upgrade-insecure-requests",
+    "user-agent",
+    "x-prometheus-scrape-timeout-seconds",
 ];
-/// `Forwarded` (RFC 7239), and what came before and after it: `X-Forwarded-For`, `X-Original-Forwarded-For` and their kind.
-const FORWARDED: &str = "forwarded";
+const PLAIN_KINDS: [&str; 2] = ["accept-", "sec-"];
 
-/// Whether somebody has passed the request on: it need not be a neighbour's, even if it came from one.
-fn is_forwarded(headers: &HeaderMap) -> bool {
-    headers.keys().any(|name| name.as_str().contains(FORWARDED) || ADDED.contains(&name.as_str()))
+/// Whether somebody has passed the request on: it need not be a neighbour's, even if it came from one. A proxy says so in
+/// a header of its own, and no list of these is ever whole (`X-Forwarded-For`, `Via`, `CF-Ray`, …): so whatever a scraper
+/// does not send counts as one. A proxy that adds nothing often speaks HTTP/1.0, as nginx does, and no scraper does.
+fn is_passed_on(version: Version, headers: &HeaderMap) -> bool {
+    let is_plain = |name: &str| PLAIN.contains(&name) || PLAIN_KINDS.iter().any(|kind| name.starts_with(kind));
+    version < Version::HTTP_11 || !headers.keys().all(|name| is_plain(name.as_str()))
 }
 
 /// Whether anybody could be let in from beyond loopback.
@@ -249,6 +249,7 @@ pub async fn has_token(world: &World) -> Result<bool> {
 struct Head<'r> {
     method: &'r Method,
     uri: &'r Uri,
+    version: Version,
     headers: &'r HeaderMap,
     peer: Peer,
     way: Way,
@@ -262,7 +263,8 @@ pub async fn hold(State(gate): State<Arc<Gate>>, peer: Peer, mut request: Reques
         return Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the request came from nowhere").answer();
     };
     let tag = request.extensions().get::<Tag>().cloned();
-    let head = Head { method: request.method(), uri: request.uri(), headers: request.headers(), peer, way };
+    let (version, headers) = (request.version(), request.headers());
+    let head = Head { method: request.method(), uri: request.uri(), version, headers, peer, way };
     if let Some(tag) = tag.as_ref().filter(|_| head.headers.contains_key(AUTHORIZATION)) {
         // Until it is known to be wrong.
         tag.shows(true);
@@ -311,6 +313,43 @@ mod tests {
         assert!(!asked("/metrics", &["localhost", "example.org"]) && !asked("/metrics", &["localhost", "localhost"]));
         assert!(asked("http://localhost:7326/metrics", &["localhost:7326"]));
         assert!(!asked("http://example.org/metrics", &["localhost"]));
+    }
+
+    #[test]
+    fn whatever_a_scraper_does_not_send_is_a_proxys() {
+        let is_passed_on = |version, names: &[&'static str]| {
+            let headers = names.iter().map(|name| (name.parse().unwrap(), HeaderValue::from_static("x")));
+            is_passed_on(version, &headers.collect::<HeaderMap>())
+        };
+        let prometheus = ["host", "user-agent", "accept", "accept-encoding", "x-prometheus-scrape-timeout-seconds"];
+        let browser =
+            ["host", "connection", "accept-language", "sec-fetch-site", "sec-ch-ua", "cache-control", "cookie"];
+        for sent in [&prometheus[..], &browser, &["host", "user-agent", "accept"], &["host"]] {
+            assert!(!is_passed_on(Version::HTTP_11, sent), "{sent:?}");
+            assert!(is_passed_on(Version::HTTP_10, sent), "{sent:?}");
+        }
+        for added in [
+            "x-forwarded-for",
+            "forwarded",
+            "via",
+            "x-real-ip",
+            "cf-ray",
+            "x-forward-for",
+            "x-originating-ip",
+            "x-remote-addr",
+            "x-varnish",
+            "x-request-id",
+            "x-amz-cf-id",
+            "x-cloud-trace-context",
+            "x-envoy-attempt-count",
+            "traceparent",
+            "max-forwards",
+            "proxy-connection",
+            "x-scheme",
+            "ssl-client-cert",
+        ] {
+            assert!(is_passed_on(Version::HTTP_11, &[&prometheus[..], &[added]].concat()), "{added}");
+        }
     }
 
     #[test]

@@ -44,7 +44,7 @@ impl<S: Sync> FromRequestParts<S> for Peer {
 pub struct Way {
     /// Its other side.
     pub address: IpAddr,
-    /// Only users of this machine reach the listener.
+    /// Only users of this machine reach the listener, and this is one of them: a proxy that is trusted speaks for others.
     pub is_local: bool,
     /// What is said on it is overheard by nobody; or somebody has said that it may be.
     pub is_private: bool,
@@ -63,7 +63,7 @@ pub struct Policy {
 impl Policy {
     pub fn way(&self, address: IpAddr) -> Way {
         let is_private = self.is_private || is_loopback(address) || self.trusts(address);
-        Way { address, is_local: self.is_local, is_private }
+        Way { address, is_local: self.is_local && !self.trusts(address), is_private }
     }
 
     pub fn trusts(&self, address: IpAddr) -> bool {
@@ -153,5 +153,13 @@ mod tests {
             assert!(!policy.way(address(open)).is_private, "{open}");
         }
         assert!(Policy { is_private: true, ..policy }.way(address("192.0.2.1")).is_private);
+    }
+
+    #[test]
+    fn a_proxy_on_this_machine_is_no_neighbour() {
+        let proxies = vec![Network::read("127.0.0.2").unwrap()];
+        let policy = Policy { is_local: true, is_private: false, proxies };
+        assert!(policy.way(address("127.0.0.1")).is_local && policy.way(address("::1")).is_local);
+        assert!(!policy.way(address("127.0.0.2")).is_local && !policy.way(address("::ffff:127.0.0.2")).is_local);
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! The catalog, the server and the stamp may all be right, and `sessions` still be a foreign table, or a view of one. So
 //! each of our names must be a table of this database: on PostgreSQL an ordinary or partitioned one, none of its
-//! partitions or heirs a foreign table, and no rule that does something else `INSTEAD` of our statement; on SQLite a
-//! table with pages of its own. Triggers are not judged: what they do besides is the business of whoever made them, and
+//! partitions or heirs a foreign table, and no rule that does something else `INSTEAD` of our statement, or that also
+//! does something to a foreign table or through a view; on SQLite a table with pages of its own. Triggers are not judged: what they do besides is the business of whoever made them, and
 //! a row that they do not let through is a conflict.
 
 use super::connect::Database;
@@ -42,26 +42,34 @@ macro_rules! sqlite {
 /// As [`sqlite`], for PostgreSQL. `$1`: [`names`], `$2`: the schema.
 macro_rules! postgres {
     () => {
-        "(SELECT c.relname || CASE
+        "(SELECT c.relname || w.what
+          FROM pg_catalog.pg_class c CROSS JOIN LATERAL (SELECT CASE
               WHEN c.relkind = 'f' THEN ' is a foreign table'
               WHEN c.relkind = 'v' THEN ' is a view'
               WHEN c.relkind = 'm' THEN ' is a materialized view'
               WHEN c.relkind NOT IN ('r', 'p') THEN ' is not a table'
-              WHEN c.relhasrules THEN ' has a rule that does something else instead'
-              ELSE ' has a foreign table as a partition or heir' END
-          FROM pg_catalog.pg_class c
-          WHERE c.relnamespace = (SELECT n.oid FROM pg_catalog.pg_namespace n WHERE n.nspname = $2)
-            AND c.relname = ANY (pg_catalog.string_to_array($1, ' ')::pg_catalog.name[])
-            AND c.relkind NOT IN ('i', 'I', 'S', 't')
-            AND (c.relkind NOT IN ('r', 'p')
-              OR (c.relhasrules AND EXISTS (
-                  SELECT FROM pg_catalog.pg_rewrite r WHERE r.ev_class = c.oid AND r.is_instead))
-              OR (c.relhassubclass AND EXISTS (
+              WHEN c.relhasrules AND EXISTS (
+                  SELECT FROM pg_catalog.pg_rewrite r WHERE r.ev_class = c.oid AND r.is_instead)
+                  THEN ' has a rule that does something else instead'
+              WHEN c.relhasrules AND EXISTS (
+                  SELECT FROM pg_catalog.pg_rewrite r
+                  JOIN pg_catalog.pg_depend p ON p.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass
+                      AND p.objid = r.oid AND p.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
+                  JOIN pg_catalog.pg_class d ON d.oid = p.refobjid
+                  WHERE r.ev_class = c.oid AND d.relkind IN ('f', 'v'))
+                  THEN ' has a rule that leads to a foreign table or a view'
+              WHEN c.relhassubclass AND EXISTS (
                   WITH RECURSIVE heirs AS (
                       SELECT i.inhrelid FROM pg_catalog.pg_inherits i WHERE i.inhparent = c.oid
                       UNION SELECT i.inhrelid FROM heirs h JOIN pg_catalog.pg_inherits i ON i.inhparent = h.inhrelid)
                   SELECT FROM heirs h JOIN pg_catalog.pg_class d ON d.oid = h.inhrelid
-                  WHERE d.relkind NOT IN ('r', 'p'))))
+                  WHERE d.relkind NOT IN ('r', 'p'))
+                  THEN ' has a foreign table as a partition or heir'
+              END AS what) w
+          WHERE c.relnamespace = (SELECT n.oid FROM pg_catalog.pg_namespace n WHERE n.nspname = $2)
+            AND c.relname = ANY (pg_catalog.string_to_array($1, ' ')::pg_catalog.name[])
+            AND c.relkind NOT IN ('i', 'I', 'S', 't')
+            AND w.what IS NOT NULL
           ORDER BY c.relname LIMIT 1)"
     };
 }

@@ -20,13 +20,22 @@ impl World {
         let is_known = self.database.owner().is_some() || steps.iter().all(|step| step.outcome.is_ok());
         steps.extend(self.host_key());
         let handoff = if let Probe::Redis(store) = self.probe() { Some(store) } else { None };
-        let broker = self.broker().map(|dispatcher| dispatcher.broker().clone());
+        let dispatcher = self.broker();
+        let broker = dispatcher.as_ref().map(|dispatcher| dispatcher.broker().clone());
         for (name, store) in [("hand-off", handoff), ("broker", broker)] {
             match store {
                 Some(store) if is_known => steps.push(owned(name, &store).await),
                 Some(store) => steps.push(asked(name, store.redis()).await),
                 None => {}
             }
+        }
+        // The last step is the broker's, where there is one.
+        if let (Some(dispatcher), Some(step)) =
+            (&dispatcher, steps.last_mut().filter(|step| is_known && step.outcome.is_ok()))
+            && let Err(error) = dispatcher.look().await
+            && error.refusal().is_some()
+        {
+            step.outcome = Err(unusable(&error));
         }
         if let Some(results) = &self.results {
             steps.push(asked("results", results.redis()).await);

@@ -123,7 +123,7 @@ impl World {
         self.ask_handoff(&probe, &mut picture.observed).await?;
         let broker = self.broker();
         if let Some(dispatcher) = broker.as_ref().filter(|_| !desired.instances.is_empty()) {
-            picture.observed.broker_trouble = trouble(dispatcher.broker().look().await, RedisError::refusal)?.err();
+            picture.observed.broker_trouble = trouble(dispatcher.look().await, RedisError::refusal)?.err();
         }
         self.ask_broker(broker.as_ref(), &mut picture.observed).await?;
         picture.pools = self.pools(desired, &picture.observed);

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{DAY, Fallback, HOUR, MINUTE, MS_100, Secrecy, Setting, secret_url};
+use crate::port::redis::FENCING;
 use crate::port::task::Arguments;
 use crate::webhook::Keys;
 
@@ -13,6 +14,16 @@ fn plain(text: String) -> Result<String, String> {
         return Err("must be at most 200 letters without blanks".to_owned());
     }
     Ok(text)
+}
+
+/// A prefix under which no key of ours is called as the fencing number of a shorter prefix is.
+fn apart(prefix: String) -> Result<String, String> {
+    if prefix.ends_with(FENCING) {
+        return Err(format!(
+            "must not end with {FENCING}, which stands before the fencing numbers of the prefix before it"
+        ));
+    }
+    Ok(prefix)
 }
 
 pub(super) static OUTSIDE: [Setting; 20] = [
@@ -43,7 +54,7 @@ pub(super) static OUTSIDE: [Setting; 20] = [
         secrecy: Secrecy::Open,
         about: "What every key of ours in Redis begins with, such as `noor:`.",
         take: |draft, given| {
-            draft.config.redis_prefix = plain(given.string()?)?;
+            draft.config.redis_prefix = apart(plain(given.string()?)?)?;
             Ok(())
         },
     },

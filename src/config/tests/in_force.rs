@@ -119,3 +119,14 @@ fn what_a_rule_yields_is_shown_in_its_place() {
         "{all}"
     );
 }
+
+#[test]
+fn no_prefix_in_redis_reaches_into_another() {
+    for apart in ["noor:", "reconcile:", "reconcile:fencing", "reconcile:fencing:x", "host:"] {
+        assert_eq!(World::default().variable("RECONCILE_REDIS_PREFIX", apart).config().redis_prefix, apart);
+    }
+    for within in ["reconcile:fencing:", "noor:reconcile:fencing:"] {
+        let told = World::default().variable("RECONCILE_REDIS_PREFIX", within).problems();
+        assert!(told.contains("must not end with reconcile:fencing:"), "{told}");
+    }
+}

@@ -8,10 +8,12 @@
 //!
 //! An entry's name is the identity of its owner's stamp and its key, such as `51179767-…/host:215:…`, so that under equal
 //! keys no two databases ever meet. Up to version 0.1 it was the key alone: what was put so waits until its life is over.
+//! While a replica of that version puts its own beside ours, the one that waits longer is the one that was put last.
 //!
 //! A claim is one rename, of which the file system lets exactly one win. It is on the disk before the secret is shown,
 //! so that a power cut cannot give the entry back.
 
+use std::cmp::Reverse;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -36,6 +38,9 @@ const RULES: Rules = Rules::own(LARGEST);
 /// A file that is being written is done within this time; what is older was left by a crash.
 const WRITING: Duration = Duration::from_secs(60 * 60);
 
+/// Until when something waits, if it does, and its name.
+type Found = (Option<DateTime<Utc>>, String);
+
 /// The directory, as whoever has no key sees it.
 #[derive(Clone)]
 pub struct Shelf {
@@ -58,15 +63,21 @@ impl Shelf {
         self.directory.join(format!("{}.sealed", hex(&Sha256::digest(name))))
     }
 
+    /// The names under which the entry `key` may wait, and until when it does: the one that was put last comes first.
+    fn last_first(&self, key: &str) -> Result<[Found; 2], HandOffError> {
+        let [name, former] = self.names(key);
+        let read = |name: &str| read_until(&self.path(name));
+        let now = Utc::now();
+        let mut found = [(read(&name)?, name), (read(&former)?, former)]
+            .map(|(until, name)| (until.filter(|until| *until > now), name));
+        found.sort_by_key(|(until, _)| Reverse(*until));
+        Ok(found)
+    }
+
     /// Until when the entry `key` waits; `None` if there is nothing to take.
     pub(super) fn until(&self, key: &str) -> Result<Option<DateTime<Utc>>, HandOffError> {
-        for name in self.names(key) {
-            let until = read_until(&self.path(&name))?.filter(|until| *until > Utc::now());
-            if until.is_some() {
-                return Ok(until);
-            }
-        }
-        Ok(None)
+        let [(until, _), _] = self.last_first(key)?;
+        Ok(until)
     }
 
     pub(super) fn discard(&self, key: &str) -> Result<(), HandOffError> {
@@ -212,13 +223,15 @@ impl Embedded {
     }
 
     pub(super) fn take(&self, key: &str) -> Result<Option<(Secret, Claim)>, HandOffError> {
-        for name in self.shelf.names(key) {
-            let taken = self.take_named(&name)?;
-            if taken.is_some() {
-                return Ok(taken);
-            }
+        let [(until, last), (_, other)] = self.shelf.last_first(key)?;
+        if until.is_some() {
+            // What the last one has replaced goes first: it must not be taken after this one.
+            remove(&self.shelf.path(&other))?;
         }
-        Ok(None)
+        match self.take_named(&last)? {
+            Some(taken) => Ok(Some(taken)),
+            None => self.take_named(&other),
+        }
     }
 
     fn take_named(&self, name: &str) -> Result<Option<(Secret, Claim)>, HandOffError> {
@@ -238,9 +251,9 @@ impl Embedded {
 
     /// What waits under `key`, which stays where it is.
     pub(super) fn read(&self, key: &str) -> Result<Option<Secret>, HandOffError> {
-        for name in self.shelf.names(key) {
+        for (until, name) in self.shelf.last_first(key)? {
             let path = self.shelf.path(&name);
-            if read_until(&path)?.is_none_or(|until| until <= Utc::now()) {
+            if until.is_none() {
                 continue;
             }
             match self.open(&name, &path, &path) {

@@ -13,7 +13,7 @@ use redis::{Pipeline, Value};
 use zeroize::Zeroizing;
 
 use super::{Entry, HandOffError, expiry};
-use crate::port::redis::{Owned, RedisError, TOGETHER, owned_script};
+use crate::port::redis::{FENCING, Owned, RedisError, TOGETHER, owned_script};
 use crate::secret::Secret;
 
 /// How long it is known who put under a name last: longer than any applier is paused, and then goes on where it was.
@@ -21,7 +21,7 @@ const FENCED: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// Where the fencing number of whoever put under `key` last is kept.
 pub(in crate::port) fn fence(store: &Owned, key: &str) -> String {
-    store.redis().key(&format!("reconcile:fencing:{key}"))
+    store.redis().key(&format!("{FENCING}{key}"))
 }
 
 /// Lets each of `keys` wait for `life` from now on, where it would wait for less; answers which of them are there.

@@ -153,6 +153,28 @@ async fn what_an_older_version_sealed_waits_until_its_life_is_over() {
 }
 
 #[tokio::test]
+async fn of_what_two_versions_put_side_by_side_the_last_is_taken_and_the_other_is_gone() {
+    for older_is_last in [true, false] {
+        let home = tempfile::tempdir().unwrap();
+        let store = store(&home);
+        let newer = Entry { secret: Secret::new("newer".to_owned()), ..entry(KEY, HOUR) };
+        store.put(vec![newer]).await.pop().unwrap().unwrap();
+        // It knows nothing of our names, and so leaves what waits there.
+        put_as_before(&home, KEY, if older_is_last { 3700 } else { 3500 });
+        let last = if older_is_last { CLEAR } else { "newer" };
+        assert_eq!(files(&home).len(), 2);
+        let until = store.waiting(&[KEY.to_owned()]).await.unwrap()[0].unwrap();
+        assert_eq!(until > Utc::now() + HOUR, older_is_last);
+        assert_eq!(store.read(KEY).await.unwrap().unwrap().expose(), last);
+        let taken = store.take(KEY).await.unwrap().unwrap();
+        assert_eq!(taken.secret().expose(), last);
+        assert!(store.take(KEY).await.unwrap().is_none(), "a secret that was replaced is good for nothing");
+        taken.finish().await.unwrap();
+        assert!(files(&home).is_empty());
+    }
+}
+
+#[tokio::test]
 async fn reading_takes_nothing_away() {
     let home = tempfile::tempdir().unwrap();
     let store = store(&home);

@@ -36,6 +36,9 @@ use crate::file::{self, Fault, Rules};
 /// How many commands travel together. More would let others wait for the server too long.
 pub(super) const TOGETHER: usize = 1000;
 
+/// What stands before a name for the fencing number of whoever put under it last.
+pub const FENCING: &str = "reconcile:fencing:";
+
 /// A connection that nobody has used for so long is tried before it is trusted with a command that may not be
 /// repeated: servers and firewalls drop idle ones without a word.
 const TRUSTED: Duration = Duration::from_secs(1);

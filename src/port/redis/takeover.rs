@@ -3,16 +3,17 @@
 use std::time::{Duration, Instant};
 
 use redis::{Pipeline, Script, Value};
+use uuid::Uuid;
 
 use super::owned::owned_script;
-use super::{Cause, Owned, RedisError, TOGETHER};
+use super::{Cause, FENCING, Owned, RedisError, TOGETHER};
 
 /// How long all names of a server may take to be gone through.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Of what each name that we put there begins with: what waits for a reader, and what is kept beside it.
+/// What each name that we put there begins with, for what waits for a reader; what is kept beside it begins with
+/// [`FENCING`].
 const WAITING: [&str; 2] = ["host:", "instance:"];
-const BESIDE: [&str; 1] = ["reconcile:fencing:"];
 
 impl Owned {
     /// How many secrets wait there for a reader, whoever has put them there. Leaves no trace.
@@ -43,7 +44,7 @@ impl Owned {
     /// Errors: as [`Owned::count_waiting`]; [`RedisError::Refused`] where the store is another's.
     pub async fn clear(&self) -> Result<(), RedisError> {
         let script = owned_script!("remove.lua");
-        for beginning in BESIDE.into_iter().chain(WAITING) {
+        for beginning in [FENCING].into_iter().chain(WAITING) {
             let names = self.names(beginning).await?;
             let calls: Vec<_> = names.iter().map(|name| self.call(&script, name)).collect();
             for done in self.run(&script, &calls, TOGETHER).await {
@@ -53,7 +54,7 @@ impl Owned {
         Ok(())
     }
 
-    /// The names that begin so, without our prefix.
+    /// The names of ours that begin so, without our prefix.
     async fn names(&self, beginning: &str) -> Result<Vec<String>, RedisError> {
         let (redis, begun) = (self.redis(), Instant::now());
         let (prefix, mut cursor, mut names) = (redis.key(""), "0".to_owned(), Vec::new());
@@ -66,7 +67,8 @@ impl Owned {
                 redis::from_redis_value(answer).map_err(|_| redis.unexpected())?;
             // What is no text is no name of ours.
             let found = found.into_iter().filter_map(|name| String::from_utf8(name).ok());
-            names.extend(found.filter_map(|name| name.strip_prefix(&prefix).map(str::to_owned)));
+            let found = found.filter_map(|name| name.strip_prefix(&prefix).map(str::to_owned));
+            names.extend(found.filter(|name| is_ours(name)));
             if next == "0" {
                 // A server may tell one name twice.
                 names.sort_unstable();
@@ -81,6 +83,16 @@ impl Owned {
     }
 }
 
+/// Whether a name has the form of one that we give. What only begins as ours do is another's, whose prefix begins so.
+fn is_ours(name: &str) -> bool {
+    let name = name.strip_prefix(FENCING).unwrap_or(name);
+    match name.split(':').collect::<Vec<_>>()[..] {
+        ["host", session, attempt] => session.parse::<i64>().is_ok() && Uuid::try_parse(attempt).is_ok(),
+        ["instance", id, "db_credentials"] => Uuid::try_parse(id).is_ok(),
+        _ => false,
+    }
+}
+
 /// A pattern of Redis that is met by `text` alone.
 fn escaped(text: &str) -> String {
     let mut pattern = String::with_capacity(text.len());
@@ -91,4 +103,33 @@ fn escaped(text: &str) -> String {
         pattern.push(letter);
     }
     pattern
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_only_begins_as_our_names_do_is_anothers() {
+        let id = "51179767-693b-49a1-b753-380ca3bb39f7";
+        for ours in [
+            format!("host:215:{id}"),
+            format!("instance:{id}:db_credentials"),
+            format!("reconcile:fencing:instance:{id}:db_credentials"),
+        ] {
+            assert!(is_ours(&ours), "{ours}");
+        }
+        for theirs in [
+            "host:reconcile:environment".to_owned(),
+            format!("host:host:215:{id}"),
+            format!("host:215:host:215:{id}"),
+            format!("instance:instance:{id}:db_credentials"),
+            format!("instance:{id}:db_credentials:host:1:{id}"),
+            "host:215:x".to_owned(),
+            "reconcile:fencing:reconcile:owner".to_owned(),
+            format!("reconcile:fencing:reconcile:fencing:instance:{id}:db_credentials"),
+        ] {
+            assert!(!is_ours(&theirs), "{theirs}");
+        }
+    }
 }

@@ -223,12 +223,11 @@ impl Dispatcher {
             _ => ("look", "", Duration::ZERO),
         };
         let mut call = self.broker.call(script, &name);
-        let queue = format!("{}{}", self.style.prefix, self.style.queue);
-        call.key(redis.key(&marker(*id))).key(queue).key(fence);
+        call.key(redis.key(&marker(*id))).key(self.queue()).key(fence).key(self.claim());
         for part in [way, envelope_head, &body_head, given, &body_tail, &envelope_tail] {
             call.arg(part);
         }
-        call.arg(millis(MARKED)).arg(millis(life)).arg(*fencing);
+        call.arg(millis(MARKED)).arg(millis(life)).arg(*fencing).arg(self.broker.owner().environment().as_str());
         call
     }
 
@@ -243,8 +242,46 @@ impl Dispatcher {
         }
     }
 
+    /// The queue, as it is called at the broker.
+    fn queue(&self) -> String {
+        format!("{}{}", self.style.prefix, self.style.queue)
+    }
+
+    /// Where it is kept whose tasks the queue carries, for all who share it, whatever their prefix.
+    fn claim(&self) -> String {
+        format!("reconcile:queue:{}", self.queue())
+    }
+
+    /// Looks whether the broker and its queue may be used, and are. Leaves no trace.
+    ///
+    /// Errors: [`RedisError::Refused`] where either is another's; the broker cannot be used.
+    pub async fn look(&self) -> Result<(), RedisError> {
+        let redis = self.broker.redis();
+        let mut commands = Pipeline::new();
+        commands.cmd("GETRANGE").arg(self.claim()).arg(0).arg(LONGEST_MARK - 1);
+        let claimed = self.broker.ask(&commands).await?.pop().unwrap_or_default();
+        match redis.checked(claimed) {
+            Ok(Value::BulkString(by)) if by.is_empty() => Ok(()),
+            Ok(Value::BulkString(by)) if by == self.broker.owner().environment().as_str().as_bytes() => Ok(()),
+            Ok(Value::BulkString(by)) => Err(self.claimed(&by)),
+            Err(error) if error.cause() == Some(&Cause::Foreign) => Err(self.claimed(b"(something that is no text)")),
+            Ok(_) => Err(redis.unexpected()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The guard's no to a queue that carries the tasks of another environment.
+    fn claimed(&self, by: &[u8]) -> RedisError {
+        let (queue, claim, by) = (self.queue(), self.claim(), String::from_utf8_lossy(by));
+        RedisError::Refused(self.broker.owner().refuse_queue(self.broker.redis().shown(), &queue, &claim, &by))
+    }
+
     fn sent_or_not(&self, task: &Task, answer: Result<Value, RedisError>) -> Result<Sent, TaskError> {
         match answer? {
+            Value::Array(said) => match &said[..] {
+                [Value::BulkString(word), Value::BulkString(by)] if word == b"claimed" => Err(self.claimed(by).into()),
+                _ => Err(self.broker.redis().unexpected().into()),
+            },
             Value::BulkString(word) => match word.as_slice() {
                 b"now" => Ok(Sent::Now),
                 b"before" => Ok(Sent::Before),

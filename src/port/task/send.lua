@@ -5,8 +5,10 @@
 -- they could be consumed or replaced in between.
 --
 -- The push comes first: it alone can be refused, and then nothing is done.
-local waiting, marker, queue, fence = KEYS[1], KEYS[4], KEYS[5], KEYS[6]
+-- The queue bears whose tasks it carries: its workers know no prefix of ours, and would take another environment's too.
+local waiting, marker, queue, fence, claim = KEYS[1], KEYS[4], KEYS[5], KEYS[6], KEYS[7]
 local ours, way, envelope_head, body_head, given, body_tail, envelope_tail, marker_life, life, fencing = unpack(ARGV)
+local environment = ARGV[11]
 
 local letters = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/'
 
@@ -30,6 +32,10 @@ return owned(function()
   if sent ~= '' then
     -- A marker that nobody of us has set tells of no task of ours.
     return sent == ours and 'before' or foreign()
+  end
+  local claimed = said(claim)
+  if claimed ~= '' and claimed ~= environment then
+    return {'claimed', claimed}
   end
 
   -- What waits may be of an applier that came after the sender, and not be set on the server yet.
@@ -68,6 +74,7 @@ return owned(function()
 
   redis.call('LPUSH', queue, envelope_head .. base64(body_head .. credentials .. body_tail) .. envelope_tail)
   redis.call('SET', marker, ours, 'PX', marker_life)
+  redis.call('SET', claim, environment)
   if way == 'read' then
     redis.call('DEL', waiting)
   elseif left ~= -1 and left < tonumber(life) then

@@ -173,10 +173,20 @@ both! {
         ours.run(&["--once"]).expect_code(0);
         assert!(text(&redis, "dev:reconcile:environment").starts_with("development "));
         assert!(redis.keys().iter().all(|name| !name.starts_with("dev:celery")));
-        for site in [&ours, &theirs] {
-            site.run(&["instance", "provision", &id(1)]).expect_code(0);
+        theirs.run(&["instance", "provision", &id(1)]).expect_code(0);
+        // But one queue has one kind of workers, who know no prefix: they would take ours for theirs.
+        let before = content(&redis);
+        for command in [&["--plan"][..], &["--once"], &["instance", "provision", &id(1)], &["doctor"]] {
+            let told = flat(&ours.run(command).expect_code(3).stderr);
+            for word in ["the queue instance_provisioning carries the tasks of", "celery.queue", "reconcile:queue:instance_provisioning"] {
+                assert!(told.contains(word), "{command:?}: {word}: {told}");
+            }
         }
-        let sent = tasks(&redis, QUEUE);
+        assert_eq!(content(&redis), before);
+        ours.world.env("RECONCILE_CELERY_QUEUE", "dev_provisioning");
+        ours.run(&["instance", "provision", &id(1)]).expect_code(0);
+        assert_eq!(text(&redis, "reconcile:queue:dev_provisioning"), "development");
+        let sent = [tasks(&redis, "dev_provisioning"), tasks(&redis, QUEUE)].concat();
         let header = |place: usize, name: &str| sent[place].0["headers"][name].as_str().unwrap().to_owned();
         assert_eq!(sent.len(), 2);
         assert_ne!(header(0, "id"), header(1, "id"));

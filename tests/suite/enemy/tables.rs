@@ -66,6 +66,21 @@ fn tricks(database: Database) -> Vec<(&'static str, &'static str, &'static str)>
                 "DROP RULE elsewhere ON canvas.host_sessions",
             ),
             (
+                "sessions has a rule that leads to a foreign table or a view",
+                "CREATE FOREIGN TABLE canvas.beyond (session_id BIGINT, title TEXT)
+                     SERVER elsewhere OPTIONS (schema_name 'canvas', table_name 'sessions');
+                 CREATE RULE also AS ON INSERT TO canvas.sessions
+                     DO ALSO INSERT INTO canvas.beyond VALUES (NEW.session_id, NEW.title)",
+                "DROP FOREIGN TABLE canvas.beyond CASCADE",
+            ),
+            (
+                "sessions has a rule that leads to a foreign table or a view",
+                "CREATE VIEW canvas.beyond AS SELECT session_id FROM canvas.reconcile_stamp, canvas.sessions;
+                 CREATE RULE also AS ON UPDATE TO canvas.sessions
+                     DO ALSO DELETE FROM canvas.host_sessions USING canvas.beyond WHERE beyond.session_id = 0",
+                "DROP VIEW canvas.beyond CASCADE",
+            ),
+            (
                 "sessions has a foreign table as a partition or heir",
                 "CREATE TABLE canvas.between () INHERITS (canvas.sessions);
                  CREATE FOREIGN TABLE canvas.heir () INHERITS (canvas.between)

@@ -26,14 +26,15 @@ both! {
         for name in [MARK, WITNESS] {
             redis.ask::<String>(&["SET", name, &mark]);
         }
-        redis.ask::<String>(&["SET", "host:1:x", "waits"]);
+        let other = format!("host:1:{}", uuid::Uuid::new_v4());
+        redis.ask::<String>(&["SET", &other, "waits"]);
         ours.run(&["--plan"]).expect_code(3);
         let identity = mark.split(' ').nth(1).unwrap();
         let rebind = ["handoff", "rebind", "--reason", "Restored", "--identity", identity];
         let told = flat(&ours.run(&rebind[..4]).expect_code(1).stderr);
         assert!(told.contains("a secret waits there, and what waits stays"), "it may be another's now: {told}");
         ours.run(&rebind).expect_code(0);
-        assert_eq!((text(&redis, MARK), text(&redis, "host:1:x")), (new, "waits".to_owned()));
+        assert_eq!((text(&redis, MARK), text(&redis, &other)), (new, "waits".to_owned()));
         ours.run(&["--plan"]).expect_code(0);
     }
 
@@ -68,6 +69,28 @@ both! {
         let told = flat(&restamp());
         assert!(told.contains("rose by 1000000, as these could not be asked: the server postgres-pool-1"), "{told}");
         assert!(fencing() > 1_009_000, "{}", fencing());
+    }
+
+    fn what_another_prefix_holds_is_neither_counted_nor_removed(world) {
+        let redis = Redis::start();
+        let ours = Site::of(world, &redis);
+        let gone = uuid::Uuid::new_v4();
+        for name in [MARK, WITNESS] {
+            redis.ask::<String>(&["SET", name, &format!("development {gone}")]);
+        }
+        // Whatever their prefix begins with, it is theirs.
+        for prefix in ["host:", "instance:", "host:1:", "reconcile:fencing:"] {
+            for name in [MARK, WITNESS, &format!("host:215:{gone}"), &key(1), &format!("reconcile:fencing:{}", key(2))] {
+                redis.ask::<String>(&["SET", &format!("{prefix}{name}"), "theirs"]);
+            }
+        }
+        // But for what is called as a fencing number of ours, which is why such a prefix is refused.
+        redis.ask::<i64>(&["DEL", &format!("reconcile:fencing:{}", key(1)), &format!("reconcile:fencing:host:215:{gone}")]);
+        let before = content(&redis);
+        ours.run(&["handoff", "rebind", "--reason", "Nothing waits"]).expect_code(0);
+        let left: Vec<_> = content(&redis).into_iter().filter(|(name, _)| name != MARK && name != WITNESS).collect();
+        let theirs: Vec<_> = before.into_iter().filter(|(name, _)| name != MARK && name != WITNESS).collect();
+        assert_eq!(left, theirs);
     }
 
     fn what_waits_in_the_embedded_store_outlives_a_restamp(world) {

@@ -145,6 +145,9 @@ fn what_a_proxy_on_this_machine_passes_on_wants_a_token() {
         ("Fastly-Client-IP", "192.0.2.1"),
         ("Client-IP", ""),
         ("CDN-Loop", "cdn"),
+        ("X-Originating-IP", "192.0.2.1"),
+        ("X-Request-ID", "1"),
+        ("Traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
     ] {
         metrics(there, header, value).expect(401);
         let bearer = format!("Bearer {token}");
@@ -155,6 +158,9 @@ fn what_a_proxy_on_this_machine_passes_on_wants_a_token() {
         let named = raw(there, &format!("GET /metrics HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n"));
         assert!(named.starts_with("HTTP/1.1 401 "), "{host}: {named}");
     }
+    // A proxy that adds nothing, as nginx does that was told nothing.
+    let old = raw(there, "GET /metrics HTTP/1.0\r\nhost: 127.0.0.1\r\nconnection: close\r\n\r\n");
+    assert!(old.contains(" 401 "), "{old}");
     for host in ["localhost", "127.0.0.1:1", "[::1]", "[::ffff:127.0.0.1]:7326"] {
         let named = raw(there, &format!("GET /metrics HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n"));
         assert!(named.starts_with("HTTP/1.1 200 "), "{host}: {named}");
