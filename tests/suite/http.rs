@@ -135,11 +135,19 @@ fn a_loop_that_is_stopped_shows_in_its_health() {
     let there = address(&daemon);
     get(there, "/healthz").expect(200);
     daemon.signal(Signal::STOP);
+    settle(LATE, &true, || is_stopped(daemon.pid()));
     let silent = crate::fixture::http::try_get(there, "/healthz", Duration::from_secs(1));
     assert!(silent.is_none(), "{silent:?}");
     daemon.signal(Signal::CONT);
     get(there, "/healthz").expect(200);
     end(daemon);
+}
+
+/// Whether all threads of a process stand still, which takes a moment where they are at work.
+fn is_stopped(pid: u32) -> bool {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    let mut stats = threads.map(|thread| std::fs::read_to_string(thread.unwrap().path().join("stat")).unwrap());
+    stats.all(|stat| stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('T')))
 }
 
 #[test]

@@ -10,6 +10,7 @@ use crate::fixture::redis::Redis;
 use crate::fixture::{Database, World, both};
 use crate::instances::{LIMIT, declare, flat, id, key};
 
+mod harm;
 mod prepared;
 mod restored;
 
