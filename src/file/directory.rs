@@ -5,7 +5,7 @@
 use std::ffi::OsString;
 use std::fs::{self, FileType, Metadata};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{Access, access};
 
@@ -49,6 +49,16 @@ pub fn list(path: &Path) -> io::Result<impl Iterator<Item = io::Result<Entry>> +
 /// Errors: nothing is there, or a directory on the way may not be passed.
 pub fn real(path: &Path) -> io::Result<PathBuf> {
     path.canonicalize()
+}
+
+/// The names of a path, the last one first.
+pub fn steps(path: &Path) -> Vec<OsString> {
+    let named = |step: Component<'_>| match step {
+        Component::Normal(name) => Some(name.to_owned()),
+        Component::ParentDir => Some(OsString::from("..")),
+        Component::CurDir | Component::RootDir | Component::Prefix(_) => None,
+    };
+    path.components().rev().filter_map(named).collect()
 }
 
 /// Where the link at `path` leads.

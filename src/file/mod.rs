@@ -22,7 +22,7 @@ use std::path::{Component, Path};
 use std::sync::LazyLock;
 
 pub use data_dir::{DataDir, Mark, MarkError, make_directory, make_subdirectory};
-pub use directory::{Entry, Right, exists, facts, facts_of_link, is_directory, list, may, real, target};
+pub use directory::{Entry, Right, exists, facts, facts_of_link, is_directory, list, may, real, steps, target};
 pub use fault::Fault;
 pub use read::{Opened, look, open, read, secret, text};
 pub use save::{SaveError, save};

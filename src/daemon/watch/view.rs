@@ -1,9 +1,8 @@
 //! What one look sees: a number that tells two states apart, and where to wait for the next.
 
 use std::collections::BTreeSet;
-use std::ffi::OsString;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use crate::desired::tree::names::is_state_file;
 use crate::desired::tree::{Limits, walk};
@@ -63,7 +62,7 @@ pub fn landmarks(path: &Path) -> BTreeSet<PathBuf> {
     const MOST_LINKS: usize = 40;
     let mut marks = BTreeSet::new();
     let mut here = PathBuf::from("/");
-    let mut ahead: Vec<OsString> = steps(path);
+    let mut ahead = file::steps(path);
     let mut links = 0;
     while let Some(name) = ahead.pop() {
         if name == ".." {
@@ -78,7 +77,7 @@ pub fn landmarks(path: &Path) -> BTreeSet<PathBuf> {
                 if target.is_absolute() {
                     here = PathBuf::from("/");
                 }
-                ahead.extend(steps(&target));
+                ahead.extend(file::steps(&target));
                 marks.insert(next);
             }
             Ok(_) => here = next,
@@ -90,16 +89,6 @@ pub fn landmarks(path: &Path) -> BTreeSet<PathBuf> {
     }
     marks.insert(here);
     marks
-}
-
-/// The names of a path, the last one first.
-fn steps(path: &Path) -> Vec<OsString> {
-    let named = |step: Component<'_>| match step {
-        Component::Normal(name) => Some(name.to_owned()),
-        Component::ParentDir => Some(OsString::from("..")),
-        Component::CurDir | Component::RootDir | Component::Prefix(_) => None,
-    };
-    path.components().rev().filter_map(named).collect()
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 //! directory above it, on the same file system. A bare repository counts in one place alone: where the path of the
 //! state directory leads into it, so that no such directory exists, and no `.git` lies above.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
@@ -293,7 +293,7 @@ pub fn links_on_the_way(path: &Path) -> Option<Vec<PathBuf>> {
     /// As many as Linux follows.
     const MOST_LINKS: usize = 40;
     let mut here = PathBuf::from("/");
-    let mut ahead = steps(path);
+    let mut ahead = file::steps(path);
     let mut links = Vec::new();
     while let Some(name) = ahead.pop() {
         if name == ".." {
@@ -312,18 +312,8 @@ pub fn links_on_the_way(path: &Path) -> Option<Vec<PathBuf>> {
         if target.is_absolute() {
             here = PathBuf::from("/");
         }
-        ahead.extend(steps(&target));
+        ahead.extend(file::steps(&target));
         links.push(next);
     }
     Some(links)
-}
-
-/// The names of a path, the last one first.
-fn steps(path: &Path) -> Vec<OsString> {
-    let named = |step: Component<'_>| match step {
-        Component::Normal(name) => Some(name.to_owned()),
-        Component::ParentDir => Some(OsString::from("..")),
-        Component::CurDir | Component::RootDir | Component::Prefix(_) => None,
-    };
-    path.components().rev().filter_map(named).collect()
 }
