@@ -216,7 +216,8 @@ fn what_a_partial_clone_lacks_is_not_fetched() {
     assert_eq!(traps.sprung(), Vec::<String>::new());
 }
 
-/// Who may be believed is Git's to judge, and the user's, and nobody else's.
+/// Who may be believed is Git's to judge, and the user's, and nobody else's. Only root can give a repository to another
+/// user; elsewhere the tests of what Git's complaint means stand for this.
 #[test]
 fn a_repository_of_another_user_wants_safe_directory() {
     if !rustix::process::getuid().is_root() {
