@@ -2,7 +2,7 @@
 
 use std::error::Error as StdError;
 
-use crate::change::{Blocked, Obstacle, printable};
+use crate::change::{Blocked, Obstacle, Width, hanging, printable};
 use crate::config::ConfigError;
 use crate::desired::tree::TreeError;
 use crate::guard::Refusal;
@@ -10,7 +10,7 @@ use crate::port;
 use crate::port::handoff::HandOffError;
 use crate::store;
 use crate::store::error::{Cause, Trouble};
-use crate::yaml::Problems;
+use crate::yaml::{Problems, WIDEST};
 
 /// A result whose error a person will read.
 pub type Result<T> = std::result::Result<T, Failure>;
@@ -148,21 +148,25 @@ impl Failure {
         line
     }
 
-    /// For a terminal `width` columns wide.
-    pub fn report(&self, color: bool, width: usize) -> String {
+    /// For people, in lines of that width.
+    pub fn report(&self, color: bool, width: Width) -> String {
         let mut report = match &self.body {
-            Body::Boxed(refusal) => format!("{}\n", refusal.boxed(width).trim_end()),
-            Body::Files(problems) => format!("{}\n", problems.render(color, width).trim_end()),
+            Body::Boxed(refusal) => format!("{}\n", refusal.boxed(width.columns_or(80).clamp(40, 120)).trim_end()),
+            Body::Files(problems) => format!("{}\n", problems.render(color, width.columns_or(WIDEST)).trim_end()),
             Body::Line => String::new(),
         };
+        let mut line = |lead: &str, text: &str| {
+            report.push_str(&hanging(lead, &printable(text), 4, width));
+            report.push('\n');
+        };
         if !matches!(self.body, Body::Boxed(_)) && self.class != Class::Silent {
-            report.push_str(&format!("error: {}\n", printable(&self.message)));
+            line("error: ", &self.message);
         }
         for cause in &self.causes {
-            report.push_str(&format!("  because: {}\n", printable(cause)));
+            line("  because: ", cause);
         }
         for hint in &self.hints {
-            report.push_str(&format!("  hint: {}\n", printable(hint)));
+            line("  hint: ", hint);
         }
         report
     }

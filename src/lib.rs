@@ -22,6 +22,8 @@ pub mod file;
 pub mod guard;
 pub mod http;
 pub mod kinds;
+
+pub mod log;
 pub mod loopback;
 pub mod notice;
 pub mod parallel;

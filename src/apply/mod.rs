@@ -14,7 +14,7 @@ use serde_json::Value as Json;
 use crate::change::ResourceId;
 use crate::notice::Notice;
 use crate::plan::budget::Approved;
-use crate::plan::render::{Side, change_line};
+use crate::plan::render::{PlanLine, Side};
 use crate::plan::{Flap, Noted, Planned};
 use crate::port::{self, Ports};
 use crate::progress::Progress;
@@ -38,7 +38,7 @@ pub struct Report {
     /// How many changes were made.
     pub applied: usize,
     /// The first of them, each as a line, in order: more nobody reads.
-    pub lines: Vec<String>,
+    pub lines: Vec<PlanLine>,
     /// The hand-off attempts of the secrets that were minted, in the order of the changes that minted them.
     pub minted: Vec<Id>,
     /// Resources that were no longer what the plan saw. They are planned again.
@@ -120,7 +120,7 @@ impl Applier<'_> {
         finished.sort_by_key(|planned| std::ptr::from_ref(*planned));
         self.progress.changes.add(finished.len() as u64);
         report.applied = finished.len();
-        report.lines.extend(finished.iter().take(Report::LINES).map(|planned| change_line(&planned.change)));
+        report.lines.extend(finished.iter().take(Report::LINES).map(|planned| PlanLine::of_change(&planned.change)));
         Ok(report)
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
+use super::interrupt::Work;
 use super::values::{life, name, reason};
 use crate::change::ResourceId;
 use crate::kinds::parse_id;
@@ -186,7 +187,33 @@ pub enum Verb {
     },
 }
 
+impl Cli {
+    /// What the command does, as far as a signal is concerned.
+    pub fn work(&self) -> Work {
+        match &self.verb {
+            None if self.mode.plan => Work::Reads,
+            None => Work::Serves,
+            Some(verb) => verb.work(),
+        }
+    }
+}
+
 impl Verb {
+    fn work(&self) -> Work {
+        match self {
+            Verb::Validate | Verb::Explain { .. } | Verb::Doctor | Verb::Status { .. } | Verb::History { .. } => {
+                Work::Reads
+            }
+            Verb::Alerts | Verb::Config | Verb::Schema | Verb::Completions { .. } => Work::Reads,
+            Verb::Host(HostVerb::Create { dry_run: true, .. } | HostVerb::Consolidate { dry_run: true }) => Work::Reads,
+            Verb::Token(TokenVerb::List) => Work::Reads,
+            Verb::Host(_) | Verb::Instance(_) | Verb::Handoff(_) | Verb::Migrate(_) | Verb::Approve { .. } => {
+                Work::Changes
+            }
+            Verb::Suspend(_) | Verb::Resume(_) | Verb::Token(_) => Work::Changes,
+        }
+    }
+
     /// Whether it works on nothing but files that people commit: then it runs where no secret is.
     pub fn is_without_secrets(&self) -> bool {
         matches!(self, Verb::Validate | Verb::Schema | Verb::Alerts | Verb::Completions { .. })

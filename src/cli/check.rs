@@ -35,12 +35,12 @@ pub async fn validate(config: &Config, format: Format, terminal: Terminal) -> Re
     Ok(0)
 }
 
-pub async fn explain(world: &World, id: &ResourceId, format: Format) -> Result<u8> {
+pub async fn explain(world: &World, id: &ResourceId, format: Format, terminal: Terminal) -> Result<u8> {
     only(format, &[Format::Text, Format::Json])?;
     let explanation = world.explain(id).await?;
     match format {
         Format::Json => out_json(&explanation.json())?,
-        _ => out(&explanation.text())?,
+        _ => out(&explanation.text(terminal.width))?,
     }
     Ok(0)
 }

@@ -4,6 +4,7 @@ use std::io::{BufRead, IsTerminal, Read};
 
 use clap::Subcommand;
 
+use super::interrupt::asking;
 use super::print::{Terminal, out, working};
 use super::values::reason;
 use crate::failure::{Failure, Result};
@@ -50,7 +51,7 @@ pub fn ask(question: &str, terminal: Terminal) -> Result<String> {
     const MOST: u64 = 1024;
     terminal.note(question);
     let mut line = String::new();
-    let read = std::io::stdin().lock().take(MOST).read_line(&mut line);
+    let read = asking(|| std::io::stdin().lock().take(MOST).read_line(&mut line));
     read.map_err(|error| Failure::error(format!("stdin cannot be read: {error}")))?;
     Ok(line.trim().to_owned())
 }

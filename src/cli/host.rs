@@ -3,10 +3,11 @@
 use std::io::Read;
 
 use super::args::HostVerb;
+use super::interrupt::asking;
 use super::print::{Terminal, out, out_once, working};
-use crate::change::moment;
+use crate::change::{Width, moment};
 use crate::failure::{Failure, Result};
-use crate::plan::render::change_line;
+use crate::plan::render::PlanLine;
 use crate::port::guid::HostGuid;
 use crate::resource::host::by_hand::{Intent, Wish};
 use crate::resource::session::SessionId;
@@ -23,20 +24,20 @@ pub async fn host(world: &World, verb: &HostVerb, terminal: Terminal) -> Result<
             let wish = Wish::Create { expires_in: *expires_in, force_new: *force_new };
             let intent = intent(*session_id, created_by, rotation_reason, wish);
             match dry_run {
-                true => preview(world, &intent).await,
+                true => preview(world, &intent, terminal).await,
                 false => create(world, &intent, terminal).await,
             }
         }
         HostVerb::Rotate { session_id, rotated_by, rotation_reason, expires_in } => {
             let wish = Wish::Rotate { expires_in: *expires_in };
             let intent = intent(*session_id, rotated_by, rotation_reason, wish);
-            let told = told(&intent, by_hand(world, &intent).await?);
+            let told = told(&intent, by_hand(world, &intent).await?, terminal.width);
             out(&format!("{told}The new GUID waits to be claimed: reconcile host claim {session_id}\n"))?;
             Ok(0)
         }
         HostVerb::Revoke { session_id, revoked_by, reason } => {
             let intent = intent(*session_id, revoked_by, reason, Wish::Revoke);
-            out(&told(&intent, by_hand(world, &intent).await?))?;
+            out(&told(&intent, by_hand(world, &intent).await?, terminal.width))?;
             Ok(0)
         }
         HostVerb::Claim { session_id } => {
@@ -57,11 +58,14 @@ fn where_to(world: &World) -> String {
     format!("environment {environment} · catalog {} · {}", database.catalog(), database.driver())
 }
 
-async fn preview(world: &World, intent: &Intent) -> Result<u8> {
+async fn preview(world: &World, intent: &Intent, terminal: Terminal) -> Result<u8> {
     let change = working("connecting", &world.progress, world.preview_by_hand(intent)).await?;
     out(&format!("{}\n", where_to(world)))?;
     match change {
-        Some(change) => out(&format!("{}Dry run: nothing was changed, and no GUID was made.\n", change_line(&change)))?,
+        Some(change) => out(&format!(
+            "{}Dry run: nothing was changed, and no GUID was made.\n",
+            PlanLine::of_change(&change).text(terminal.width)
+        ))?,
         None => out("Nothing to do.\n")?,
     }
     Ok(0)
@@ -71,8 +75,8 @@ async fn by_hand(world: &World, intent: &Intent) -> Result<Option<Done>> {
     working("writing", &world.progress, world.by_hand(intent)).await
 }
 
-fn told(intent: &Intent, done: Option<Done>) -> String {
-    done.map_or_else(|| format!("  {} is so already\n", intent.id()), |done| done.told)
+fn told(intent: &Intent, done: Option<Done>, width: Width) -> String {
+    done.map_or_else(|| format!("  {} is so already\n", intent.id()), |done| done.told.text(width))
 }
 
 async fn create(world: &World, intent: &Intent, terminal: Terminal) -> Result<u8> {
@@ -81,7 +85,7 @@ async fn create(world: &World, intent: &Intent, terminal: Terminal) -> Result<u8
     }
     let done = by_hand(world, intent).await?;
     let attempt = done.as_ref().and_then(|done| done.attempt);
-    terminal.note(&format!("{}\n{}", where_to(world), told(intent, done)));
+    terminal.note(&format!("{}\n{}", where_to(world), told(intent, done, terminal.width_err)));
     let minted = || Failure::error(format!("no GUID was made for session {}", intent.session));
     // Through the same hand-off as every other GUID: if we die here, it can still be claimed.
     let (guid, is_current) = world.claim_own(intent.session, attempt.ok_or_else(minted)?, &intent.actor).await?;
@@ -101,7 +105,7 @@ async fn verify(world: &World, session: SessionId) -> Result<u8> {
     /// Any spelling of a GUID is shorter.
     const MOST: u64 = 256;
     let mut text = zeroize::Zeroizing::new(String::new());
-    let read = std::io::stdin().lock().take(MOST).read_to_string(&mut text);
+    let read = asking(|| std::io::stdin().lock().take(MOST).read_to_string(&mut text));
     read.map_err(|error| {
         Failure::error(format!("stdin cannot be read: {error}"))
             .hint("echo GUID | reconcile host verify --session-id N")

@@ -13,14 +13,16 @@ pub async fn instance(world: &World, verb: &InstanceVerb, terminal: Terminal) ->
     world.require().await?;
     match verb {
         InstanceVerb::Provision { id, by } => {
-            carry_out(world, Intent { id: *id, by: by.clone(), wish: Wish::Provision }).await
+            carry_out(world, Intent { id: *id, by: by.clone(), wish: Wish::Provision }, terminal).await
         }
-        InstanceVerb::Retry { id, by } => carry_out(world, Intent { id: *id, by: by.clone(), wish: Wish::Retry }).await,
+        InstanceVerb::Retry { id, by } => {
+            carry_out(world, Intent { id: *id, by: by.clone(), wish: Wish::Retry }, terminal).await
+        }
         InstanceVerb::Forget { id, by, name } => {
             let left = working("connecting", &world.progress, world.left_behind(*id)).await?;
             confirm(&left, name.as_deref(), terminal)?;
-            let told = carry_out(world, Intent { id: *id, by: by.clone(), wish: Wish::Forget }).await?;
-            out(&left.text())?;
+            let told = carry_out(world, Intent { id: *id, by: by.clone(), wish: Wish::Forget }, terminal).await?;
+            out(&left.text(terminal.width))?;
             Ok(told)
         }
         InstanceVerb::Claim { id } => {
@@ -30,9 +32,9 @@ pub async fn instance(world: &World, verb: &InstanceVerb, terminal: Terminal) ->
     }
 }
 
-async fn carry_out(world: &World, intent: Intent) -> Result<u8> {
+async fn carry_out(world: &World, intent: Intent, terminal: Terminal) -> Result<u8> {
     match working("applying", &world.progress, world.instance_by_hand(&intent)).await? {
-        Some(done) => out(&done.told)?,
+        Some(done) => out(&done.told.text(terminal.width))?,
         None => out(&format!("  {} is so already\n", intent.address()))?,
     }
     Ok(0)

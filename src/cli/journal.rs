@@ -5,7 +5,7 @@ use serde_json::Value as Json;
 use super::args::{Format, SuspendArgs};
 use super::only;
 use super::print::{Terminal, out, out_json};
-use crate::change::{NO_COMMIT, ResourceId, hanging, moment, printable, quoted, rfc3339};
+use crate::change::{NO_COMMIT, ResourceId, Width, hanging, moment, printable, quoted, rfc3339};
 use crate::failure::{Failure, Result};
 use crate::store::journal::Line;
 use crate::turn::{World, history};
@@ -44,18 +44,24 @@ fn what(id: Option<&ResourceId>) -> String {
     id.map_or_else(|| "everything".to_owned(), ToString::to_string)
 }
 
-pub async fn status(world: &World, format: Format) -> Result<u8> {
+pub async fn status(world: &World, format: Format, terminal: Terminal) -> Result<u8> {
     only(format, &[Format::Text, Format::Json])?;
     world.must_exist().await?;
     let status = world.status().await?;
     match format {
         Format::Json => out_json(&status.json())?,
-        _ => out(&status.text())?,
+        _ => out(&status.text(terminal.width))?,
     }
     Ok(0)
 }
 
-pub async fn history(world: &World, id: Option<ResourceId>, most: i64, format: Format) -> Result<u8> {
+pub async fn history(
+    world: &World,
+    id: Option<ResourceId>,
+    most: i64,
+    format: Format,
+    terminal: Terminal,
+) -> Result<u8> {
     only(format, &[Format::Text, Format::Json, Format::Csv])?;
     world.must_exist().await?;
     let lines = world.history(id.clone(), most).await?;
@@ -63,12 +69,12 @@ pub async fn history(world: &World, id: Option<ResourceId>, most: i64, format: F
         (Format::Json, _) => out_json(&history::json(&lines))?,
         (Format::Csv, _) => out(&csv(&lines)?)?,
         (_, Some(id)) if lines.is_empty() => out(&format!("The journal has nothing of {id}.\n"))?,
-        _ => out(&text(&lines))?,
+        _ => out(&text(&lines, terminal.width))?,
     }
     Ok(0)
 }
 
-fn text(lines: &[Line]) -> String {
+fn text(lines: &[Line], width: Width) -> String {
     if lines.is_empty() {
         return "The journal is empty.\n".to_owned();
     }
@@ -90,7 +96,7 @@ fn text(lines: &[Line]) -> String {
         if let Some(reason) = &line.reason {
             about.push_str(&format!(": {}", printable(reason)));
         }
-        format!("{}\n", hanging(&lead, &about, 22))
+        format!("{}\n", hanging(&lead, &about, 22, width))
     };
     lines.iter().map(line).collect()
 }

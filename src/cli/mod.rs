@@ -6,6 +6,7 @@ mod crash;
 mod handoff;
 mod host;
 mod instance;
+mod interrupt;
 mod journal;
 mod print;
 mod remote;
@@ -26,13 +27,23 @@ use crate::change::span;
 use crate::config::{self, Config, LogFormat, Overrides};
 use crate::credential;
 use crate::failure::{Failure, Result};
+use crate::log;
 use crate::store::held;
 use crate::turn::World;
 use args::{Cli, Format, Mode, Verb};
 use print::{Terminal, err};
 
+/// How long the end of the program waits for its last log lines.
+const FLUSH: Duration = Duration::from_secs(1);
+
 /// Parses the command line and does what it says.
 pub fn main() -> ExitCode {
+    let code = run();
+    log::flush(FLUSH);
+    code
+}
+
+fn run() -> ExitCode {
     // The driver would read PostgreSQL's variables by itself; here they are without effect.
     if let Err(error) = crate::guard::shed() {
         err(&format!("error: {error}\n"));
@@ -102,6 +113,7 @@ fn mask(refused: &mut clap::Error) {
 }
 
 async fn within(cli: &Cli, config: Config, terminal: Terminal) -> Result<u8> {
+    interrupt::mind(cli.work())?;
     // Whoever takes the lease minds the limit itself, to give the lease back.
     let limit = cli.global.timeout.filter(|_| !cli.mode.takes_lease());
     limited(limit, act(cli, config, terminal)).await
@@ -138,16 +150,18 @@ async fn act(cli: &Cli, config: Config, terminal: Terminal) -> Result<u8> {
 async fn command(verb: &Verb, config: Config, format: Format, terminal: Terminal) -> Result<u8> {
     match verb {
         Verb::Validate => check::validate(&config, format, terminal).await,
-        Verb::Explain { id } => check::explain(&World::open(config).await?, id, format).await,
+        Verb::Explain { id } => check::explain(&World::open(config).await?, id, format, terminal).await,
         Verb::Host(verb) => host::host(&World::open(config).await?, verb, terminal).await,
         Verb::Instance(verb) => instance::instance(&World::open(config).await?, verb, terminal).await,
         Verb::Handoff(verb) => handoff::handoff(&World::open(config).await?, verb, terminal).await,
-        Verb::Doctor => setup::doctor(&World::open(config).await?, format).await,
+        Verb::Doctor => setup::doctor(&World::open(config).await?, format, terminal).await,
         Verb::Migrate(args) => setup::migrate(config, args, terminal).await,
         Verb::Approve { digest, reason } => journal::approve(&World::open(config).await?, digest, reason).await,
-        Verb::Status { daemon: None } => journal::status(&World::open(config).await?, format).await,
+        Verb::Status { daemon: None } => journal::status(&World::open(config).await?, format, terminal).await,
         Verb::Status { daemon: Some(url) } => remote::status(&config, url, format).await,
-        Verb::History { id, limit } => journal::history(&World::open(config).await?, id.clone(), *limit, format).await,
+        Verb::History { id, limit } => {
+            journal::history(&World::open(config).await?, id.clone(), *limit, format, terminal).await
+        }
         Verb::Suspend(args) => journal::suspend(&World::open(config).await?, args, terminal).await,
         Verb::Resume(args) => journal::resume(&World::open(config).await?, args).await,
         Verb::Token(verb) => token::token(&World::open(config).await?, verb, format).await,
@@ -198,7 +212,7 @@ fn log_to_stderr(config: &Config, terminal: Terminal) {
     let level = config.log_level;
     let others = if level >= Level::DEBUG { Level::INFO } else { Level::WARN };
     let filter = EnvFilter::new(format!("reconcile={level},{others},notify=off"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| log::Log).with_target(false);
     // That a line could not be written would be written to the same place, and a second failure there ends the program.
     let builder = builder.log_internal_errors(false);
     match config.log_format {

@@ -1,17 +1,21 @@
 //! Printing: data to stdout, the rest to stderr; a closed pipe is no error of ours.
 
-use std::io::{IsTerminal, Write};
+use std::fs::File;
+use std::io::IsTerminal;
+use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
+use rustix::termios::tcgetwinsize;
 use zeroize::Zeroizing;
 
 use super::args::{Color, Global};
-use crate::change::is_unseen;
+use crate::change::{Width, is_unseen};
 use crate::config::LogFormat;
 use crate::failure::{Class, Failure, Result};
+use crate::log;
 use crate::progress::Progress;
-use crate::yaml::Problems;
+use crate::yaml::{Problems, WIDEST};
 
 /// How this terminal wants it.
 #[derive(Clone, Copy, Debug)]
@@ -20,8 +24,10 @@ pub struct Terminal {
     pub color: bool,
     /// Colour on stderr.
     pub color_err: bool,
-    /// Columns.
-    pub width: usize,
+    /// How wide lines on stdout may be.
+    pub width: Width,
+    /// How wide lines on stderr may be.
+    pub width_err: Width,
     /// How stderr is written: where machines read it, all of it is log lines.
     pub log: LogFormat,
 }
@@ -34,12 +40,11 @@ impl Terminal {
             Color::Never => false,
             Color::Auto => is_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
         };
-        // Messages are laid out for the narrowest terminal that is in use, and wider ones as they are.
-        let width = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok()).unwrap_or(80);
         Self {
             color: wanted(std::io::stdout().is_terminal()),
             color_err: wanted(std::io::stderr().is_terminal()),
-            width: usize::clamp(width, 40, 120),
+            width: width(std::io::stdout()),
+            width_err: width(std::io::stderr()),
             log: LogFormat::Text,
         }
     }
@@ -47,7 +52,7 @@ impl Terminal {
     /// Says why the command failed; nothing where that is not to be told.
     pub fn failed(self, failure: &Failure) {
         match self.log {
-            LogFormat::Text => err(&failure.report(self.color_err, self.width)),
+            LogFormat::Text => err(&failure.report(self.color_err, self.width_err)),
             LogFormat::Json if failure.class == Class::Silent => {}
             LogFormat::Json => tracing::error!(
                 because = failure.causes.join(": "),
@@ -63,7 +68,7 @@ impl Terminal {
     pub fn warned(self, warnings: &Problems) {
         match self.log {
             _ if warnings.is_empty() => {}
-            LogFormat::Text => err(&warnings.render(self.color_err, self.width)),
+            LogFormat::Text => err(&warnings.render(self.color_err, self.width_err.columns_or(WIDEST))),
             LogFormat::Json => warnings.iter().for_each(|warning| {
                 tracing::warn!(place = warning.place.to_string(), hint = warning.hint, "{}", warning.message);
             }),
@@ -77,6 +82,18 @@ impl Terminal {
             LogFormat::Json => text.lines().for_each(|line| tracing::info!("{}", line.trim())),
         }
     }
+}
+
+/// As wide as the terminal: what `COLUMNS` says of it, or else what it says itself.
+fn width(stream: impl IsTerminal + AsFd) -> Width {
+    /// Of a terminal that does not know.
+    const USUAL: usize = 80;
+    if !stream.is_terminal() {
+        return Width::UNLIMITED;
+    }
+    let set = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+    let told = || tcgetwinsize(&stream).ok().map(|size| usize::from(size.ws_col));
+    Width::of_terminal(set.or_else(told).filter(|columns| *columns > 0).unwrap_or(USUAL))
 }
 
 /// Writes to stdout, all of it at once.
@@ -116,14 +133,18 @@ pub fn out_once(secret: &str, another: &str) -> Result<()> {
 }
 
 fn print(text: &str) -> std::io::Result<()> {
-    let mut stdout = std::io::stdout().lock();
-    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush())
+    log::flush(FLUSH);
+    let stdout = std::io::stdout().lock();
+    let mut stream = File::from(stdout.as_fd().try_clone_to_owned()?);
+    log::write(&mut stream, text.as_bytes(), None)
 }
 
-/// Writes to stderr. If that fails, there is nobody left to tell.
+/// How long stdout waits for stderr, so that a terminal shows in order what came in order.
+const FLUSH: Duration = Duration::from_millis(100);
+
+/// Writes to stderr, after what was logged before. If that fails, there is nobody left to tell.
 pub fn err(text: &str) {
-    let mut stderr = std::io::stderr().lock();
-    drop(stderr.write_all(text.as_bytes()).and_then(|()| stderr.flush()));
+    log::to_stderr(text.as_bytes());
 }
 
 /// Shows that we work, when it takes longer than a moment: on a terminal, with how far it has come and how long it will

@@ -5,13 +5,14 @@ use std::time::Duration;
 use super::args::{Format, Global, Mode};
 use super::print::{Terminal, out, out_json, working};
 use super::{limited, only};
-use crate::change::ResourceId;
+use crate::change::{ResourceId, Width};
 use crate::daemon;
 use crate::daemon::signals::Signals;
 use crate::failure::{Failure, Result};
+use crate::log;
 use crate::plan::Summary;
 use crate::plan::budget::Force;
-use crate::plan::render::{self, Looks, sentence};
+use crate::plan::render::{self, Looks, PlanLine, sentence};
 use crate::store::Context;
 use crate::store::lease::{self, Lease, Patience};
 use crate::turn::saved::{self, SavedPlan};
@@ -55,7 +56,8 @@ pub async fn run(world: World, mode: &Mode, global: &Global, terminal: Terminal)
         (false, false, None) => match (&mode.target, &request.force, mode.detailed_exitcode) {
             (None, None, false) => {
                 only(format, &[Format::Text])?;
-                daemon::serve::serve(world, &|turned| out(&told(turned))).await.map(|()| 0)
+                let tell = |turned: &Turned| log::to_stdout(told(turned, terminal.width).as_bytes());
+                daemon::serve::serve(world, &tell).await.map(|()| 0)
             }
             _ => Err(Failure::error("--target, --force and --detailed-exitcode go with --plan, --once or --apply")),
         },
@@ -93,7 +95,9 @@ async fn preview(world: &World, mode: &Mode, request: &Request, format: Format, 
     match format {
         Format::Json => out_json(&render::json(&plan))?,
         Format::Markdown => out(&render::markdown(&plan, most))?,
-        Format::Text | Format::Csv => out(&render::text(&plan, Looks { color: terminal.color, most }))?,
+        Format::Text | Format::Csv => {
+            out(&render::text(&plan, Looks { color: terminal.color, width: terminal.width, most }))?
+        }
     }
     Ok(code(mode, &plan.summary(), plan.changes.len() as u64))
 }
@@ -102,9 +106,21 @@ async fn once(world: &World, mode: &Mode, global: &Global, terminal: Terminal, j
     only(global.format, &[Format::Text, Format::Json])?;
     let context = world.by_user(None);
     let mut lease = None;
-    let ended = limited(global.timeout, until_told(carry_out(world, &context, &job, &mut lease))).await;
+    let mut signals = Signals::catch()?;
+    let work = until_told(&mut signals, carry_out(world, &context, &job, &mut lease));
+    let ended = limited(global.timeout, work).await;
     if let Some(lease) = lease {
-        let released = tokio::time::timeout(FAREWELL, lease.release(&world.database, &context)).await;
+        let release = async {
+            tokio::select! {
+                released = tokio::time::timeout(FAREWELL, lease.release(&world.database, &context)) => Some(released),
+                () = signals.end() => None,
+            }
+        };
+        let Some(released) = release.await else {
+            return Err(
+                Failure::error("ended before the lease was given back").hint("it passes on when it has expired")
+            );
+        };
         match (&ended, released) {
             (Ok(_), Ok(released)) => released?,
             (_, Ok(Ok(()))) => {}
@@ -117,7 +133,7 @@ async fn once(world: &World, mode: &Mode, global: &Global, terminal: Terminal, j
     terminal.warned(&turned.warnings);
     match global.format {
         Format::Json => out_json(&render::json(&turned.plan))?,
-        _ => out(&told(&turned))?,
+        _ => out(&told(&turned, terminal.width))?,
     }
     finish(mode, &turned)
 }
@@ -142,8 +158,7 @@ async fn carry_out(world: &World, context: &Context, job: &Job, taken: &mut Opti
 }
 
 /// Gives up what is under way at Ctrl-C and at `SIGTERM`. A terminal that hangs up ends nothing.
-async fn until_told<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
-    let mut signals = Signals::catch()?;
+async fn until_told<T>(signals: &mut Signals, work: impl Future<Output = Result<T>>) -> Result<T> {
     tokio::select! {
         ended = work => ended,
         () = signals.end() => Err(Failure::error("interrupted; what was applied by then stays")
@@ -180,19 +195,19 @@ fn finish(mode: &Mode, turned: &Turned) -> Result<u8> {
 }
 
 /// What a turn did, as text.
-fn told(turned: &Turned) -> String {
+fn told(turned: &Turned, width: Width) -> String {
     let Turned { plan, outcome, warnings: _, work: _ } = turned;
     let mut text = String::new();
     let Outcome::Applied(report) = outcome else { return text };
     for line in &report.lines {
-        text.push_str(line);
+        text.push_str(&line.text(width));
     }
     if report.applied > report.lines.len() {
         let more = report.applied - report.lines.len();
         text.push_str(&format!("  … and {more} more; `reconcile history` has all\n"));
     }
     for blocked in plan.blocked.iter().take(MOST) {
-        text.push_str(&render::blocked_line(blocked));
+        text.push_str(&PlanLine::of_blocked(blocked).text(width));
     }
     let summary = plan.summary();
     if report.applied == 0 && plan.changes.is_empty() && plan.blocked.is_empty() {

@@ -6,7 +6,7 @@ use super::args::{Format, MigrateArgs};
 use super::handoff::ask;
 use super::only;
 use super::print::{Terminal, out, out_json, working};
-use crate::change::{hanging, printable};
+use crate::change::{Width, hanging, printable};
 use crate::config::Config;
 use crate::failure::{Failure, Result};
 use crate::store::doctor::{self, Trouble};
@@ -15,7 +15,7 @@ use crate::store::migrate::Migrated;
 use crate::turn::World;
 use crate::turn::restamp::{BEYOND, Restamping};
 
-pub async fn doctor(world: &World, format: Format) -> Result<u8> {
+pub async fn doctor(world: &World, format: Format, terminal: Terminal) -> Result<u8> {
     only(format, &[Format::Text, Format::Json])?;
     let steps = working("examining", &world.progress, world.examine()).await;
     let (environment, server) = (world.guard.environment().to_string(), world.database.admitted().server());
@@ -26,8 +26,8 @@ pub async fn doctor(world: &World, format: Format) -> Result<u8> {
             out_json(&report)?;
         }
         _ => {
-            let width = steps.iter().map(|step| step.name.chars().count()).max().unwrap_or(0).max(12);
-            let steps: String = steps.iter().map(|step| line(step, width)).collect();
+            let columns = steps.iter().map(|step| step.name.chars().count()).max().unwrap_or(0).max(12);
+            let steps: String = steps.iter().map(|step| line(step, columns, terminal.width)).collect();
             out(&format!("environment {environment} · {}\n{steps}", printable(server)))?;
         }
     }
@@ -47,13 +47,13 @@ pub async fn doctor(world: &World, format: Format) -> Result<u8> {
     Err(failure.hints(mend))
 }
 
-fn line(step: &doctor::Step, width: usize) -> String {
+fn line(step: &doctor::Step, columns: usize, width: Width) -> String {
     let (sign, about) = match &step.outcome {
         Ok(about) => ("ok  ", about),
         Err(trouble) => ("FAIL", &trouble.what),
     };
     let took = format!("{} ms", step.took.as_millis());
-    format!("{}\n", hanging(&format!("  {sign}  {:<width$} {took:>8}  ", step.name), &printable(about), 8))
+    format!("{}\n", hanging(&format!("  {sign}  {:<columns$} {took:>8}  ", step.name), &printable(about), 8, width))
 }
 
 fn json(step: &doctor::Step) -> serde_json::Value {
@@ -81,7 +81,7 @@ pub async fn migrate(config: Config, args: &MigrateArgs, terminal: Terminal) -> 
         if !unasked.is_empty() {
             let why =
                 format!("Its fencing number rose by {BEYOND}, as these could not be asked: {}.", unasked.join(", "));
-            out(&format!("{}\n", hanging("", &printable(&why), 0)))?;
+            out(&format!("{}\n", hanging("", &printable(&why), 0, terminal.width)))?;
         }
         return Ok(0);
     }

@@ -29,6 +29,8 @@ use crate::turn::{Request, Turned, World};
 
 /// How long a turn may go on after `SIGTERM`, and how long giving the lease back may take: ten seconds in all.
 const FAREWELL: (Duration, Duration) = (Duration::from_secs(7), Duration::from_secs(2));
+/// How long giving the lease back may take after a second signal.
+const URGENT: Duration = Duration::from_millis(300);
 /// After a turn that the database asked for, it has to wait this many times as long as that took before it is heard
 /// again: a table that is always busy costs at most a tenth of a processor.
 const REST: u32 = 9;
@@ -60,7 +62,7 @@ enum Next {
 ///
 /// Errors: only what no waiting mends, and only at the start: the guard's refusal, a desired state that cannot be read at
 /// all, or an address for HTTP that cannot be had. Files with problems are waited for, like a database that is away.
-pub async fn serve(world: World, tell: &dyn Fn(&Turned) -> Result<()>) -> Result<()> {
+pub async fn serve(world: World, tell: &dyn Fn(&Turned)) -> Result<()> {
     let mut signals = Signals::catch()?;
     let config = &world.config;
     let watch = Watch::start(config.source, &config.state, config.debounce, config.debounce_max).await;
@@ -93,7 +95,12 @@ pub async fn serve(world: World, tell: &dyn Fn(&Turned) -> Result<()>) -> Result
             door.close().await;
         }
     };
-    tokio::join!(daemon.farewell(), closing);
+    let limit = if signals.are_urgent() { URGENT } else { FAREWELL.1 };
+    let farewell = async { tokio::join!(daemon.farewell(limit), closing) };
+    tokio::select! {
+        _ = farewell => {}
+        () = signals.end() => tracing::warn!("ended by a second signal; the lease passes on when it has expired"),
+    }
     ended
 }
 
@@ -127,7 +134,7 @@ struct Leading {
 
 impl Daemon {
     /// Goes on until a signal ends it.
-    async fn run(&mut self, signals: &mut Signals, tell: &dyn Fn(&Turned) -> Result<()>) -> Result<()> {
+    async fn run(&mut self, signals: &mut Signals, tell: &dyn Fn(&Turned)) -> Result<()> {
         let mut wake = Wake::Start;
         loop {
             tracing::debug!(?wake, "a turn begins");
@@ -145,6 +152,7 @@ impl Daemon {
                     self.meet(&failure, begun).await
                 }
             };
+            self.voice.dropped();
             self.ready();
             let Some(woken) = self.wait(next, signals).await else { return Ok(()) };
             wake = woken;
@@ -152,12 +160,7 @@ impl Daemon {
     }
 
     /// Takes the lease where it is not ours, then one turn. `None`: a signal has ended it.
-    async fn attempt(
-        &mut self,
-        wake: Wake,
-        signals: &mut Signals,
-        tell: &dyn Fn(&Turned) -> Result<()>,
-    ) -> Option<Result<()>> {
+    async fn attempt(&mut self, wake: Wake, signals: &mut Signals, tell: &dyn Fn(&Turned)) -> Option<Result<()>> {
         if self.leading.is_none() {
             // Nothing is under way yet that would have to be finished.
             tokio::select! {
@@ -171,10 +174,15 @@ impl Daemon {
         tokio::select! {
             ended = &mut turn => Some(ended),
             () = signals.end() => {
-                tracing::info!("finishing the turn");
+                tracing::info!("finishing the run; a second signal ends it at once");
                 board.ends();
-                if tokio::time::timeout(FAREWELL.0, turn).await.is_err() {
-                    tracing::warn!("the turn is given up; the next one goes on where it was");
+                tokio::select! {
+                    ended = tokio::time::timeout(FAREWELL.0, turn) => if ended.is_err() {
+                        tracing::warn!("the run is given up; the next one goes on where it was");
+                    },
+                    () = signals.end() => {
+                        tracing::warn!("ended by a second signal; the next run goes on where this one was");
+                    }
                 }
                 None
             }
@@ -215,7 +223,7 @@ impl Daemon {
         Ok(())
     }
 
-    async fn turn(&mut self, wake: Wake, tell: &dyn Fn(&Turned) -> Result<()>) -> Result<()> {
+    async fn turn(&mut self, wake: Wake, tell: &dyn Fn(&Turned)) -> Result<()> {
         let Some(Leading { lease, heart, courier, is_sure }) = &mut self.leading else { return Ok(()) };
         // While the heart beats, the lease was ours a moment ago, and every transaction asks again.
         if heart.is_none() || !*is_sure {
@@ -240,7 +248,8 @@ impl Daemon {
         *is_sure = true;
         courier.iter().for_each(Courier::wake);
         self.board.turned(&turned, begun.elapsed());
-        self.voice.turned(&turned, tell)
+        self.voice.turned(&turned, tell);
+        Ok(())
     }
 
     /// What no waiting mends is told at once to whoever starts the daemon; later, it may be mended.
@@ -328,8 +337,8 @@ impl Daemon {
         }
     }
 
-    /// Gives the lease back.
-    async fn farewell(&mut self) {
+    /// Gives the lease back, within `limit`.
+    async fn farewell(&mut self, limit: Duration) {
         let Some(Leading { lease, heart, courier, is_sure: _ }) = self.leading.take() else { return };
         drop(courier);
         let release = async {
@@ -338,7 +347,7 @@ impl Daemon {
             }
             lease.release(&self.world.database, &self.context).await
         };
-        match tokio::time::timeout(FAREWELL.1, release).await {
+        match tokio::time::timeout(limit, release).await {
             Ok(Ok(())) => tracing::info!("the lease is released; good-bye"),
             Ok(Err(error)) => tracing::warn!("the lease could not be released: {}", error.chain()),
             Err(_) => tracing::warn!("the lease could not be released in time"),

@@ -1,12 +1,11 @@
 //! What the daemon says of its turns: what is new, and not the same again at every turn.
 
 use super::systemd;
-use crate::failure::{Failure, Result};
+use crate::failure::Failure;
+use crate::log;
 use crate::plan::render::sentence;
 use crate::turn::{Outcome, Turned};
-
-/// Columns of what is shown of a file in the log.
-const WIDTH: usize = 100;
+use crate::yaml::WIDEST;
 
 /// Remembers what was said last.
 #[derive(Debug, Default)]
@@ -19,12 +18,14 @@ pub struct Voice {
     blocked: Option<Vec<String>>,
     failed: Vec<String>,
     warnings: String,
+    /// Log lines that were dropped, as far as that was told.
+    dropped: u64,
 }
 
 impl Voice {
     /// Says why there was no turn; says whether that is new.
     pub fn trouble(&mut self, failure: &Failure) -> bool {
-        let report = failure.problems().map(|problems| problems.render(false, WIDTH));
+        let report = failure.problems().map(|problems| problems.render(false, WIDEST));
         // The same number of problems in the files may be others.
         let line = report.as_ref().map_or_else(|| failure.line(), |report| format!("{}\n{report}", failure.line()));
         if self.trouble.as_ref() == Some(&line) {
@@ -52,13 +53,21 @@ impl Voice {
         }
     }
 
+    /// Says how many log lines were dropped since it was said last. Where this one is dropped too, it is said again.
+    pub fn dropped(&mut self) {
+        let dropped = log::dropped();
+        let lines = dropped.saturating_sub(self.dropped);
+        if lines > 0 {
+            tracing::warn!("{lines} log lines or messages could not be written and were dropped");
+            self.dropped = dropped;
+        }
+    }
+
     /// Says what a turn did, and what is blocked when that has changed.
-    ///
-    /// Errors: `tell` cannot say it.
-    pub fn turned(&mut self, turned: &Turned, tell: &dyn Fn(&Turned) -> Result<()>) -> Result<()> {
+    pub fn turned(&mut self, turned: &Turned, tell: &dyn Fn(&Turned)) {
         self.well();
         let Turned { plan, outcome, warnings, work: _ } = turned;
-        let warnings = warnings.render(false, WIDTH);
+        let warnings = warnings.render(false, WIDEST);
         if warnings != self.warnings && !warnings.is_empty() {
             tracing::warn!("{}", warnings.trim_end());
         }
@@ -80,7 +89,9 @@ impl Voice {
         };
         let is_new = self.blocked.as_ref() != Some(&blocked);
         self.blocked = Some(blocked);
-        if did || is_new { tell(turned) } else { Ok(()) }
+        if did || is_new {
+            tell(turned);
+        }
     }
 
     fn held(&mut self, over: &[String], digest: &str) {

@@ -21,7 +21,7 @@ use super::resources::ending;
 use super::route::{self, Route};
 use super::routes::{TEXT, answer};
 use super::tries::Tries;
-use crate::change::{ResourceId, quoted};
+use crate::change::{ResourceId, Width, quoted};
 use crate::failure::Result;
 use crate::kinds::parse_id;
 use crate::plan::render;
@@ -98,7 +98,9 @@ fn known<T>(asked: &Result<T>, json: impl Fn(&T) -> Json) -> Response {
 pub async fn status(State(office): State<Arc<Office>>, headers: HeaderMap) -> Response {
     let asked = &*office.glance.status(FRESH).await;
     match (headers.get(ACCEPT), asked) {
-        (Some(accept), Ok(status)) if accept == "text/plain" => answer(StatusCode::OK, TEXT, status.text()),
+        (Some(accept), Ok(status)) if accept == "text/plain" => {
+            answer(StatusCode::OK, TEXT, status.text(Width::UNLIMITED))
+        }
         _ => known(asked, Status::json),
     }
 }

@@ -18,6 +18,7 @@ use prometheus_client::registry::{Metric, Registry};
 use super::process::{Process, seconds_now};
 use crate::change::ResourceId;
 use crate::failure::Failure;
+use crate::log;
 use crate::turn::status::Known;
 use crate::turn::{Outcome, Turned, Work};
 
@@ -118,6 +119,7 @@ pub struct Metrics {
     handoffs: Maybe<Gauge>,
     notifications: Maybe<Gauge>,
     callers: Callers,
+    log_dropped: Counter,
     cpu: Counter<f64, AtomicU64>,
     resident: Maybe<Gauge>,
     open_files: Maybe<Gauge>,
@@ -213,6 +215,11 @@ impl Metrics {
                 Family::default(),
             ),
             callers: Callers::on(&mut shelf),
+            log_dropped: shelf.add(
+                "reconcile_log_lines_dropped",
+                "Log lines and messages that could not be written",
+                Counter::default(),
+            ),
             cpu: shelf.add("process_cpu_seconds", "Processor time of the process", Counter::default()),
             resident: shelf.add("process_resident_memory_bytes", "Memory of the process", Family::default()),
             open_files: shelf.add("process_open_fds", "Open file descriptors of the process", Family::default()),
@@ -348,6 +355,7 @@ impl Metrics {
             self.look(known);
         }
         let Process { cpu_seconds, resident_bytes, open_files } = Process::look();
+        self.log_dropped.inc_by(log::dropped().saturating_sub(self.log_dropped.get()));
         self.cpu.inc_by((cpu_seconds - self.cpu.get()).max(0.0));
         for (gauge, value) in [(&self.resident, resident_bytes), (&self.open_files, open_files)] {
             gauge.clear();

@@ -12,7 +12,7 @@ use chrono::{DateTime, Utc};
 
 use super::render::{Looks, text};
 use super::*;
-use crate::change::{Compared, Revision};
+use crate::change::{Compared, Revision, Width};
 use crate::desired::load::of_text;
 use crate::kinds::{Desired, Observed};
 use crate::resource::host::Host;
@@ -126,7 +126,7 @@ impl Story {
 
     /// The plan as text, without its header.
     fn told(&self) -> String {
-        let text = text(&self.plan(), Looks { color: false, most: 200 });
+        let text = text(&self.plan(), Looks { color: false, width: Width::of_terminal(80), most: 200 });
         let (_, told) = text.split_once("\n\n").unwrap();
         assert!(told.lines().all(|line| line.chars().count() <= 80), "too wide:\n{told}");
         told.to_owned()

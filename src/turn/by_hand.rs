@@ -10,6 +10,7 @@ use crate::change::{Action, Blocked, Change, Revision, printable};
 use crate::failure::{Failure, Result};
 use crate::kinds::Step;
 use crate::plan::Plan;
+use crate::plan::render::PlanLine;
 use crate::port;
 use crate::resource::host::by_hand::{Intent, Wish};
 use crate::resource::host::diff::SessionState;
@@ -26,7 +27,7 @@ const ATTEMPTS: u64 = 12;
 pub struct Done {
     pub action: Action,
     /// As a plan shows it.
-    pub told: String,
+    pub told: PlanLine,
     /// The hand-off attempt of the GUID that it minted.
     pub attempt: Option<Id>,
 }

@@ -1,11 +1,11 @@
 //! One answer to "why is this not done?": where a resource is declared, how it stands, and what comes next.
 
 use super::{Focus, Request, World};
-use crate::change::{Blocked, Change, ResourceId, hanging, moment, printable, rfc3339};
+use crate::change::{Blocked, Change, ResourceId, Width, hanging, moment, printable, rfc3339};
 use crate::failure::Result;
 use crate::kinds::{Desired, Observed, Step};
 use crate::plan::budget::Held;
-use crate::plan::render::{change_line, json_change};
+use crate::plan::render::{PlanLine, json_change};
 use crate::resource::Resource;
 use crate::resource::host;
 use crate::resource::instance::phase::Phase;
@@ -152,12 +152,12 @@ impl Explanation {
         })
     }
 
-    /// For a terminal.
-    pub fn text(&self) -> String {
+    /// For people, in lines of that width.
+    pub fn text(&self, width: Width) -> String {
         let Self { id, declared, exists, verdict, hint, change, notes, considered, history } = self;
         let mut text = format!("{id}\n");
         let mut line = |name: &str, about: &str| {
-            text.push_str(&hanging(&format!("  {name:<10}"), &printable(about), 12));
+            text.push_str(&hanging(&format!("  {name:<10}"), &printable(about), 12, width));
             text.push('\n');
         };
         line("declared", declared.as_deref().unwrap_or("in no file"));
@@ -172,7 +172,7 @@ impl Explanation {
             let reason = entry.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
             line("journal", &format!("{} {} by {}{reason}", moment(entry.at), entry.action, entry.actor));
         }
-        text.push_str(&change.as_ref().map(change_line).unwrap_or_default());
+        text.push_str(&change.as_ref().map(|change| PlanLine::of_change(change).text(width)).unwrap_or_default());
         text
     }
 }

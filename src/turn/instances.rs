@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::by_hand::Done;
 use super::{Focus, Picture, Wanted, World};
-use crate::change::{Blocked, Change, ResourceId, Revision, hanging};
+use crate::change::{Blocked, Change, ResourceId, Revision, Width, hanging};
 use crate::failure::{Failure, Result};
 use crate::kinds::Step;
 use crate::plan::{self, Plan};
@@ -41,7 +41,7 @@ impl Left {
     }
 
     /// Where the database still is.
-    pub fn text(&self) -> String {
+    pub fn text(&self, width: Width) -> String {
         match &self.database {
             Some((database, owner, server, address)) => {
                 hanging(
@@ -50,6 +50,7 @@ impl Left {
                         "Its database {database} still lies on {server} ({address}), owned by {owner}: nothing here drops it."
                     ),
                     0,
+                    width,
                 ) + "\n"
             }
             None => "No database of it is known here.\n".to_owned(),

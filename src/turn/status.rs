@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::World;
-use crate::change::{ResourceId, hanging, moment, printable, quoted, rfc3339};
+use crate::change::{ResourceId, Width, hanging, moment, printable, quoted, rfc3339};
 use crate::desired::git::Place;
 use crate::failure::{Failure, Result};
 use crate::kinds::ALL;
@@ -159,12 +159,12 @@ pub(super) fn entry(
 }
 
 impl Status {
-    /// For a terminal.
-    pub fn text(&self) -> String {
+    /// For people, in lines of that width.
+    pub fn text(&self, width: Width) -> String {
         let Self { environment, catalog, driver, repository, known } = self;
         let mut text = format!("environment {environment} · catalog {catalog} · {driver}\n");
         if let Some(repository) = repository {
-            text.push_str(&format!("{}\n", hanging("  repository ", &printable(repository), 13)));
+            text.push_str(&format!("{}\n", hanging("  repository ", &printable(repository), 13, width)));
         }
         let Some(known) = known else {
             text.push_str("  nothing was applied yet: there is no schema\n");
@@ -172,7 +172,7 @@ impl Status {
         };
         let Known { lease, last, suspensions, waiting, handoff_trouble, servers, phases, notifications } = known;
         let mut line = |name: &str, about: String| {
-            text.push_str(&hanging(&format!("  {name:<10} "), &about, 13));
+            text.push_str(&hanging(&format!("  {name:<10} "), &about, 13, width));
             text.push('\n');
         };
         line(

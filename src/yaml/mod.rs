@@ -39,6 +39,7 @@ pub use field::{Field, Section};
 pub use item::Item;
 pub use problem::{Place, Problem, Problems};
 pub use read::read;
+pub use render::WIDEST;
 pub use value::is_name;
 
 /// Takes the items of one file as they are read.

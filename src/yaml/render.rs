@@ -5,6 +5,8 @@ use anstyle::{AnsiColor, Style};
 
 use super::problem::{Problem, Problems, Severity};
 
+/// Columns for a reader that is no terminal: an excerpt has no more.
+pub const WIDEST: usize = 160;
 /// More than this many at once help nobody.
 const SHOWN: usize = 50;
 

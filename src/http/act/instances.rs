@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::OfInstance;
+use crate::change::Width;
 use crate::http::answer::{Answer, Outcome};
 use crate::http::api::Office;
 use crate::http::body::{Nothing, Told};
@@ -96,7 +97,7 @@ pub async fn forget(
     let Forget { name } = asked;
     let left = office.world.left_behind(id).await?;
     left.confirm(&name.0)?;
-    handle(&office, &caller, id, Wish::Forget, Some(left.text().split_whitespace().collect::<Vec<_>>().join(" "))).await
+    handle(&office, &caller, id, Wish::Forget, Some(left.text(Width::UNLIMITED).trim_end().to_owned())).await
 }
 
 /// The credentials that wait for their reader: exactly once.

@@ -1,20 +1,22 @@
-//! The plan in a terminal: at most 80 columns wide where words allow it.
+//! The plan as text: as wide as the terminal that shows it, where words allow it.
 
 use anstyle::{AnsiColor, Style};
 
 use super::{details, sentence};
-use crate::change::{Action, Blocked, Change, Origin, printable, wrapped};
+use crate::change::{Action, Blocked, Change, Origin, ResourceId, Width, printable, wrapped};
 use crate::plan::{Header, Plan};
 
 /// How the text is to look.
 #[derive(Clone, Copy, Debug)]
 pub struct Looks {
     pub color: bool,
+    pub width: Width,
     /// Changes and blocked resources shown of each; the rest is counted.
     pub most: usize,
 }
 
-const WIDTH: usize = 80;
+/// Where the mark of a drift ends in lines that are not wrapped.
+const EDGE: usize = 80;
 const INDENT: &str = "  ";
 /// Columns for addresses.
 const NARROWEST: usize = 11;
@@ -23,19 +25,18 @@ const WIDEST: usize = 24;
 /// The whole plan.
 pub fn text(plan: &Plan, looks: Looks) -> String {
     let mut out = header(&plan.header);
-    let width = address_width(plan);
+    let layout = Layout { address: address_width(plan), width: looks.width, color: looks.color };
     let mut lines = Vec::new();
     for planned in plan.changes.iter().take(looks.most) {
-        lines.push(change(&planned.change, width, looks.color));
+        lines.push(PlanLine::of_change(&planned.change).laid_out(layout));
     }
     more(&mut lines, plan.changes.len(), looks.most, "changes");
     for blocked in plan.blocked.iter().take(looks.most) {
-        lines.push(self::blocked(blocked, width, looks.color));
+        lines.push(PlanLine::of_blocked(blocked).laid_out(layout));
     }
     more(&mut lines, plan.blocked.len(), looks.most, "blocked");
     for (id, note) in plan.notes.iter().take(looks.most) {
-        let note = wrap(&printable(note), width, "");
-        lines.push(entry('i', &id.to_string(), &note, "", width, paint(looks.color, 'i')));
+        lines.push(PlanLine::of_note(id, note).laid_out(layout));
     }
     more(&mut lines, plan.notes.len(), looks.most, "notes");
     if !lines.is_empty() {
@@ -89,69 +90,91 @@ fn address_width(plan: &Plan) -> usize {
     ids.map(|id| id.to_string().chars().count()).max().unwrap_or(0).clamp(NARROWEST, WIDEST)
 }
 
-/// One change as reports show it, laid out as in a plan.
-pub fn change_line<S>(change: &Change<S>) -> String {
-    let width = change.id.to_string().chars().count().clamp(NARROWEST, WIDEST);
-    self::change(change, width, false)
+/// One resource's line of a plan, and what stands below it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlanLine {
+    sign: char,
+    id: String,
+    about: String,
+    /// At the right edge.
+    mark: &'static str,
+    notes: Vec<String>,
 }
 
-/// One blocked resource, likewise.
-pub fn blocked_line(blocked: &Blocked) -> String {
-    let width = blocked.id.to_string().chars().count().clamp(NARROWEST, WIDEST);
-    self::blocked(blocked, width, false)
+/// How lines stand below each other.
+#[derive(Clone, Copy)]
+struct Layout {
+    /// Columns for the address.
+    address: usize,
+    width: Width,
+    color: bool,
 }
 
-fn blocked(blocked: &Blocked, width: usize, color: bool) -> String {
-    let about = format!("{}; {}", printable(&blocked.reason), printable(&blocked.hint));
-    entry('!', &blocked.id.to_string(), &wrap(&about, width, ""), "", width, paint(color, '!'))
-}
-
-fn change<S>(change: &Change<S>, width: usize, color: bool) -> String {
-    let mark = match change.origin {
-        Origin::Drift => "drift",
-        Origin::Intended => "",
-    };
-    let mut lines = wrap(&details(change).join(", "), width, mark);
-    for note in &change.notes {
-        lines.extend(wrap(&printable(note), width, ""));
+impl PlanLine {
+    pub fn of_change<S>(change: &Change<S>) -> Self {
+        let mark = match change.origin {
+            Origin::Drift => "drift",
+            Origin::Intended => "",
+        };
+        let notes = change.notes.iter().map(|note| printable(note)).collect();
+        let (sign, id) = (change.action.sign(), change.id.to_string());
+        Self { sign, id, about: details(change).join(", "), mark, notes }
     }
-    let sign = change.action.sign();
-    entry(sign, &change.id.to_string(), &lines, mark, width, paint(color, sign))
+
+    pub fn of_blocked(blocked: &Blocked) -> Self {
+        let about = format!("{}; {}", printable(&blocked.reason), printable(&blocked.hint));
+        Self { sign: '!', id: blocked.id.to_string(), about, mark: "", notes: Vec::new() }
+    }
+
+    fn of_note(id: &ResourceId, note: &str) -> Self {
+        Self { sign: 'i', id: id.to_string(), about: printable(note), mark: "", notes: Vec::new() }
+    }
+
+    /// As reports show it, without the lines of others around it, and without colour.
+    pub fn text(&self, width: Width) -> String {
+        let address = self.id.chars().count().clamp(NARROWEST, WIDEST);
+        self.laid_out(Layout { address, width, color: false })
+    }
+
+    /// `  + session/215   title …          drift`, and what does not fit below it.
+    fn laid_out(&self, layout: Layout) -> String {
+        let Self { sign, id, about, mark, notes } = self;
+        let Layout { address, width, color } = layout;
+        let style = paint(color, *sign);
+        let mut lines = wrap(about, layout, mark);
+        notes.iter().for_each(|note| lines.extend(wrap(note, layout, "")));
+        let columns = id.chars().count();
+        // The details of an address that is too long for its column begin in the line below.
+        let (first, rest) = match lines.as_slice() {
+            [first, rest @ ..] if columns <= address => (first.as_str(), rest),
+            lines => ("", lines),
+        };
+        let gap = " ".repeat(address.saturating_sub(columns) + 2);
+        let mut line = format!("{INDENT}{style}{sign}{style:#} {id}{gap}{first}");
+        if !mark.is_empty() {
+            let used = margin(address.max(columns)) + first.chars().count();
+            line.push_str(&" ".repeat((width.columns_or(EDGE) - mark.len()).saturating_sub(used).max(2)));
+            line.push_str(mark);
+        }
+        let mut out = line.trim_end().to_owned();
+        out.push('\n');
+        for line in rest {
+            out.push_str(&" ".repeat(margin(address)));
+            out.push_str(line);
+            out.push('\n');
+        }
+        out
+    }
 }
 
 /// Columns before the details: sign, address, and the blanks around them.
-fn margin(width: usize) -> usize {
-    INDENT.len() + 2 + width + 2
-}
-
-/// `  + session/215   title …          drift`, and what does not fit below it.
-fn entry(sign: char, id: &str, lines: &[String], mark: &str, width: usize, style: Style) -> String {
-    let columns = id.chars().count();
-    // The details of an address that is too long for its column begin in the line below.
-    let (first, rest) = match lines {
-        [first, rest @ ..] if columns <= width => (first.as_str(), rest),
-        lines => ("", lines),
-    };
-    let gap = " ".repeat(width.saturating_sub(columns) + 2);
-    let mut line = format!("{INDENT}{style}{sign}{style:#} {id}{gap}{first}");
-    if !mark.is_empty() {
-        let used = margin(width.max(columns)) + first.chars().count();
-        line.push_str(&" ".repeat((WIDTH - mark.len()).saturating_sub(used).max(2)));
-        line.push_str(mark);
-    }
-    let mut out = line.trim_end().to_owned();
-    out.push('\n');
-    for line in rest {
-        out.push_str(&" ".repeat(margin(width)));
-        out.push_str(line);
-        out.push('\n');
-    }
-    out
+fn margin(address: usize) -> usize {
+    INDENT.len() + 2 + address + 2
 }
 
 /// `text` in lines that end before the right margin, broken between words; the first leaves room for `mark`.
-fn wrap(text: &str, width: usize, mark: &str) -> Vec<String> {
-    let room = WIDTH.saturating_sub(margin(width)).max(20);
+fn wrap(text: &str, layout: Layout, mark: &str) -> Vec<String> {
+    let room = layout.width.beside(margin(layout.address)).max(20);
     let reserved = if mark.is_empty() { 0 } else { mark.len() + 2 };
     wrapped(text, room.saturating_sub(reserved), room)
 }

@@ -3,6 +3,7 @@
 use super::super::budget::{Budget, Force, Held};
 use super::super::render::{json, markdown};
 use super::*;
+use crate::change::Width;
 
 const BUDGET: Budget = Budget { percent: 30, from: 10 };
 
@@ -62,18 +63,21 @@ fn the_digest_is_that_of_the_changes_whenever_they_are_planned() {
 #[test]
 fn a_long_plan_shows_its_beginning_and_counts_the_rest() {
     let story = sessions(300, 300);
-    let shown = text(&story.plan(), Looks { color: false, most: 200 });
+    let shown = text(&story.plan(), Looks { color: false, width: Width::of_terminal(80), most: 200 });
     assert_eq!(shown.matches("  ~ session/").count(), 200);
     assert!(shown.contains("… and 100 more changes; --all shows them"), "{shown}");
-    let all = text(&story.plan(), Looks { color: false, most: usize::MAX });
+    let all = text(&story.plan(), Looks { color: false, width: Width::of_terminal(80), most: usize::MAX });
     assert_eq!(all.matches("  ~ session/").count(), 300);
 }
 
 #[test]
 fn colour_is_only_for_terminals() {
     let plan = sessions(2, 1).plan();
-    assert!(!text(&plan, Looks { color: false, most: 9 }).contains('\u{1b}'));
-    assert!(text(&plan, Looks { color: true, most: 9 }).contains("\u{1b}[33m~\u{1b}[0m session/1"));
+    assert!(!text(&plan, Looks { color: false, width: Width::of_terminal(80), most: 9 }).contains('\u{1b}'));
+    assert!(
+        text(&plan, Looks { color: true, width: Width::of_terminal(80), most: 9 })
+            .contains("\u{1b}[33m~\u{1b}[0m session/1")
+    );
 }
 
 #[test]

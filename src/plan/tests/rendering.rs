@@ -1,12 +1,13 @@
 //! How a plan reads: its header, its width, its marks, and nothing in it that acts on its reader's screen or page.
 
+use crate::change::Width;
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
-use super::super::render::{Looks, blocked_line, change_line, json, markdown, text};
+use super::super::render::{Looks, PlanLine, json, markdown, text};
 use super::*;
 
-const PLAIN: Looks = Looks { color: false, most: 200 };
+const PLAIN: Looks = Looks { color: false, width: Width::of_terminal(80), most: 200 };
 
 #[test]
 fn the_first_line_says_where_and_from_which_commit() {
@@ -69,7 +70,7 @@ fn a_long_address_stands_in_a_line_of_its_own() {
 fn blocked_resources_and_notes_of_a_long_plan_are_counted_too() {
     let hosts: String = (1..=7).map(|id| format!("  - session: {id}\n")).collect();
     let mut story = Story::wants(&format!("hosts:\n{hosts}"));
-    let most = Looks { color: false, most: 5 };
+    let most = Looks { color: false, width: Width::of_terminal(80), most: 5 };
     let blocked = text(&story.plan(), most);
     assert_eq!(blocked.matches("  ! host/").count(), 5);
     assert!(blocked.contains("\n    … and 2 more blocked; --all shows them\n"), "{blocked}");
@@ -85,8 +86,8 @@ fn blocked_resources_and_notes_of_a_long_plan_are_counted_too() {
 fn a_report_shows_each_resource_as_the_plan_did() {
     let yaml = "sessions: [{id: 1, title: New}]\nhosts: [{session: 9}]";
     let plan = Story::wants(yaml).has_session(1, "Old").was_applied().plan();
-    insta::assert_snapshot!(change_line(&plan.changes[0].change), @r#"  ~ session/1    title "Old" -> "New"                                      drift"#);
-    insta::assert_snapshot!(blocked_line(&plan.blocked[0]), @"
+    insta::assert_snapshot!(PlanLine::of_change(&plan.changes[0].change).text(Width::of_terminal(80)), @r#"  ~ session/1    title "Old" -> "New"                                      drift"#);
+    insta::assert_snapshot!(PlanLine::of_blocked(&plan.blocked[0]).text(Width::of_terminal(80)), @"
       ! host/9       session 9 does not exist in sessions (nearest: 1); declare it
                      under sessions: or set missing_session: create
     ");

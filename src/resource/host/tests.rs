@@ -1,5 +1,6 @@
 //! Commands by hand, planned: what each would do to a host as it stands, or why not and the way out.
 
+use crate::change::Width;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -7,7 +8,7 @@ use chrono::{DateTime, Utc};
 use super::by_hand::{Intent, Wish};
 use super::diff::{SessionState, due};
 use super::{Keep, Mint, Observed, Step, add};
-use crate::plan::render::{blocked_line, change_line};
+use crate::plan::render::PlanLine;
 use crate::resource::session::SessionId;
 
 const CREATE: Wish = Wish::Create { expires_in: None, force_new: false };
@@ -53,9 +54,9 @@ fn intent(wish: Wish) -> Intent {
 /// What the command would do, as its user reads it.
 fn told(wish: Wish, observed: Option<&Observed>) -> String {
     match intent(wish).plan(observed, SessionState::Present { live: true }, HOUR) {
-        Ok(Some(change)) => change_line(&change),
+        Ok(Some(change)) => PlanLine::of_change(&change).text(Width::of_terminal(80)),
         Ok(None) => "nothing to do\n".to_owned(),
-        Err(blocked) => blocked_line(&blocked),
+        Err(blocked) => PlanLine::of_blocked(&blocked).text(Width::of_terminal(80)),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Saved plans that mean harm: read or refused, with the file's name and the place in it.
 
+use crate::change::Width;
 use std::path::Path;
 
 use super::read;
@@ -29,7 +30,7 @@ fn judge(file: &Path, bytes: &[u8]) -> Result<Answer, String> {
     let saved = match read(file) {
         Ok(saved) => saved,
         Err(failure) => {
-            let report = failure.report(false, 80);
+            let report = failure.report(false, Width::UNLIMITED);
             is_printable(&report)?;
             let named = failure.message.contains(&*file.to_string_lossy());
             let placed = failure.message.contains(" at line ") || failure.message.contains("plan format");

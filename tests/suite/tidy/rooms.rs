@@ -19,6 +19,7 @@ const fn room(name: &'static str, may: &'static [&'static str]) -> Room {
 const ROOMS: &[Room] = &[
     room("credential", &[]),
     room("change", &["credential"]),
+    room("log", &[]),
     room("loopback", &[]),
     room("secret", &[]),
     room("token", &["secret"]),
@@ -56,6 +57,7 @@ const ROOMS: &[Room] = &[
             "failure",
             "file",
             "kinds",
+            "log",
             "loopback",
             "plan",
             "port",
@@ -70,8 +72,8 @@ const ROOMS: &[Room] = &[
     room(
         "daemon",
         &[
-            "change", "config", "desired", "failure", "file", "guard", "http", "kinds", "plan", "port", "resource",
-            "secret", "store", "turn", "yaml",
+            "change", "config", "desired", "failure", "file", "guard", "http", "kinds", "log", "plan", "port",
+            "resource", "secret", "store", "turn", "yaml",
         ],
     ),
     room(
@@ -86,6 +88,7 @@ const ROOMS: &[Room] = &[
             "guard",
             "http",
             "kinds",
+            "log",
             "plan",
             "port",
             "progress",
