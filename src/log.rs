@@ -5,14 +5,14 @@
 //! counted: `reconcile_log_lines_dropped_total`.
 
 use std::collections::VecDeque;
-use std::fs::File;
 use std::io::{self, ErrorKind, Write};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 
 /// Bytes that may wait to be written to one stream.
 const ROOM: usize = 1 << 20;
@@ -86,10 +86,10 @@ struct Waiting {
 impl Lines {
     /// `None`: the stream cannot be had, or there can be no further thread.
     fn start(stream: BorrowedFd<'_>) -> Option<Arc<Self>> {
-        let mut stream = File::from(stream.try_clone_to_owned().ok()?);
+        let stream = stream.try_clone_to_owned().ok()?;
         let lines = Arc::new(Self::default());
         let writer = Arc::clone(&lines);
-        std::thread::Builder::new().name("log".to_owned()).spawn(move || writer.write_all_to(&mut stream)).ok()?;
+        std::thread::Builder::new().name("log".to_owned()).spawn(move || writer.write_all_to(&stream)).ok()?;
         Some(lines)
     }
 
@@ -117,7 +117,7 @@ impl Lines {
     }
 
     /// Writes whatever comes, for as long as the program lives.
-    fn write_all_to(&self, stream: &mut File) {
+    fn write_all_to(&self, stream: &OwnedFd) {
         loop {
             let line = self.next();
             if write(stream, &line, Some(&PATIENCE)).is_err() {
@@ -146,19 +146,19 @@ impl Lines {
 /// for as long as it takes no bytes, or for `patience`.
 ///
 /// Errors: the stream takes no more.
-pub fn write(stream: &mut File, mut bytes: &[u8], patience: Option<&Timespec>) -> io::Result<()> {
+pub fn write(stream: impl AsFd, mut bytes: &[u8], patience: Option<&Timespec>) -> io::Result<()> {
     while !bytes.is_empty() {
-        match stream.write(bytes) {
+        match rustix::io::write(&stream, bytes) {
             Ok(0) => return Err(ErrorKind::WriteZero.into()),
             Ok(count) => bytes = bytes.get(count..).unwrap_or_default(),
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                let ready = poll(&mut [PollFd::new(&*stream, PollFlags::OUT)], patience)?;
+            Err(Errno::INTR) => {}
+            Err(Errno::AGAIN) => {
+                let ready = poll(&mut [PollFd::new(&stream, PollFlags::OUT)], patience)?;
                 if ready == 0 {
                     return Err(ErrorKind::TimedOut.into());
                 }
             }
-            Err(error) => return Err(error),
+            Err(error) => return Err(error.into()),
         }
     }
     Ok(())

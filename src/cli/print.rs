@@ -1,6 +1,5 @@
 //! Printing: data to stdout, the rest to stderr; a closed pipe is no error of ours.
 
-use std::fs::File;
 use std::io::IsTerminal;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
@@ -134,9 +133,7 @@ pub fn out_once(secret: &str, another: &str) -> Result<()> {
 
 fn print(text: &str) -> std::io::Result<()> {
     log::flush(FLUSH);
-    let stdout = std::io::stdout().lock();
-    let mut stream = File::from(stdout.as_fd().try_clone_to_owned()?);
-    log::write(&mut stream, text.as_bytes(), None)
+    log::write(std::io::stdout().lock(), text.as_bytes(), None)
 }
 
 /// How long stdout waits for stderr, so that a terminal shows in order what came in order.

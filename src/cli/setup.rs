@@ -28,7 +28,8 @@ pub async fn doctor(world: &World, format: Format, terminal: Terminal) -> Result
         _ => {
             let columns = steps.iter().map(|step| step.name.chars().count()).max().unwrap_or(0).max(12);
             let steps: String = steps.iter().map(|step| line(step, columns, terminal.width)).collect();
-            out(&format!("environment {environment} · {}\n{steps}", printable(server)))?;
+            let header = format!("environment {environment} · {}", printable(server));
+            out(&format!("{}\n{steps}", hanging("", &header, 2, terminal.width)))?;
         }
     }
     let mut failed: Vec<_> = steps.into_iter().filter_map(|step| Some((step.name, step.outcome.err()?))).collect();

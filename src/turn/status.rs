@@ -162,7 +162,8 @@ impl Status {
     /// For people, in lines of that width.
     pub fn text(&self, width: Width) -> String {
         let Self { environment, catalog, driver, repository, known } = self;
-        let mut text = format!("environment {environment} · catalog {catalog} · {driver}\n");
+        let header = format!("environment {environment} · catalog {catalog} · {driver}");
+        let mut text = format!("{}\n", hanging("", &header, 2, width));
         if let Some(repository) = repository {
             text.push_str(&format!("{}\n", hanging("  repository ", &printable(repository), 13, width)));
         }

@@ -28,4 +28,5 @@ mod scenario;
 mod schema;
 mod settle;
 mod supply;
+mod terminal;
 mod tidy;

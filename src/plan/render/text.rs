@@ -3,7 +3,7 @@
 use anstyle::{AnsiColor, Style};
 
 use super::{details, sentence};
-use crate::change::{Action, Blocked, Change, Origin, ResourceId, Width, printable, wrapped};
+use crate::change::{Action, Blocked, Change, Origin, ResourceId, Width, hanging, printable, wrapped};
 use crate::plan::{Header, Plan};
 
 /// How the text is to look.
@@ -24,7 +24,7 @@ const WIDEST: usize = 24;
 
 /// The whole plan.
 pub fn text(plan: &Plan, looks: Looks) -> String {
-    let mut out = header(&plan.header);
+    let mut out = header(&plan.header, looks.width);
     let layout = Layout { address: address_width(plan), width: looks.width, color: looks.color };
     let mut lines = Vec::new();
     for planned in plan.changes.iter().take(looks.most) {
@@ -44,7 +44,7 @@ pub fn text(plan: &Plan, looks: Looks) -> String {
         out.push_str(&lines.concat());
     }
     out.push('\n');
-    out.push_str(&closing(plan));
+    out.push_str(&hanging("", &closing(plan), 2, looks.width));
     out.push('\n');
     out
 }
@@ -55,18 +55,18 @@ fn more(lines: &mut Vec<String>, all: usize, most: usize, what: &str) {
     }
 }
 
-fn header(header: &Header) -> String {
+fn header(header: &Header, width: Width) -> String {
     let Header { environment, catalog, driver, state, revision, actor: _, is_new } = header;
-    let mut out = format!(
-        "environment {environment} · catalog {} · {driver} · {} @ {}\n",
+    let mut lines = vec![format!(
+        "environment {environment} · catalog {} · {driver} · {} @ {}",
         printable(catalog),
         printable(state),
         revision.label()
-    );
+    )];
     if *is_new {
-        out.push_str(&format!("schema will be created, database will be stamped `{environment}`\n"));
+        lines.push(format!("schema will be created, database will be stamped `{environment}`"));
     }
-    out
+    lines.iter().map(|line| format!("{}\n", hanging("", line, 2, width))).collect()
 }
 
 fn closing(plan: &Plan) -> String {

@@ -137,6 +137,25 @@ fn a_long_turn_does_not_look_like_a_death() {
 }
 
 #[test]
+fn a_second_signal_ends_a_run_under_way_at_once() {
+    let mut world = World::on(Database::Postgres);
+    prepare(&mut world);
+    let mut leader = start(&world);
+    locked(&world, 6, || {
+        world.write("desired-state/a.yaml", &sessions(&[(1, "Uno")]));
+        settle(SOON, &true, || leader.stderr().contains("wake=Files"));
+        leader.signal(Signal::TERM);
+        leader.wait_for("finishing the run", SOON);
+        let begun = Instant::now();
+        leader.signal(Signal::TERM);
+        let output = leader.finish(SOON).expect_code(0);
+        assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+        assert!(output.stderr.contains("ended by a second signal"), "{}", output.stderr);
+    });
+    assert_eq!(holder(&world), "", "the lease is given back all the same");
+}
+
+#[test]
 fn a_turn_under_way_is_finished_before_the_end() {
     let mut world = World::on(Database::Postgres);
     prepare(&mut world);
@@ -145,7 +164,7 @@ fn a_turn_under_way_is_finished_before_the_end() {
         world.write("desired-state/a.yaml", &sessions(&[(1, "Uno")]));
         settle(SOON, &true, || leader.stderr().contains("wake=Files"));
         leader.signal(Signal::TERM);
-        leader.wait_for("finishing the turn", SOON);
+        leader.wait_for("finishing the run", SOON);
     });
     let output = leader.finish(Duration::from_secs(10)).expect_code(0);
     assert!(output.stderr.contains("the lease is released"), "{}", output.stderr);
