@@ -9,6 +9,7 @@
 // What libFuzzer runs begins in its own `main`.
 #![cfg_attr(all(test, libfuzzer), no_main)]
 
+pub mod address;
 pub mod apply;
 pub mod change;
 pub mod cli;

@@ -3,8 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, ValueHint};
+use clap_complete::engine::ArgValueCompleter;
 
+use super::complete::{addresses, environments, instances, sessions};
 use super::interrupt::Work;
 use super::values::{life, name, reason};
 use crate::change::ResourceId;
@@ -38,16 +40,16 @@ pub struct Mode {
     #[arg(long, conflicts_with = "apply")]
     pub once: bool,
     /// Apply exactly the plan saved in FILE
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub apply: Option<PathBuf>,
     /// With --plan: save the plan to FILE, for --apply
-    #[arg(long, value_name = "FILE", requires = "plan")]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, requires = "plan")]
     pub out: Option<PathBuf>,
     /// With --plan: show all changes of a long plan
     #[arg(long, requires = "plan")]
     pub all: bool,
     /// Plan or apply this resource alone
-    #[arg(long, value_name = "KIND/NAME", value_parser = parse_id, conflicts_with = "apply")]
+    #[arg(long, value_name = "KIND/NAME", value_parser = parse_id, add = ArgValueCompleter::new(addresses), conflicts_with = "apply")]
     pub target: Option<ResourceId>,
     /// Apply more than the change budget allows; wants --reason
     #[arg(long, requires = "reason", conflicts_with = "plan")]
@@ -72,19 +74,19 @@ impl Mode {
 #[command(next_help_heading = "Options of every command")]
 pub struct Global {
     /// The configuration file [default: reconcile.toml, where there is one]
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub config: Option<PathBuf>,
     /// The environment, which names the catalogs that may be touched [default: development]
-    #[arg(long, global = true, value_name = "NAME")]
+    #[arg(long, global = true, value_name = "NAME", add = ArgValueCompleter::new(environments))]
     pub environment: Option<String>,
     /// The directory of the state files [default: desired-state]
-    #[arg(long, global = true, value_name = "DIR")]
+    #[arg(long, global = true, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub state: Option<String>,
     /// The database [default: the SQLite file KSESSIONS_DEV.db in the data directory]
     #[arg(long, global = true, value_name = "URL")]
     pub database: Option<String>,
     /// The directory of key, embedded database and hand-off [default: .reconcile]
-    #[arg(long, global = true, value_name = "DIR")]
+    #[arg(long, global = true, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub data_dir: Option<String>,
     /// How to print; each command has its own choice of these
     #[arg(long, global = true, value_enum, default_value_t = Format::Text)]
@@ -128,7 +130,7 @@ pub enum Verb {
     /// Answer "why is this not done?" for one resource
     Explain {
         /// The resource, such as host/215
-        #[arg(value_name = "KIND/NAME", value_parser = parse_id)]
+        #[arg(value_name = "KIND/NAME", value_parser = parse_id, add = ArgValueCompleter::new(addresses))]
         id: ResourceId,
     },
     /// Work on hosts by hand
@@ -161,7 +163,7 @@ pub enum Verb {
     /// Show the journal, the newest first
     History {
         /// Of this resource alone
-        #[arg(value_name = "KIND/NAME", value_parser = parse_id)]
+        #[arg(value_name = "KIND/NAME", value_parser = parse_id, add = ArgValueCompleter::new(addresses))]
         id: Option<ResourceId>,
         /// At most so many lines
         #[arg(long, default_value_t = 50, value_name = "N", value_parser = clap::value_parser!(i64).range(1..=1_000_000))]
@@ -252,7 +254,7 @@ pub struct MigrateArgs {
 #[derive(Debug, Args)]
 pub struct SuspendArgs {
     /// This resource alone; without it: everything
-    #[arg(value_name = "KIND/NAME", value_parser = parse_id)]
+    #[arg(value_name = "KIND/NAME", value_parser = parse_id, add = ArgValueCompleter::new(addresses))]
     pub id: Option<ResourceId>,
     /// Why, for the journal
     #[arg(long, value_name = "R", value_parser = reason)]
@@ -264,7 +266,7 @@ pub enum HostVerb {
     /// Make a host or a new GUID for the one there is; print it once
     Create {
         /// The session that the host opens
-        #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(1..))]
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(1..), add = ArgValueCompleter::new(sessions))]
         session_id: i64,
         /// Who asks for it
         #[arg(long, value_name = "NAME", value_parser = name, default_value = "Interactive User")]
@@ -285,7 +287,7 @@ pub enum HostVerb {
     /// Give a host a new GUID, to be claimed
     Rotate {
         /// The session that the host opens
-        #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(1..))]
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(1..), add = ArgValueCompleter::new(sessions))]
         session_id: i64,
         /// Who asks for it
         #[arg(long, value_name = "NAME", value_parser = name, default_value = "Interactive User")]
@@ -300,19 +302,19 @@ pub enum HostVerb {
     /// Take a host's GUID out of the hand-off and print it, exactly once
     Claim {
         /// The session that the host opens
-        #[arg(value_name = "SESSION", value_parser = clap::value_parser!(i64).range(1..))]
+        #[arg(value_name = "SESSION", value_parser = clap::value_parser!(i64).range(1..), add = ArgValueCompleter::new(sessions))]
         session_id: i64,
     },
     /// Read a GUID on stdin; exit 0 if it opens the session now, else 1
     Verify {
         /// The session that the host opens
-        #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(1..))]
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(1..), add = ArgValueCompleter::new(sessions))]
         session_id: i64,
     },
     /// End a host's GUID for good
     Revoke {
         /// The session that the host opens
-        #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(1..))]
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(1..), add = ArgValueCompleter::new(sessions))]
         session_id: i64,
         /// Who asks for it
         #[arg(long, value_name = "NAME", value_parser = name, default_value = "Interactive User")]
@@ -334,7 +336,7 @@ pub enum InstanceVerb {
     /// Release an instance that waits for billing: dispatch its task
     Provision {
         /// The instance's id
-        #[arg(value_name = "ID", value_parser = super::instance::parse)]
+        #[arg(value_name = "ID", value_parser = super::instance::parse, add = ArgValueCompleter::new(instances))]
         id: InstanceId,
         /// Who asks for it
         #[arg(long, value_name = "NAME", value_parser = name, default_value = "Interactive User")]
@@ -343,7 +345,7 @@ pub enum InstanceVerb {
     /// Try again what the worker could not do, with a new password
     Retry {
         /// The instance's id
-        #[arg(value_name = "ID", value_parser = super::instance::parse)]
+        #[arg(value_name = "ID", value_parser = super::instance::parse, add = ArgValueCompleter::new(instances))]
         id: InstanceId,
         /// Who asks for it
         #[arg(long, value_name = "NAME", value_parser = name, default_value = "Interactive User")]
@@ -352,7 +354,7 @@ pub enum InstanceVerb {
     /// Give the place of a retired instance back; its database stays
     Forget {
         /// The instance's id
-        #[arg(value_name = "ID", value_parser = super::instance::parse)]
+        #[arg(value_name = "ID", value_parser = super::instance::parse, add = ArgValueCompleter::new(instances))]
         id: InstanceId,
         /// Who asks for it
         #[arg(long, value_name = "NAME", value_parser = name, default_value = "Interactive User")]
@@ -364,7 +366,7 @@ pub enum InstanceVerb {
     /// Take an instance's credentials out of the hand-off and print them
     Claim {
         /// The instance's id
-        #[arg(value_name = "ID", value_parser = super::instance::parse)]
+        #[arg(value_name = "ID", value_parser = super::instance::parse, add = ArgValueCompleter::new(instances))]
         id: InstanceId,
     },
 }

@@ -1,15 +1,13 @@
 //! Looking without touching: validate, explain, schema, completions, config.
 
-use clap::CommandFactory;
-
-use super::args::{Cli, Format};
-use super::only;
+use super::args::Format;
 use super::print::{Terminal, out, out_json};
+use super::{complete, only};
 use crate::change::{ResourceId, printable};
 use crate::config::{Config, Entry};
 use crate::desired::git::Place;
 use crate::desired::schema::json_schema;
-use crate::failure::{Failure, Result};
+use crate::failure::Result;
 use crate::kinds::sections;
 use crate::turn::World;
 
@@ -51,10 +49,7 @@ pub fn schema() -> Result<u8> {
 }
 
 pub fn completions(shell: clap_complete::Shell) -> Result<u8> {
-    let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Cli::command(), "reconcile", &mut script);
-    let script = String::from_utf8(script).map_err(|_| Failure::error("the completions are not text"))?;
-    out(&script)?;
+    out(&complete::script(shell)?)?;
     Ok(0)
 }
 

@@ -2,6 +2,7 @@
 
 mod args;
 mod check;
+mod complete;
 mod crash;
 mod handoff;
 mod host;
@@ -24,7 +25,7 @@ use tracing::Level;
 use tracing_subscriber::EnvFilter;
 
 use crate::change::span;
-use crate::config::{self, Config, LogFormat, Overrides};
+use crate::config::{self, Config, LogFormat, Overrides, Secrets};
 use crate::credential;
 use crate::failure::{Failure, Result};
 use crate::log;
@@ -48,6 +49,9 @@ fn run() -> ExitCode {
     if let Err(error) = crate::guard::shed() {
         err(&format!("error: {error}\n"));
         return ExitCode::from(1);
+    }
+    if complete::answered() {
+        return ExitCode::SUCCESS;
     }
     if let Err(error) = crash::leave_nothing() {
         err(&format!("warning: core dumps could not be turned off, and would hold secrets: {error}\n"));
@@ -173,6 +177,13 @@ async fn command(verb: &Verb, config: Config, format: Format, terminal: Terminal
 }
 
 fn settings(cli: &Cli) -> Result<Config> {
+    match cli.verb.as_ref().is_some_and(Verb::is_without_secrets) {
+        true => gather(cli, Secrets::LeftAlone),
+        false => gather(cli, Secrets::Read),
+    }
+}
+
+fn gather(cli: &Cli, secrets: Secrets) -> Result<Config> {
     let global = &cli.global;
     let mut overrides = Overrides::default();
     let given = [
@@ -198,10 +209,7 @@ fn settings(cli: &Cli) -> Result<Config> {
     let warnings = config::check_variables(std::env::vars_os())?;
     let env = |name: &str| std::env::var(name).ok();
     let named = global.config.as_deref();
-    let mut config = match cli.verb.as_ref().is_some_and(Verb::is_without_secrets) {
-        true => config::load_without_secrets(named, &overrides, env, &here)?,
-        false => config::load(named, &overrides, env, &here)?,
-    };
+    let mut config = config::load(named, &overrides, env, &here, secrets)?;
     config.warnings.extend(warnings);
     Ok(config)
 }

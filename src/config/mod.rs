@@ -218,6 +218,14 @@ impl fmt::Display for ConfigError {
     }
 }
 
+/// What becomes of the files that hold secrets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Secrets {
+    Read,
+    /// For what works on the state files alone: secrets are where the daemon is, and not where the state files are checked.
+    LeftAlone,
+}
+
 /// Gathers the settings.
 ///
 /// `named` is the file that `--config` names, which must be there; without it, `reconcile.toml` in `cwd` is read if it
@@ -225,33 +233,6 @@ impl fmt::Display for ConfigError {
 ///
 /// Errors: all unknown keys and wrong values of all sources at once.
 pub fn load(
-    named: Option<&Path>,
-    overrides: &Overrides,
-    env: impl Fn(&str) -> Option<String>,
-    cwd: &Path,
-) -> Result<Config, ConfigError> {
-    gather(named, overrides, env, cwd, Secrets::Read)
-}
-
-/// As [`load`], for what works on the state files alone: nothing is read of the files that hold secrets, which are where
-/// the daemon is, and not where the state files are checked.
-pub fn load_without_secrets(
-    named: Option<&Path>,
-    overrides: &Overrides,
-    env: impl Fn(&str) -> Option<String>,
-    cwd: &Path,
-) -> Result<Config, ConfigError> {
-    gather(named, overrides, env, cwd, Secrets::LeftAlone)
-}
-
-/// What becomes of the files that hold secrets.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Secrets {
-    Read,
-    LeftAlone,
-}
-
-fn gather(
     named: Option<&Path>,
     overrides: &Overrides,
     env: impl Fn(&str) -> Option<String>,

@@ -46,7 +46,7 @@ impl World {
             let found = self.variables.iter().find(|(known, _)| *known == name);
             found.map(|(_, value)| (*value).to_owned())
         };
-        load(named.map(Path::new), &overrides, env, cwd)
+        load(named.map(Path::new), &overrides, env, cwd, Secrets::Read)
     }
 
     fn load(&self) -> Result<Config, ConfigError> {
@@ -141,7 +141,7 @@ fn paths_in_a_named_file_are_relative_to_it() {
     assert!(config.file_named && config.file.as_deref() == Some(Path::new("conf/own.toml")));
     assert_eq!(line(&config, "state"), shown("a", "conf/own.toml:1"));
 
-    let missing = load(Some(Path::new("conf/none.toml")), &Overrides::default(), |_| None, home.path());
+    let missing = load(Some(Path::new("conf/none.toml")), &Overrides::default(), |_| None, home.path(), Secrets::Read);
     assert!(missing.err().unwrap().to_string().starts_with("conf/none.toml: the configuration file cannot be read: "));
 }
 

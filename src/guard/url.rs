@@ -12,6 +12,7 @@ use url::Url;
 use super::file::{self, Place};
 use super::policy::Catalog;
 use super::refusal::{Fact, Refusal, ascii};
+use crate::address;
 use crate::change::printable;
 use crate::loopback::names_loopback;
 use crate::secret::Secret;
@@ -299,6 +300,7 @@ fn host(parsed: &Url, socket: Option<String>) -> Result<String, Refusal> {
     let bare = encoded.trim_start_matches('[').trim_end_matches(']');
     let plain = |letter: char| letter.is_ascii_alphanumeric() || "-_.".contains(letter);
     if bare.parse::<IpAddr>().is_ok() || bare.chars().all(plain) {
+        address::is_usual(bare).map_err(|(what, mend)| refuse(format!("the host {bare} {what}"), mend))?;
         return Ok(bare.to_owned());
     }
     Err(refuse("the host's name is not plain", "name one host or address"))

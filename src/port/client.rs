@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
-use url::Url;
+use url::{Host, Url};
 use zeroize::Zeroizing;
 
 use crate::loopback::names_loopback;
@@ -66,6 +66,12 @@ pub enum ClientError {
     Malformed,
 }
 
+/// The host as somebody wrote it: the reader of URLs brings an address to its usual form.
+fn written_host(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    rest.split(['/', '?', '#', ':']).next().unwrap_or_default()
+}
+
 impl Address {
     /// Reads a URL. Beyond this machine it wants TLS, unless `unverified` networks are trusted.
     ///
@@ -90,6 +96,13 @@ impl Address {
             );
         }
         let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
+        if let Some(Host::Ipv4(address)) = url.host()
+            && written_host(text.expose()) != address.to_string()
+        {
+            return Err("holds a URL whose host is an address in a form that programs read in different ways: write \
+                        four decimal numbers without leading zeros"
+                .to_owned());
+        }
         let port = url.port_or_known_default().unwrap_or(443);
         Ok(Self { url: Secret::new(url.into()), host, port, is_tls })
     }
@@ -228,6 +241,7 @@ mod tests {
             " https://hooks.example.com:8443/x?y=z\n",
             "http://127.0.0.1:9/x",
             "http://[::1]:9/x",
+            "https://10.0.0.11/x",
             "http://localhost/x",
         ] {
             assert!(read(good).is_ok(), "{good}");
@@ -240,6 +254,10 @@ mod tests {
             "http://127.0.0.1.example.com/secret",
             "https://user:secret@hooks.example.com/",
             "https://user@hooks.example.com/secret",
+            "http://0177.0.0.1/secret",
+            "http://2130706433/secret",
+            "https://010.0.0.1:8443/secret",
+            "https://%31%30.0.0.1/secret",
         ] {
             let why = read(wrong).err().expect(wrong);
             assert!(!why.contains("secret") && !why.contains("hooks"), "{why}");

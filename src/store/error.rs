@@ -38,6 +38,9 @@ pub enum Error {
     /// This program has migrations that the database has not seen.
     #[error("the schema has version {found}, and this program needs version {known}")]
     SchemaOlder { found: i64, known: i64 },
+    /// A migration of this program and the one that ran under its number differ.
+    #[error("the migration {name} that made this schema is not the one that this program has")]
+    SchemaOther { name: String },
     /// A table that stands there under one of our names is another one.
     #[error("the table {table} that stands here has no column {column}, so it is not the one that reconcile keeps")]
     CannotAdopt { table: &'static str, column: &'static str },
@@ -126,7 +129,7 @@ impl Error {
 
     /// Whether the schema is another program's: older or newer than this one needs.
     pub fn is_of_another_version(&self) -> bool {
-        matches!(self, Error::SchemaNewer { .. } | Error::SchemaOlder { .. })
+        matches!(self, Error::SchemaNewer { .. } | Error::SchemaOlder { .. } | Error::SchemaOther { .. })
     }
 
     /// The message with the reasons behind it, on one line.
@@ -145,6 +148,7 @@ impl Error {
             Error::Refused(_) => Cause::Guard,
             Error::SchemaNewer { .. }
             | Error::SchemaOlder { .. }
+            | Error::SchemaOther { .. }
             | Error::CannotAdopt { .. }
             | Error::CannotAdoptType { .. }
             | Error::LeaseHeld { .. }
@@ -172,6 +176,7 @@ impl Error {
             | Error::Rights { .. }
             | Error::SchemaNewer { .. }
             | Error::SchemaOlder { .. }
+            | Error::SchemaOther { .. }
             | Error::CannotAdopt { .. }
             | Error::CannotAdoptType { .. }
             | Error::SchemaName { .. } => Trouble::Lasting,
@@ -185,6 +190,11 @@ impl Error {
             Error::SchemaNewer { .. } => Some("run the newer reconcile here too".to_owned()),
             Error::Rights { mend, .. } => Some(mend.clone()),
             Error::SchemaOlder { .. } => Some("run `reconcile migrate`".to_owned()),
+            Error::SchemaOther { .. } => Some(
+                "run the reconcile that made this schema, or restore the row of `reconcile_migrations` if somebody has \
+                 changed it; nothing was written"
+                    .to_owned(),
+            ),
             Error::CannotAdopt { table, .. } | Error::CannotAdoptType { table, .. } => {
                 Some(format!("rename the table {table}, or set database.schema to a schema of its own"))
             }

@@ -72,6 +72,8 @@ impl Migration {
         }
     }
 
+    /// SHA-256 of its text, in hexadecimal.
+
     fn checksum(&self, conn: &Conn) -> String {
         hex(&Sha256::digest(self.sql(conn)))
     }
@@ -184,7 +186,8 @@ async fn run(conn: &mut Conn, migration: &Migration) -> Result<()> {
 
 /// The newest migration that ran here; `None` without a schema of ours.
 ///
-/// Errors: [`Error::SchemaNewer`] when this binary does not know it.
+/// Errors: [`Error::SchemaNewer`] when this binary does not know it; [`Error::SchemaOther`] when a migration that ran here
+/// is not the one of that number that this binary has.
 pub async fn version(conn: &mut Conn) -> Result<Option<i64>> {
     let failed = Error::query("look for the schema");
     let there = match conn {
@@ -202,15 +205,22 @@ pub async fn version(conn: &mut Conn) -> Result<Option<i64>> {
     if there.map_err(&failed)?.is_empty() {
         return Ok(None);
     }
-    let rows = fetch!(conn, "SELECT MAX(version) AS version FROM reconcile_migrations").map_err(&failed)?;
-    let version: Option<i64> = match rows.first() {
-        Some(row) => row.get("version").map_err(&failed)?,
-        None => None,
-    };
+    let rows = fetch!(&mut *conn, "SELECT version, name, checksum FROM reconcile_migrations ORDER BY version");
+    let (mut version, mut other) = (None, None);
+    for row in rows.map_err(&failed)? {
+        let (found, name): (i64, String) = (row.get("version").map_err(&failed)?, row.get("name").map_err(&failed)?);
+        let checksum: String = row.get("checksum").map_err(&failed)?;
+        let known = MIGRATIONS.iter().find(|migration| migration.version == found);
+        if known.is_some_and(|migration| migration.checksum(conn) != checksum) {
+            other.get_or_insert(format!("{found:04}_{name}"));
+        }
+        version = Some(found);
+    }
     let known = MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0);
-    match version {
-        Some(found) if found > known => Err(Error::SchemaNewer { found, known }),
-        version => Ok(version),
+    match (version, other) {
+        (Some(found), _) if found > known => Err(Error::SchemaNewer { found, known }),
+        (_, Some(name)) => Err(Error::SchemaOther { name }),
+        (version, None) => Ok(version),
     }
 }
 

@@ -229,13 +229,56 @@ fn a_log_that_cannot_be_written_is_named_by_the_doctor() {
 #[test]
 fn completions_are_what_shells_read() {
     let world = World::on(Database::Sqlite);
-    for shell in ["bash", "zsh", "fish"] {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let script = world.run(&["completions", shell]).expect_code(0).stdout;
-        assert!(script.contains("reconcile") && script.contains("detailed-exitcode"), "{shell}");
+        assert!(script.contains("reconcile"), "{shell}: {script}");
         world.write(&format!("completion.{shell}"), &script);
     }
     let loaded = world.sh("bash -c '. ./completion.bash && complete -p reconcile'").expect_code(0);
     assert!(loaded.stdout.contains("_reconcile"), "{}", loaded.text());
+}
+
+/// What bash offers where the last word of a line is typed and the key is pressed.
+fn offered(world: &World, line: &str) -> Vec<String> {
+    let words: Vec<String> = line.split(' ').map(|word| format!("'{word}'")).collect();
+    let (words, last) = (words.join(" "), words.len() - 1);
+    world.write("completion.bash", &world.run(&["completions", "bash"]).expect_code(0).stdout);
+    world.write(
+        "press.bash",
+        &format!(
+            ". ./completion.bash\nCOMP_WORDS=({words}) COMP_CWORD={last} COMP_TYPE=9\n\
+             $(complete -p reconcile | sed 's/.*-F \\([^ ]*\\).*/\\1/') reconcile \"${{COMP_WORDS[{last}]}}\" ''\n\
+             printf '%s\\n' \"${{COMPREPLY[@]}}\"\n"
+        ),
+    );
+    let output = world.sh("bash press.bash");
+    assert_eq!(output.stderr, "", "{line}");
+    output.stdout.lines().filter(|word| !word.is_empty()).map(str::to_owned).collect()
+}
+
+#[test]
+fn completions_know_kinds_ids_and_environments() {
+    let world = World::on(Database::Sqlite);
+    let files = "sessions: [{id: 215, title: Al-Fatiha}, {id: 216}, {id: 30}]\nhosts: [{session: 215}]\n\
+                 servers: [{name: pool-1, host: 10.0.0.11, max_instances: 5, admin: pool}]\n";
+    world.write("elsewhere/week.yaml", files);
+    world.write("reconcile.toml", "[environments]\nstaging = [\"KSESSIONS_STAGING\"]\n");
+    let all = "reconcile --state elsewhere";
+    for line in ["explain ", "--plan --target ", "suspend ", "history "] {
+        assert_eq!(offered(&world, &format!("{all} {line}")), ["session/", "host/", "server/", "instance/"], "{line}");
+    }
+    assert_eq!(offered(&world, &format!("{all} explain session/21")), ["session/215", "session/216"]);
+    assert_eq!(offered(&world, &format!("{all} explain server/")), ["server/pool-1"]);
+    assert_eq!(offered(&world, &format!("{all} host claim 2")), ["215", "216"]);
+    assert_eq!(offered(&world, &format!("{all} --environment ")), ["development", "production", "staging"]);
+    let verbs = offered(&world, "reconcile ");
+    assert!(verbs.iter().any(|verb| verb == "explain") && verbs.iter().any(|verb| verb == "host"), "{verbs:?}");
+    assert_eq!(offered(&world, "reconcile --format j"), ["json"]);
+    // What cannot be read offers nothing, and says nothing.
+    assert_eq!(offered(&world, "reconcile explain session/"), Vec::<String>::new());
+    world.write("elsewhere/week.yaml", "sessions: [\n");
+    assert_eq!(offered(&world, &format!("{all} explain session/")), Vec::<String>::new());
+    assert!(!world.path().join(".reconcile").exists(), "nothing is made for it");
 }
 
 #[test]

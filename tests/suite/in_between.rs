@@ -1,7 +1,7 @@
 //! What comes in between: a turn is planned, somebody changes the host, and only then the turn is applied.
 
 use reconcile::apply::{Applier, Report};
-use reconcile::config::{self, Overrides};
+use reconcile::config::{self, Overrides, Secrets};
 use reconcile::progress::Progress;
 use reconcile::store::Authority;
 use reconcile::turn::{Focus, Request, World as Turn};
@@ -16,7 +16,7 @@ pub async fn opened(world: &World) -> Turn {
         "RECONCILE_DATABASE_URL" => (world.database() == Database::Postgres).then(|| world.url()),
         _ => None,
     };
-    Turn::open(config::load(None, &Overrides::default(), env, world.path()).unwrap()).await.unwrap()
+    Turn::open(config::load(None, &Overrides::default(), env, world.path(), Secrets::Read).unwrap()).await.unwrap()
 }
 
 /// Plans one turn, lets `meanwhile` happen, and applies what was planned.

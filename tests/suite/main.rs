@@ -30,3 +30,4 @@ mod settle;
 mod supply;
 mod terminal;
 mod tidy;
+mod upgrade;

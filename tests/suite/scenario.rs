@@ -40,6 +40,9 @@ mod tests;
 
 use page::{Block, Page, Step};
 
+/// How wide the terminal is that pages show.
+const COLUMNS: u16 = 80;
+
 /// Names each page once, with the databases that it is for: `both`, `sqlite` or `postgres`.
 macro_rules! pages {
     ($($databases:ident $page:ident;)*) => {
@@ -176,7 +179,8 @@ fn take(world: &mut World, step: &Step) -> Vec<String> {
         world.seed(unquoted(statements));
         String::new()
     } else {
-        let output = world.sh(command);
+        // As a person sees it. Colours are for the eye alone.
+        let output = world.env("NO_COLOR", "1").sh_on_terminal(command, COLUMNS);
         with_code(output.text(), output.code)
     };
     printed = printed.replace(&world.path().display().to_string(), "[DIR]");

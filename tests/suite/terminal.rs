@@ -22,10 +22,9 @@ const BLOCKED: &str =
     "hosts: [{session: 215, reason: Suspected compromise of the account of the person who opens it}]\n";
 
 /// What a terminal that is so wide shows of a command.
-fn shown(world: &World, columns: usize, command: &str) -> Vec<String> {
-    let inside = format!("stty cols {columns} rows 24; exec reconcile {command} --color never");
-    let output = world.sh(&format!("script -qec '{inside}' /dev/null")).expect_code(0);
-    output.stdout.lines().map(|line| line.trim_end_matches('\r').to_owned()).collect()
+fn shown(world: &World, columns: u16, command: &str) -> Vec<String> {
+    let output = world.sh_on_terminal(&format!("reconcile {command} --color never"), columns).expect_code(0);
+    output.stdout.lines().map(str::to_owned).collect()
 }
 
 fn widest(lines: &[String]) -> usize {
@@ -44,6 +43,7 @@ fn lines_are_as_wide_as_the_terminal_and_a_pipe_is_not_wrapped() {
             world.run(&command.split(' ').collect::<Vec<_>>()).stdout.lines().map(str::to_owned).collect();
         for columns in [60, 100, 160] {
             let lines = shown(&world, columns, command);
+            let columns = usize::from(columns);
             assert!(widest(&lines) <= columns, "{command} at {columns}:\n{}", lines.join("\n"));
             let least = columns.min(widest(&piped)) * 3 / 4;
             assert!(
@@ -61,8 +61,8 @@ fn lines_are_as_wide_as_the_terminal_and_a_pipe_is_not_wrapped() {
     let line = plan.lines().find(|line| line.contains("host/215")).unwrap();
     assert!(line.contains("session 215 does not exist") && line.contains("missing_session: create"), "{plan}");
     assert!(widest(&shown(&world, 40, "--plan")) <= 80, "an address of its own takes its room");
-    let told = world.sh("COLUMNS=50 script -qec 'reconcile --plan --color never' /dev/null").expect_code(0).stdout;
-    assert!(told.lines().skip(2).all(|line| line.trim_end().chars().count() <= 50), "{told}");
+    let told = world.sh_on_terminal("COLUMNS=50 reconcile --plan --color never", 100).expect_code(0).stdout;
+    assert!(told.lines().all(|line| line.chars().count() <= 50), "{told}");
 }
 
 #[test]

@@ -59,7 +59,7 @@ fn judge(directory: &Path, bytes: &[u8]) -> Result<Answer, String> {
         true => Ok(()),
         false => Err(format!("the password is shown: {said}")),
     };
-    let config = match load(None, &Overrides::default(), env, directory) {
+    let config = match load(None, &Overrides::default(), env, directory, Secrets::Read) {
         Ok(config) => config,
         Err(error) => {
             keeps(&format!("{error}\n{error:?}"))?;
@@ -74,7 +74,7 @@ fn judge(directory: &Path, bytes: &[u8]) -> Result<Answer, String> {
     let again: BTreeMap<&str, String> = report.iter().filter_map(in_a_variable).collect();
     fs::write(directory.join("reconcile.toml"), sections(&config)).unwrap();
     let env = |name: &str| again.get(name).or_else(|| variables.get(name).filter(|_| is_secret(name))).cloned();
-    let twin = load(None, &Overrides::default(), env, directory)
+    let twin = load(None, &Overrides::default(), env, directory, Secrets::Read)
         .map_err(|error| format!("given by variables it is wrong: {error}"))?;
     match differs(report, twin.report()) {
         Some(difference) => Err(difference),

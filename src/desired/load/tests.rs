@@ -43,6 +43,22 @@ async fn two_files_claim_one_resource() {
 }
 
 #[tokio::test]
+async fn a_host_that_programs_read_in_different_ways_is_refused_with_its_readings() {
+    let place = Place::temporary();
+    let servers = "servers:\n  - {name: a, host: 010.0.0.1, max_instances: 5, admin: a}\n  - {name: b, host: 10.0.0.11, max_instances: 5, admin: b}\n";
+    place.write("s/a.yaml", servers);
+    let loaded = read(&place).await;
+    insta::assert_snapshot!(shown(&loaded, &place), @"
+    /s/a.yaml:2:21: host 010.0.0.1 is read as 8.0.0.1 by some programs and as 10.0.0.1 by others
+      |
+    2 |   - {name: a, host: 010.0.0.1, max_instances: 5, admin: a}
+      |                     ^^^^^^^^^
+      |
+      = help: write one of them: an address has four decimal numbers without leading zeros
+    ");
+}
+
+#[tokio::test]
 async fn problems_of_all_files_at_once() {
     let place = Place::temporary();
     place.write("s/b.yaml", "sessions:\n  - id: 0\n");

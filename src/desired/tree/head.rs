@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::ChildStdout;
 
-use super::names::{is_ignored, is_state_path};
+use super::names::{is_ignored, is_misspelt, is_state_path};
 use super::walk::text;
 use super::{
     FileProblem, Filed, Limits, Make, SourceFile, Tree, TreeError, Version, blocking, by_path, too_large,
@@ -38,7 +38,7 @@ pub async fn read<T: Send + Sync + 'static>(
         let commit = commit.chars().take(7).collect();
         return Err(TreeError::NotCommitted { dir: dir.to_path_buf(), commit });
     }
-    let Sorted { wanted, mut problems } = sort(dir, &git, &listed, limits)?;
+    let Sorted { wanted, mut problems, warnings } = sort(dir, &git, &listed, limits)?;
     let mut files: Vec<Option<Filed<T>>> = {
         let known = by_path(&known);
         let same = |file: &Wanted| known.get(&*file.shown).filter(|filed| filed.is(&file.object)).copied().cloned();
@@ -59,7 +59,7 @@ pub async fn read<T: Send + Sync + 'static>(
     }
     problems.sort_unstable();
     let files = files.into_iter().flatten().collect();
-    Ok(Tree { files, revision, problems, warnings: Vec::new(), reused })
+    Ok(Tree { files, revision, problems, warnings, reused })
 }
 
 impl<T> Filed<T> {
@@ -94,12 +94,14 @@ struct Wanted {
 struct Sorted {
     wanted: Vec<Wanted>,
     problems: Vec<FileProblem>,
+    /// What looks like a state file, or may lead to some, and is not read.
+    warnings: Vec<FileProblem>,
 }
 
 /// Tells the state files from the rest, and from what cannot be read; sorted by path.
 fn sort(dir: &Path, git: &Git, listed: &[u8], limits: &Limits) -> Result<Sorted, TreeError> {
     let too_much = |what, limit| TreeError::TooMuch { dir: dir.to_path_buf(), what, limit };
-    let mut sorted = Sorted { wanted: vec![], problems: vec![] };
+    let mut sorted = Sorted { wanted: vec![], problems: vec![], warnings: vec![] };
     let mut total = 0usize;
     for (count, git::Entry { mode, object, size, path }) in git::entries(listed).enumerate() {
         if count == limits.entries {
@@ -119,8 +121,22 @@ fn sort(dir: &Path, git: &Git, listed: &[u8], limits: &Limits) -> Result<Sorted,
             continue;
         }
         match mode {
-            "120000" => sorted.problems.push(uncommitted(shown, "a link", "commit the file itself")),
+            "120000" if is_state_path(&below) => {
+                sorted.problems.push(uncommitted(shown, "a link", "commit the file itself"));
+            }
+            // It may lead to a directory.
+            "120000" if !below.rsplit('/').next().is_some_and(|name| name.contains('.')) => {
+                let hint =
+                    "state files behind it are not read; commit them here, or choose `source: worktree`".to_owned();
+                sorted.warnings.push(FileProblem {
+                    path: shown,
+                    message: "is a link, which is not followed".to_owned(),
+                    hint,
+                });
+            }
+            "120000" => {}
             "160000" => sorted.problems.push(uncommitted(shown, "a submodule", "commit its files here")),
+            _ if below.rsplit('/').next().is_some_and(is_misspelt) => sorted.warnings.push(super::misspelt(shown)),
             _ if !is_state_path(&below) => {}
             _ if below.contains('\u{fffd}') => sorted.problems.push(unreadable_name(shown)),
             _ => {

@@ -205,7 +205,7 @@ async fn lying<T: Send + Sync + 'static>(
     let format = git.as_ref().ok().map(|git| git.format);
     let (asked, limits) = (dir.to_path_buf(), *limits);
     let picture = blocking(dir, move || worktree::read(&asked, &limits, format, &known, &make)).await??;
-    let worktree::Picture { files, problems, reused, lying } = picture;
+    let worktree::Picture { files, problems, mut warnings, reused, lying } = picture;
     let git = match git {
         // The directory may be a link that was turned to another checkout meanwhile.
         Ok(git) if git.place.dir() != lying.root => {
@@ -217,7 +217,6 @@ async fn lying<T: Send + Sync + 'static>(
         }
         git => git,
     };
-    let mut warnings = Vec::new();
     let mut warn = |message: String, hint: String| {
         warnings.push(FileProblem { path: walk::text(dir), message, hint });
     };
@@ -270,6 +269,11 @@ fn too_large(path: Arc<str>, bytes: u64, limit: usize) -> FileProblem {
 }
 
 /// The problem of a name that cannot be shown, and so cannot be told from another.
+fn misspelt(path: Arc<str>) -> FileProblem {
+    let hint = "rename it: state files end in .yaml or .yml".to_owned();
+    FileProblem { path, message: "the file is not read: its name has another ending".to_owned(), hint }
+}
+
 fn unreadable_name(path: Arc<str>) -> FileProblem {
     FileProblem { path, message: "the name is not valid UTF-8".to_owned(), hint: "rename it".to_owned() }
 }

@@ -18,6 +18,15 @@ pub fn is_state_file(name: &str) -> bool {
     (name.ends_with(".yaml") || name.ends_with(".yml")) && !is_ignored(name)
 }
 
+/// Whether the name is that of a state file but for how its ending is written, so that it is not read: `.YAML`, `.yml.txt`
+/// as an editor may add it, a blank behind it.
+pub fn is_misspelt(name: &str) -> bool {
+    let usual = name.trim_end().to_ascii_lowercase();
+    let usual = usual.strip_suffix(".txt").unwrap_or(&usual);
+    let ends = [".yaml", ".yml", ".ymal", ".yalm", ".yaml.", ".yml."].iter().any(|end| usual.ends_with(end));
+    ends && !is_state_file(name) && !is_ignored(name)
+}
+
 /// The same for a path below the state directory, where no part of it may be ignored.
 pub fn is_state_path(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or(path);
@@ -38,6 +47,16 @@ mod tests {
         }
         for name in ["a.yaml.rej", "a.yaml.bak", "a.json", "yaml", ".yaml", "README.md"] {
             assert!(!is_state_file(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn other_spellings_of_the_ending_are_told_from_other_files() {
+        for name in ["a.YAML", "a.Yml", "a.yaml.txt", "a.YML.TXT", "a.yaml ", "a.ymal", "a.yml."] {
+            assert!(is_misspelt(name) && !is_state_file(name), "{name}");
+        }
+        for name in ["a.yaml", "a.yml", ".a.YAML", "a.YAML~", "a.json", "yaml", "README.md", "a.yaml.bak", "a.txt"] {
+            assert!(!is_misspelt(name), "{name}");
         }
     }
 

@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::names::{is_ignored, is_state_file};
-use super::{FileProblem, Limits, TreeError, unreadable_name};
+use super::names::{is_ignored, is_misspelt, is_state_file};
+use super::{FileProblem, Limits, TreeError, misspelt, unreadable_name};
 use crate::file;
 
 /// Tells two states of one file apart without reading it.
@@ -81,6 +81,8 @@ pub struct Listing {
     pub links: Vec<PathBuf>,
     /// Sorted by the path shown.
     pub problems: Vec<FileProblem>,
+    /// What looks like a state file and is not read; sorted likewise.
+    pub warnings: Vec<FileProblem>,
     /// Something was there at one moment and gone at the next: list again.
     pub moved: bool,
 }
@@ -99,8 +101,8 @@ pub fn list(dir: &Path, limits: &Limits) -> Result<Listing, TreeError> {
     };
     let root = file::real(dir).map_err(unreadable)?;
     drop(file::list(&root).map_err(unreadable)?);
-    let (files, dirs, links, problems) = (vec![], vec![], vec![], vec![]);
-    let listing = Listing { root: root.clone(), files, dirs, links, problems, moved: false };
+    let (files, dirs, links, problems, warnings) = (vec![], vec![], vec![], vec![], vec![]);
+    let listing = Listing { root: root.clone(), files, dirs, links, problems, warnings, moved: false };
     let mut walk = Walk { dir, limits, listing, seen: HashSet::new(), entries: 0, links: BTreeMap::new() };
     walk.below(root, dir.to_path_buf())?;
     while let Some((shown, link)) = walk.links.pop_first() {
@@ -109,6 +111,7 @@ pub fn list(dir: &Path, limits: &Limits) -> Result<Listing, TreeError> {
     let mut listing = walk.listing;
     listing.files.sort_unstable_by(|one, other| one.shown.cmp(&other.shown));
     listing.problems.sort_unstable();
+    listing.warnings.sort_unstable();
     Ok(listing)
 }
 
@@ -177,6 +180,8 @@ impl Walk<'_> {
                 Ok(meta) => self.file(real, &shown, &meta)?,
                 Err(error) => self.unreadable(&shown, "file", &error),
             }
+        } else if is_misspelt(&lossy) {
+            self.listing.warnings.push(misspelt(text(&shown)));
         }
         Ok(())
     }
@@ -202,8 +207,14 @@ impl Walk<'_> {
             return Ok(());
         };
         let named = crate::change::printable(&target.to_string_lossy());
+        // Whatever else lies there is as little ours as a file with such a name.
+        let is_ours = is_state_file(&shown.file_name().unwrap_or_default().to_string_lossy());
         let (real, meta) = match file::real(link).and_then(|real| Ok((file::facts(&real)?, real))) {
             Ok((meta, real)) => (real, meta),
+            Err(_) if !is_ours => {
+                self.stray(&shown, &named, "cannot be followed");
+                return Ok(());
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 self.problem(
                     &shown,
@@ -222,15 +233,30 @@ impl Walk<'_> {
             }
         };
         if !real.starts_with(&self.listing.root) {
-            self.problem(&shown, format!("is a link to `{named}`, which leads out of the state directory"), STAY);
+            match is_ours {
+                true => {
+                    let message = format!("is a link to `{named}`, which leads out of the state directory");
+                    self.problem(&shown, message, STAY);
+                }
+                false => self.stray(&shown, &named, "leads out of the state directory"),
+            }
         } else if meta.is_dir() {
             self.listing.links.push(link.to_path_buf());
             self.below(real, shown)?;
-        } else if is_state_file(&shown.file_name().unwrap_or_default().to_string_lossy()) {
+        } else if is_ours {
             self.listing.links.push(link.to_path_buf());
             self.file(real, &shown, &meta)?;
         }
         Ok(())
+    }
+
+    /// Tells of a link that is not followed, where it may lead to a directory.
+    fn stray(&mut self, shown: &Path, named: &str, why: &str) {
+        if shown.extension().is_none() {
+            let message = format!("is a link to `{named}`, which {why}");
+            let hint = "state files behind it are not read: put them into the state directory".to_owned();
+            self.listing.warnings.push(FileProblem { path: text(shown), message, hint });
+        }
     }
 
     fn unreadable(&mut self, shown: &Path, what: &str, error: &io::Error) {

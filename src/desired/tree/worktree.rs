@@ -26,6 +26,7 @@ const PAUSE: Duration = Duration::from_millis(2);
 pub struct Picture<T> {
     pub files: Vec<Filed<T>>,
     pub problems: Vec<FileProblem>,
+    pub warnings: Vec<FileProblem>,
     pub reused: usize,
     /// What a commit is compared with.
     pub lying: Lying,
@@ -77,7 +78,8 @@ fn once<T: Send + Sync>(
         _ => (found, whole(found, limits, format).map(|(bytes, version)| (filed(found, bytes, version, make), false))),
     });
     let lying = Lying { root: listing.root.clone(), files: Vec::new(), links: listing.links };
-    let mut picture = Picture { files: Vec::with_capacity(files.len()), problems: listing.problems, reused: 0, lying };
+    let (problems, warnings) = (listing.problems, listing.warnings);
+    let mut picture = Picture { files: Vec::with_capacity(files.len()), problems, warnings, reused: 0, lying };
     let mut moved = Vec::new();
     for (found, outcome) in files {
         match outcome {

@@ -8,11 +8,13 @@ use super::super::render::{Looks, PlanLine, json, markdown, text};
 use super::*;
 
 const PLAIN: Looks = Looks { color: false, width: Width::of_terminal(80), most: 200 };
+/// Wide enough for the header.
+const WIDE: Looks = Looks { width: Width::of_terminal(100), ..PLAIN };
 
 #[test]
 fn the_first_line_says_where_and_from_which_commit() {
     let mut plan = Story::wants("sessions: [{id: 215, title: Surah Al-Fatiha}]").has_session(216, "Al-Baqara").plan();
-    insta::assert_snapshot!(text(&plan, PLAIN), @r#"
+    insta::assert_snapshot!(text(&plan, WIDE), @r#"
     environment development · catalog KSESSIONS_DEV · sqlite · desired-state @ 4f1c2ab (clean)
 
       + session/215  title "Surah Al-Fatiha", status active, created_by "reconcile"
@@ -21,18 +23,18 @@ fn the_first_line_says_where_and_from_which_commit() {
     "#);
     plan.header.is_new = true;
     plan.header.revision.compared = Compared::Dirty;
-    insta::assert_snapshot!(text(&plan, PLAIN).lines().take(2).collect::<Vec<_>>().join("\n"), @"
+    insta::assert_snapshot!(text(&plan, WIDE).lines().take(2).collect::<Vec<_>>().join("\n"), @"
     environment development · catalog KSESSIONS_DEV · sqlite · desired-state @ 4f1c2ab (dirty)
     schema will be created, database will be stamped `development`
     ");
     plan.header.revision.commit = None;
-    assert!(text(&plan, PLAIN).contains("desired-state @ no commit\n"));
+    assert!(text(&plan, WIDE).contains("desired-state @ no commit\n"));
 }
 
 #[test]
 fn nothing_to_do_is_said_in_one_line() {
     let story = Story::wants("sessions: [{id: 1}]").has_session(1, "One");
-    insta::assert_snapshot!(text(&story.plan(), PLAIN), @"
+    insta::assert_snapshot!(text(&story.plan(), WIDE), @"
     environment development · catalog KSESSIONS_DEV · sqlite · desired-state @ 4f1c2ab (clean)
 
     No changes. The database matches the desired state. 1 unchanged.

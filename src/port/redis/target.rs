@@ -8,6 +8,7 @@ use percent_encoding::percent_decode_str;
 use zeroize::Zeroizing;
 
 use super::error::RedisError;
+use crate::address;
 use crate::guard::Transport;
 use crate::loopback::names_loopback;
 use crate::secret::Secret;
@@ -155,6 +156,10 @@ fn host_and_port(server: &str) -> Result<(String, u16), RedisError> {
     let plain = |letter: char| letter.is_ascii_alphanumeric() || "-_.".contains(letter);
     if host.parse::<IpAddr>().is_err() && !host.chars().all(plain) {
         return Err(refuse("its host's name is not plain", "name one host or address"));
+    }
+    if address::is_usual(host).is_err() {
+        let why = "its host is an address in a form that programs read in different ways";
+        return Err(refuse(why, "write four decimal numbers without leading zeros, such as 10.0.0.11"));
     }
     let port = match port {
         "" => PORT,

@@ -11,6 +11,7 @@ use std::net::Ipv6Addr;
 pub use health::Health;
 
 use super::{Asked, Resource, Verdict};
+use crate::address;
 use crate::change::{Kind, Value};
 use crate::port::pool::Sight;
 use crate::store::sql::Id;
@@ -227,6 +228,8 @@ impl Resource for Server {
         }
         if !is_host(&server.host) {
             wrong("host", "host is not the name or address of a host", "write it without scheme, user, port or path");
+        } else if let Err((what, hint)) = address::is_usual(&server.host) {
+            wrong("host", &format!("host {} {what}", server.host), &hint);
         }
         if server.formerly.as_ref() == Some(&name) {
             wrong("formerly", "formerly is the name that it has now", "take the line away");
