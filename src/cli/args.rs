@@ -130,6 +130,8 @@ pub enum Verb {
         #[arg(value_name = "KIND/NAME", value_parser = parse_id)]
         id: ResourceId,
     },
+    /// List resources and their states
+    List(super::list::ListArgs),
     /// Work on hosts by hand
     #[command(subcommand)]
     Host(HostVerb),
@@ -195,7 +197,7 @@ impl Verb {
     /// Whether it looks at `--format`; the others print text, or one format of their own.
     pub fn has_formats(&self) -> bool {
         match self {
-            Verb::Validate | Verb::Explain { .. } | Verb::Doctor => true,
+            Verb::Validate | Verb::Explain { .. } | Verb::List(_) | Verb::Doctor => true,
             Verb::Status { .. } | Verb::History { .. } | Verb::Config | Verb::Token(_) => true,
             // Always JSON.
             Verb::Schema => true,

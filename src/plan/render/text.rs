@@ -54,7 +54,8 @@ fn more(lines: &mut Vec<String>, all: usize, most: usize, what: &str) {
     }
 }
 
-fn header(header: &Header) -> String {
+/// What the plan is of: its first lines.
+pub fn header(header: &Header) -> String {
     let Header { environment, catalog, driver, state, revision, actor: _, is_new } = header;
     let mut out = format!(
         "environment {environment} · catalog {} · {driver} · {} @ {}\n",
