@@ -10,7 +10,7 @@ use std::time::Duration;
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Serialize, Serializer};
 
-use crate::credential::masked;
+pub use crate::credential::masked;
 
 pub use revision::{Compared, NO_COMMIT, Revision};
 
@@ -64,6 +64,8 @@ pub enum Action {
 }
 
 impl Action {
+    pub const ALL: [Action; 4] = [Action::Create, Action::Update, Action::Rotate, Action::Resume];
+
     /// The mark that stands before it in a plan.
     pub fn sign(self) -> char {
         match self {

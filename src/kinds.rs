@@ -1,5 +1,7 @@
 //! The register: the only file that names every kind.
 
+mod listed;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -14,6 +16,7 @@ use crate::resource::server::{self, Server, ServerName};
 use crate::resource::session::{self, Session, SessionId};
 use crate::resource::{Declared, Needs, Resource};
 use crate::yaml::{self, Item, Place, Problem, Section, is_name};
+pub use listed::{Key, Listed, Numbers};
 
 /// Every kind, in the order in which changes are shown and applied: what others stand on comes first.
 pub const ALL: [Kind; 4] = [Session::KIND, Host::KIND, Server::KIND, Instance::KIND];
@@ -21,6 +24,15 @@ pub const ALL: [Kind; 4] = [Session::KIND, Host::KIND, Server::KIND, Instance::K
 /// The kind with that name.
 pub fn named(name: &str) -> Option<Kind> {
     ALL.into_iter().find(|kind| kind.name == name)
+}
+
+/// The kind that is called so, of one or of many: `session` and `sessions`.
+///
+/// Errors: the text says what would do.
+pub fn called(name: &str) -> Result<Kind, String> {
+    let known = ALL.map(|kind| kind.name).join(", ");
+    let found = ALL.into_iter().find(|kind| kind.name == name || kind.plural == name);
+    found.ok_or_else(|| format!("kind must be one of {known}"))
 }
 
 static SECTIONS: [Section; 4] = [Session::SECTION, Host::SECTION, Server::SECTION, Instance::SECTION];
@@ -38,16 +50,6 @@ pub struct Desired {
     pub hosts: BTreeMap<SessionId, Declared<Host>>,
     pub servers: BTreeMap<ServerName, Declared<Server>>,
     pub instances: BTreeMap<InstanceId, Declared<Instance>>,
-}
-
-/// A declared resource as a list shows it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listed {
-    pub id: ResourceId,
-    /// What people call it; empty where its file does not say.
-    pub title: String,
-    /// `file:line:column`.
-    pub place: String,
 }
 
 /// What the world has.
@@ -95,12 +97,6 @@ impl Step {
         matches!(self, Step::Instance(step) if step.reserves().is_some())
     }
 
-    /// Whether the step gives a server another name.
-    pub fn renames(&self) -> bool {
-        let Step::Server(step) = self else { return false };
-        step.before.as_ref().is_some_and(|before| before.profile.name != step.after.name)
-    }
-
     /// Whether performing the step wants a key: to hash a GUID with, or where the hand-off is sealed.
     pub fn wants_key(&self, is_sealed: bool) -> bool {
         let needs = match self {
@@ -133,61 +129,6 @@ impl Desired {
         counts.extend(others.into_iter().filter(|(many, _)| *many > 0).map(|(many, kind)| count(many, kind)));
         let last = counts.pop().unwrap_or_default();
         format!("{} and {last}", counts.join(", "))
-    }
-
-    /// Every resource from the one with this number on. They are numbered in the order of their kinds, and in each in the
-    /// order of their keys.
-    pub fn listed(&self, from: usize) -> impl Iterator<Item = Listed> {
-        let Desired { sessions, hosts, servers, instances } = self;
-        let place = |place: &Place| place.to_string();
-        let sessions_from = (from..sessions.len()).filter_map(|number| sessions.declared(number));
-        let session = move |(key, session): (SessionId, Declared<Session>)| {
-            let title = session.value.title.unwrap_or_default();
-            Listed { id: ResourceId::new(Session::KIND, key), title, place: place(&session.place) }
-        };
-        let title = |key: &SessionId| sessions.get(key).and_then(|session| session.value.title).unwrap_or_default();
-        let host = move |(key, host): (&SessionId, &Declared<Host>)| Listed {
-            id: ResourceId::new(Host::KIND, key),
-            title: title(key),
-            place: place(&host.place),
-        };
-        let server = move |(key, server): (&ServerName, &Declared<Server>)| Listed {
-            id: ResourceId::new(Server::KIND, key),
-            title: server.value.host.clone(),
-            place: place(&server.place),
-        };
-        let instance = move |(key, instance): (&InstanceId, &Declared<Instance>)| Listed {
-            id: ResourceId::new(Instance::KIND, key),
-            title: instance.value.name.clone(),
-            place: place(&instance.place),
-        };
-        let [_, hosts_begin, servers_begin, instances_begin] =
-            ALL.map(|kind| from.saturating_sub(self.numbers(kind).start));
-        let hosts = hosts.iter().skip(hosts_begin).map(host);
-        let servers = servers.iter().skip(servers_begin).map(server);
-        let instances = instances.iter().skip(instances_begin).map(instance);
-        sessions_from.map(session).chain(hosts).chain(servers).chain(instances)
-    }
-
-    /// The numbers of the resources of a kind.
-    pub fn numbers(&self, kind: Kind) -> std::ops::Range<usize> {
-        let Desired { sessions, hosts, servers, instances } = self;
-        let lengths = [sessions.len(), hosts.len(), servers.len(), instances.len()];
-        let place = ALL.into_iter().position(|known| known == kind).unwrap_or(ALL.len());
-        let start = lengths.iter().take(place).sum();
-        start..start + lengths.get(place).copied().unwrap_or_default()
-    }
-
-    /// The number of the first resource that comes after this one, which need not be declared itself.
-    pub fn number_behind(&self, id: &ResourceId) -> usize {
-        let (name, start) = (id.name.as_str(), self.numbers(id.kind).start);
-        start
-            + match id.kind {
-                Session::KIND => session_id(name).map_or(0, |key| self.sessions.number_behind(&key)),
-                Host::KIND => session_id(name).map_or(0, |key| self.hosts.range(..=key).count()),
-                Server::KIND => self.servers.range(..=ServerName(name.to_owned())).count(),
-                _ => instance_id(name).map_or(0, |key| self.instances.range(..=key).count()),
-            }
     }
 
     /// What only the database can decide: hosts whose session, and pins whose server, no file declares.
@@ -362,6 +303,19 @@ impl yaml::Sheet for Claims {
     fn clear(&mut self) {
         self.found.clear();
     }
+}
+
+/// The address of what the database may have, which is more than files may declare: other programs write names of their
+/// own. `None`: nothing can have it.
+pub fn any_id(address: &str) -> Option<ResourceId> {
+    let (kind, name) = address.split_once('/')?;
+    let id = ResourceId::new(called(kind).ok()?, name);
+    let is_one = match Key::of(&id) {
+        Key::Session(key) | Key::Host(key) => key.is_some_and(|key| key.to_string() == name),
+        Key::Server(_) => !name.is_empty() && name.trim() == name && !name.contains(char::is_control),
+        Key::Instance(key) => key.is_some_and(|key| key.to_string() == name),
+    };
+    is_one.then_some(id)
 }
 
 /// Reads an address such as `host/215`.

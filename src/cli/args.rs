@@ -133,6 +133,8 @@ pub enum Verb {
         #[arg(value_name = "KIND/NAME", value_parser = parse_id, add = ArgValueCompleter::new(addresses))]
         id: ResourceId,
     },
+    /// List resources and their states
+    List(super::list::ListArgs),
     /// Work on hosts by hand
     #[command(subcommand)]
     Host(HostVerb),
@@ -203,9 +205,8 @@ impl Cli {
 impl Verb {
     fn work(&self) -> Work {
         match self {
-            Verb::Validate | Verb::Explain { .. } | Verb::Doctor | Verb::Status { .. } | Verb::History { .. } => {
-                Work::Reads
-            }
+            Verb::Validate | Verb::Explain { .. } | Verb::List(_) | Verb::Doctor => Work::Reads,
+            Verb::Status { .. } | Verb::History { .. } => Work::Reads,
             Verb::Alerts | Verb::Config | Verb::Schema | Verb::Completions { .. } => Work::Reads,
             Verb::Host(HostVerb::Create { dry_run: true, .. } | HostVerb::Consolidate { dry_run: true }) => Work::Reads,
             Verb::Token(TokenVerb::List) => Work::Reads,
@@ -224,7 +225,7 @@ impl Verb {
     /// Whether it looks at `--format`; the others print text, or one format of their own.
     pub fn has_formats(&self) -> bool {
         match self {
-            Verb::Validate | Verb::Explain { .. } | Verb::Doctor => true,
+            Verb::Validate | Verb::Explain { .. } | Verb::List(_) | Verb::Doctor => true,
             Verb::Status { .. } | Verb::History { .. } | Verb::Config | Verb::Token(_) => true,
             // Always JSON.
             Verb::Schema => true,

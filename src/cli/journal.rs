@@ -4,7 +4,7 @@ use serde_json::Value as Json;
 
 use super::args::{Format, SuspendArgs};
 use super::only;
-use super::print::{Terminal, out, out_json};
+use super::print::{Terminal, inert, out, out_json};
 use crate::change::{NO_COMMIT, ResourceId, Width, hanging, moment, printable, quoted, rfc3339};
 use crate::failure::{Failure, Result};
 use crate::store::journal::Line;
@@ -156,14 +156,4 @@ fn csv(lines: &[Line]) -> Result<String> {
     }
     let bytes = writer.into_inner().map_err(|error| failed(&error))?;
     String::from_utf8(bytes).map_err(|error| failed(&error))
-}
-
-/// A field as a spreadsheet shows it, never as one that it computes: a leading `=`, `+`, `-`, `@`, tab or return would
-/// make it a formula (OWASP, CSV injection). Nor does it do anything to a terminal.
-fn inert(field: &str) -> String {
-    let shown = printable(field);
-    match field.chars().next() {
-        Some('=' | '+' | '-' | '@' | '\t' | '\r') => format!("'{shown}"),
-        _ => shown,
-    }
 }

@@ -9,6 +9,7 @@ mod host;
 mod instance;
 mod interrupt;
 mod journal;
+mod list;
 mod print;
 mod remote;
 mod run;
@@ -155,6 +156,10 @@ async fn command(verb: &Verb, config: Config, format: Format, terminal: Terminal
     match verb {
         Verb::Validate => check::validate(&config, format, terminal).await,
         Verb::Explain { id } => check::explain(&World::open(config).await?, id, format, terminal).await,
+        Verb::List(args) => match &args.daemon {
+            None => list::list(&World::open(config).await?, args, format, terminal).await,
+            Some(url) => list::list_of_daemon(&config, args, url, format, terminal).await,
+        },
         Verb::Host(verb) => host::host(&World::open(config).await?, verb, terminal).await,
         Verb::Instance(verb) => instance::instance(&World::open(config).await?, verb, terminal).await,
         Verb::Handoff(verb) => handoff::handoff(&World::open(config).await?, verb, terminal).await,

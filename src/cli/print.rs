@@ -9,7 +9,7 @@ use rustix::termios::tcgetwinsize;
 use zeroize::Zeroizing;
 
 use super::args::{Color, Global};
-use crate::change::{Width, is_unseen};
+use crate::change::{Width, is_unseen, printable};
 use crate::config::LogFormat;
 use crate::failure::{Class, Failure, Result};
 use crate::log;
@@ -107,10 +107,14 @@ pub fn out(text: &str) -> Result<()> {
 
 /// Writes JSON to stdout. What could move a terminal's cursor is escaped in it, as JSON does with some of that anyway.
 pub fn out_json(value: &serde_json::Value) -> Result<()> {
-    let text = format!("{value:#}\n");
+    out(&harmless_json(format!("{value:#}\n")))
+}
+
+/// JSON, with what could move a terminal's cursor escaped.
+pub fn harmless_json(text: String) -> String {
     let moves = |letter: char| letter != '\n' && is_unseen(letter);
     if !text.contains(moves) {
-        return out(&text);
+        return text;
     }
     let mut shown = String::with_capacity(text.len());
     for letter in text.chars() {
@@ -119,7 +123,27 @@ pub fn out_json(value: &serde_json::Value) -> Result<()> {
             false => shown.push(letter),
         }
     }
-    out(&shown)
+    shown
+}
+
+/// A field as a spreadsheet shows it, never as one that it computes: a leading `=`, `+`, `-`, `@`, tab or return would
+/// make it a formula (OWASP, CSV injection). Nor does it do anything to a terminal.
+pub fn inert(field: &str) -> String {
+    let shown = printable(field);
+    match field.chars().next() {
+        Some('=' | '+' | '-' | '@' | '\t' | '\r') => format!("'{shown}"),
+        _ => shown,
+    }
+}
+
+/// Writes one part of much to stdout, from where nothing else waits for its reader. Gives whether there is one still.
+pub async fn stream(part: String) -> Result<bool> {
+    let printed = tokio::task::spawn_blocking(move || print(&part)).await;
+    match printed.unwrap_or_else(|ended| Err(std::io::Error::other(ended))) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(Failure::error(format!("stdout cannot be written: {error}"))),
+    }
 }
 
 /// Writes to stdout what is printed once and never again: a closed pipe is an error too, because it is lost. `another`

@@ -23,29 +23,57 @@ struct Problem {
     hints: Vec<String>,
 }
 
+/// A daemon that is asked.
+pub struct Daemon {
+    address: Address,
+    place: String,
+    token: Option<Secret>,
+}
+
+impl Daemon {
+    /// Errors: this is no URL of one.
+    pub fn at(config: &Config, url: &str) -> Result<Self> {
+        let address = Address::read(&Secret::new(url.to_owned()), config.allow_insecure).map_err(|what| {
+            Failure::invalid(format!("--daemon {what}"))
+                .hint("the daemon on this machine is asked with --daemon http://127.0.0.1:7326")
+        })?;
+        Ok(Self { place: address.place(), address, token: config.client_token.clone() })
+    }
+
+    /// What it answers below its URL, if that is no refusal.
+    async fn get(&self, path: &str, accept: &str) -> Result<String> {
+        let asked = self.address.get(path, accept, self.token.as_ref()).await;
+        let page = asked.map_err(|error| unanswered(&self.place, &error))?;
+        match page.status {
+            200 => Ok(page.body),
+            _ => Err(refused(&self.place, page, self.token.is_some())),
+        }
+    }
+
+    /// The same as JSON.
+    pub async fn json(&self, path: &str) -> Result<Json> {
+        let body = self.get(path, "application/json").await?;
+        serde_json::from_str(&body).map_err(|_| self.stranger())
+    }
+
+    /// What is said of whoever answers something else.
+    pub fn stranger(&self) -> Failure {
+        stranger(&self.place)
+    }
+}
+
 pub async fn status(config: &Config, url: &str, format: Format) -> Result<u8> {
     only(format, &[Format::Text, Format::Json])?;
-    let address = Address::read(&Secret::new(url.to_owned()), config.allow_insecure).map_err(|what| {
-        Failure::invalid(format!("--daemon {what}"))
-            .hint("the daemon on this machine is asked with --daemon http://127.0.0.1:7326")
-    })?;
-    let accept = if format == Format::Json { "application/json" } else { "text/plain" };
-    let place = address.place();
-    let asked = address.get(STATUS, accept, config.client_token.as_ref()).await;
-    let page = asked.map_err(|error| unanswered(&place, &error))?;
-    if page.status != 200 {
-        return Err(refused(&place, page, config.client_token.is_some()));
+    let daemon = Daemon::at(config, url)?;
+    if format == Format::Json {
+        out_json(&daemon.json(STATUS).await?)?;
+        return Ok(0);
     }
-    match format {
-        Format::Json => {
-            let json: Json = serde_json::from_str(&page.body).map_err(|_| stranger(&place))?;
-            out_json(&json)?;
-        }
-        // What comes from elsewhere may hold anything.
-        _ if page.body.starts_with("environment ") => {
-            out(&page.body.lines().map(|line| printable(line) + "\n").collect::<String>())?;
-        }
-        _ => return Err(stranger(&place)),
+    let body = daemon.get(STATUS, "text/plain").await?;
+    // What comes from elsewhere may hold anything.
+    match body.starts_with("environment ") {
+        true => out(&body.lines().map(|line| printable(line) + "\n").collect::<String>())?,
+        false => return Err(daemon.stranger()),
     }
     Ok(0)
 }

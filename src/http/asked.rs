@@ -1,8 +1,9 @@
 //! What is asked of the resources, in the query of an address.
 
 use crate::change::{ResourceId, quoted};
-use crate::kinds::{ALL, named, parse_id};
-use crate::turn::inventory::{Filter, Wish};
+use crate::kinds::{any_id, called, parse_id};
+use crate::plan::states::{State, States};
+use crate::turn::list::Filter;
 
 /// Resources in an answer: unless asked for otherwise, and at most.
 const ROWS: (usize, usize) = (50, 500);
@@ -45,17 +46,11 @@ impl Asked {
     fn take(&mut self, name: &str, value: &str) -> Result<(), String> {
         let Self { filter, after, limit } = self;
         match name {
-            "kind" => {
-                let known = ALL.map(|kind| kind.name).join(", ");
-                filter.kind = Some(named(value).ok_or_else(|| format!("kind must be one of {known}"))?);
-            }
-            "state" => {
-                let known = Wish::ALL.map(Wish::word).join(", ");
-                filter.wish = Some(Wish::read(value).ok_or_else(|| format!("state must be one of {known}"))?);
-            }
+            "kind" => filter.kind = Some(called(value)?),
+            "state" => filter.states = value.split(',').map(State::read).collect::<Result<States, _>>()?,
             "q" if value.chars().count() > TEXT => return Err(format!("q may have {TEXT} letters")),
             "q" => filter.text = value.to_owned(),
-            "after" => *after = Some(parse_id(value)?),
+            "after" => *after = Some(any_id(value).map_or_else(|| parse_id(value), Ok)?),
             "limit" => {
                 let number = value.parse().ok().filter(|number| (1..=ROWS.1).contains(number));
                 *limit = number.ok_or_else(|| format!("limit must be a number from 1 to {}", ROWS.1))?;
@@ -72,11 +67,12 @@ impl Asked {
 
     /// The same as a query, from after `after` on.
     pub fn query(&self, after: Option<&ResourceId>) -> String {
-        let Self { filter: Filter { kind, wish, text }, after: _, limit } = self;
+        let Self { filter: Filter { kind, states, text }, after: _, limit } = self;
+        let states = states.iter().map(State::word).collect::<Vec<_>>().join(",");
         let limit = (*limit != ROWS.0).then(|| limit.to_string());
         let pairs = [
             ("kind", kind.map(|kind| kind.name.to_owned())),
-            ("state", wish.map(|wish| wish.word().to_owned())),
+            ("state", Some(states).filter(|states| !states.is_empty())),
             ("q", Some(text.clone()).filter(|text| !text.is_empty())),
             ("limit", limit),
             ("after", after.map(ResourceId::to_string)),
@@ -93,7 +89,7 @@ mod tests {
 
     #[test]
     fn a_query_is_read_as_it_was_written() {
-        let query = "kind=host&state=drift&q=a%26b&limit=500&after=host%2F215";
+        let query = "kind=host&state=drifted%2Cpending&q=a%26b&limit=500&after=host%2F215";
         let asked = Asked::read(query).unwrap();
         assert_eq!(asked.filter.text, "a&b");
         assert_eq!(asked.query(asked.after.as_ref()), query);
@@ -105,7 +101,10 @@ mod tests {
     fn what_is_wrong_is_said_with_what_would_do() {
         for (query, said) in [
             ("kind=nothing", "kind must be one of session, host, server, instance"),
-            ("state=good", "state must be one of in_sync, changed, drift, blocked, suspended"),
+            (
+                "state=good",
+                "state must be one of failed, blocked, drifted, pending, unmanaged, suspended, in_sync, protected",
+            ),
             ("limit=0", "limit must be a number from 1 to 500"),
             ("limit=501", "limit must be a number from 1 to 500"),
             (

@@ -6,8 +6,11 @@ use std::time::Duration;
 use tokio::sync::{Mutex, Semaphore};
 use tokio::time::Instant;
 
+use super::asked::Asked;
 use super::board::Board;
+use crate::failure::Result;
 use crate::turn::World;
+use crate::turn::list::Page;
 use crate::turn::survey::Survey;
 
 /// A survey is good for so long, unless a turn happens;
@@ -61,6 +64,25 @@ impl Lookout {
         drop(kept);
         tokio::spawn(Arc::clone(self).let_go(made_at, KEPT.max(good_for)));
         Some(survey)
+    }
+
+    /// A page of the resources that the survey has. Of what no file names it looks into the database: one of the few who
+    /// may at once. `None`: the daemon is about to end.
+    pub async fn page(&self, survey: &Arc<Survey>, asked: &Asked) -> Option<Result<Page>> {
+        let (shared, asked) = (Arc::clone(survey), asked.clone());
+        // Of a million resources, a search takes longer than other requests should wait for a thread.
+        let found = tokio::task::spawn_blocking(move || {
+            let inventory = shared.inventory.as_ref().ok()?;
+            let declared = inventory.declared(&asked.filter, asked.after.as_ref(), asked.limit + 1);
+            Some((declared, asked))
+        });
+        let (declared, Asked { filter, after, limit }) = found.await.ok()??;
+        let inventory = survey.inventory.as_ref().ok()?;
+        let _place = match inventory.has_strangers(&filter) {
+            true => Some(self.plans.acquire().await.ok()?),
+            false => None,
+        };
+        Some(self.world.page(inventory, declared, &filter, after.as_ref(), limit).await)
     }
 
     /// Lets the survey go that was made then, if it is still kept after so long.

@@ -18,8 +18,8 @@ pub fn plan(header: Header, desired: &Desired, observed: &Observed, ledger: &Led
     draft.hosts(desired);
     let mut scope = server::diff::Scope { declared: &desired.servers, observed: &observed.servers };
     draft.kind(&desired.servers, &observed.servers, &mut scope, |step| Step::Server(Box::new(step)));
-    // The row of a server that is renamed stands under a name that no file knows any more.
-    let renamed = draft.plan.changes.iter().filter(|planned| planned.change.step.renames()).count() as u64;
+    // The row of a server that is to be renamed stands under a name that files say as `formerly` alone.
+    let renamed = desired.former_names(&observed.servers).len() as u64;
     draft.plan.unmanaged = draft.plan.unmanaged.saturating_sub(renamed);
     draft.instances(desired);
     draft.host_notes(desired, observed);
@@ -170,6 +170,9 @@ impl Draft<'_> {
                 let flap = self.flap(&change, &wish);
                 if let Some(blocked) = self.held(&change, R::needs(&change.step), &wish, flap) {
                     R::withdraw(&change, scope);
+                    if change.origin == Origin::Drift {
+                        self.plan.kept_drift.push(blocked.id.clone());
+                    }
                     self.plan.blocked.push(blocked);
                     return;
                 }

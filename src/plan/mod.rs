@@ -4,6 +4,7 @@ pub mod budget;
 mod draft;
 pub mod pools;
 pub mod render;
+pub mod states;
 #[cfg(test)]
 mod tests;
 
@@ -86,6 +87,8 @@ pub struct Plan {
     pub now: DateTime<Utc>,
     pub changes: Vec<Planned>,
     pub blocked: Vec<Blocked>,
+    /// Those of the blocked that were changed in the database since they were last applied, and stay so for now.
+    pub kept_drift: Vec<ResourceId>,
     /// Things that a reader should know and that ask for no action, as `kind/name` and text.
     pub notes: Vec<(ResourceId, String)>,
     /// How full the servers are.
@@ -155,6 +158,7 @@ impl Plan {
             now,
             changes: Vec::new(),
             blocked: Vec::new(),
+            kept_drift: Vec::new(),
             notes: Vec::new(),
             fills: Vec::new(),
             adopted: Vec::new(),
@@ -173,6 +177,7 @@ impl Plan {
             now: _,
             changes,
             blocked,
+            kept_drift,
             notes,
             fills,
             adopted,
@@ -185,6 +190,7 @@ impl Plan {
         self.fills.extend(fills);
         self.changes.extend(changes);
         self.blocked.extend(blocked);
+        self.kept_drift.extend(kept_drift);
         self.notes.extend(notes);
         self.adopted.extend(adopted);
         self.calmed.extend(calmed);

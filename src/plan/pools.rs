@@ -5,9 +5,8 @@ use std::collections::{BTreeMap, HashSet};
 use super::Plan;
 use crate::change::{Kind, ResourceId};
 use crate::kinds::{Desired, Observed, Step};
-use crate::resource::Declared;
 use crate::resource::instance::placement::Candidate;
-use crate::resource::server::{self, Health, Server, ServerName};
+use crate::resource::server::{self, Health, ServerName};
 
 const KIND: Kind = server::SECTION.kind;
 
@@ -17,15 +16,18 @@ pub fn candidates(plan: &Plan, desired: &Desired, observed: &Observed) -> Vec<Ca
         Step::Server(step) => Some(step),
         _ => None,
     });
+    // What is renamed, and that is held back, is declared all the same.
+    let former = desired.former_names(&observed.servers);
+    let is_declared = |name: &ServerName| desired.servers.contains_key(name) || former.contains(name);
     let mut servers: BTreeMap<ServerName, Candidate> = BTreeMap::new();
     for (name, row) in &observed.servers {
-        servers.insert(name.clone(), candidate(&row.profile, Some(row), desired, observed));
+        servers.insert(name.clone(), candidate(&row.profile, Some(row), is_declared(name), observed));
     }
     for step in changed {
         if let Some(before) = &step.before {
             servers.remove(&before.profile.name);
         }
-        servers.insert(step.after.name.clone(), candidate(&step.after, step.before.as_ref(), desired, observed));
+        servers.insert(step.after.name.clone(), candidate(&step.after, step.before.as_ref(), true, observed));
     }
     servers.into_values().collect()
 }
@@ -33,17 +35,10 @@ pub fn candidates(plan: &Plan, desired: &Desired, observed: &Observed) -> Vec<Ca
 fn candidate(
     profile: &server::Profile,
     row: Option<&server::Observed>,
-    desired: &Desired,
+    is_declared: bool,
     observed: &Observed,
 ) -> Candidate {
     let unasked = || Err("it was not asked".to_owned());
-    // What is renamed, and that is held back, is declared all the same.
-    let is_renamed = || {
-        let to_be = |(name, server): (&ServerName, &Declared<Server>)| {
-            server.value.formerly.as_ref() == Some(&profile.name) && !observed.servers.contains_key(name)
-        };
-        desired.servers.iter().any(to_be)
-    };
     Candidate {
         name: profile.name.clone(),
         id: row.map(|row| row.id),
@@ -55,7 +50,7 @@ fn candidate(
         priority: profile.priority,
         status: profile.status,
         health: row.map_or_else(Health::default, |row| row.health.clone()),
-        is_declared: desired.servers.contains_key(&profile.name) || is_renamed(),
+        is_declared,
         sight: observed.sights.get(&profile.name).cloned().unwrap_or_else(unasked),
     }
 }

@@ -5,6 +5,7 @@ mod hosts;
 mod limits;
 mod pools;
 mod rendering;
+mod states;
 
 use std::time::Duration;
 

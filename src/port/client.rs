@@ -133,7 +133,7 @@ impl Address {
         tokio::time::timeout(LIMIT, exchange).await.unwrap_or(Err(ClientError::Silent))
     }
 
-    /// Gets what stands at `path` below the URL as the type `accept`, whatever its status; at most 16 MiB.
+    /// Gets what stands at `path`, with its query, below the URL as the type `accept`, whatever its status; at most 16 MiB.
     pub async fn get(&self, path: &str, accept: &str, bearer: Option<&Secret>) -> Result<Page, ClientError> {
         let exchange = async {
             let mut request = self.request(Method::GET, Some(path), &[("accept", accept.to_owned())])?;
@@ -162,9 +162,10 @@ impl Address {
     ) -> Result<Request<()>, ClientError> {
         let mut url = Url::parse(self.url.expose()).map_err(|_| ClientError::Malformed)?;
         if let Some(below) = below {
+            let (below, query) = below.split_once('?').map_or((below, None), |(below, query)| (below, Some(query)));
             let path = format!("{}/{below}", url.path().trim_end_matches('/'));
             url.set_path(&path);
-            url.set_query(None);
+            url.set_query(query);
         }
         let path = &url[url::Position::BeforePath..url::Position::AfterQuery];
         let host = &url[url::Position::BeforeHost..url::Position::AfterPort];

@@ -187,6 +187,11 @@ impl<R: Compact> Roll<R> {
         wish.unwrap_or_default()
     }
 
+    /// Whether its file protects the resource with that number.
+    pub fn is_protected(&self, number: usize) -> bool {
+        self.index.get(number).and_then(|spot| line(&self.pages, *spot)).is_some_and(|line| line.protect)
+    }
+
     /// The resource with that number.
     pub fn declared(&self, number: usize) -> Option<(R::Key, Declared<R>)> {
         let spot = self.index.get(number)?;

@@ -1,269 +1,198 @@
-//! Every declared resource and how it stands: made from a plan, and kept small enough to be kept.
+//! Every resource and its state: made from a plan, and kept small enough to be kept.
 //!
-//! A plan of a million changes is as large as a turn. Of each resource no more than a few bytes are kept here, and what is
-//! to be said of those that are not as declared only up to a number; the files' own pages are shared with the reader of
-//! the files.
+//! A plan of a million changes is as large as a run. Of each resource no more than a few bytes are kept here, and what is
+//! to be said of those that are not as declared up to a number; the files' own pages are shared with the reader of the
+//! files, and sessions that no file names stay in the database.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use chrono::{DateTime, Utc};
-use serde_json::{Value as Json, json};
 
-use super::Wanted;
-use crate::change::{Action, Change, Kind, Obstacle, Origin, ResourceId, moment};
-use crate::kinds::{Desired, Listed};
+use super::list::{Filter, Row};
+use super::{Picture, Request, World};
+use crate::change::{Blocked, ResourceId};
+use crate::failure::Result;
+use crate::kinds::{self, Desired, Key, Listed};
 use crate::plan::render::details;
-use crate::plan::{Header, Plan, Planned};
+use crate::plan::states::{self, Standing, Standings, State, States, Told};
+use crate::plan::{Header, Ledger, Plan, Planned};
 use crate::resource::Resource;
-use crate::resource::session::{Session, SessionId};
+use crate::resource::roll::Marks;
+use crate::resource::session::Session;
 use crate::store::ledger::Suspension;
+use crate::yaml::Problems;
 
-/// Of so many resources that are to be changed it is kept how, and of so many that are blocked it is kept why.
-pub const MOST: usize = 10_000;
 /// Notes of the plan that are kept.
 const NOTES: usize = 1_000;
 
-/// How a declared resource stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
-    InSync,
-    Changed(Action, Origin),
-    Blocked,
-    /// Somebody has said that nothing is to be applied to it, whether there is anything to be applied or not.
-    Suspended,
-}
-
-impl State {
-    /// As answers and addresses have it.
-    pub fn word(self) -> &'static str {
-        match self {
-            State::InSync => "in_sync",
-            State::Changed(..) => "changed",
-            State::Blocked => "blocked",
-            State::Suspended => "suspended",
-        }
-    }
-}
-
-/// Which states are asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wish {
-    InSync,
-    Changed,
-    /// Those of the changed that somebody else has changed in the database.
-    Drift,
-    Blocked,
-    Suspended,
-}
-
-impl Wish {
-    pub const ALL: [Wish; 5] = [Wish::InSync, Wish::Changed, Wish::Drift, Wish::Blocked, Wish::Suspended];
-
-    pub fn word(self) -> &'static str {
-        match self {
-            Wish::InSync => "in_sync",
-            Wish::Changed => "changed",
-            Wish::Drift => "drift",
-            Wish::Blocked => "blocked",
-            Wish::Suspended => "suspended",
-        }
-    }
-
-    pub fn read(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|wish| wish.word() == word)
-    }
-
-    fn is(self, state: State) -> bool {
-        match self {
-            Wish::InSync => state == State::InSync,
-            Wish::Changed => matches!(state, State::Changed(..)),
-            Wish::Drift => matches!(state, State::Changed(_, Origin::Drift)),
-            Wish::Blocked => state == State::Blocked,
-            Wish::Suspended => state == State::Suspended,
-        }
-    }
-}
-
-/// What is to be said of one that is not as declared.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum About {
-    /// What the change does, and its consequences.
-    Change { details: Vec<String>, notes: Vec<String> },
-    /// What it waits for, and the way out.
-    Blocked { reason: String, hint: String },
-}
-
-/// One resource, as it is shown.
-pub struct Row<'a> {
-    pub listed: Listed,
-    pub state: State,
-    /// `None`: it is in sync, or one of more than are kept.
-    pub about: Option<&'a About>,
-}
-
-/// Which resources are wanted; what is `None` or empty asks for nothing.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Filter {
-    pub kind: Option<Kind>,
-    pub wish: Option<Wish>,
-    /// A part of the address or of the title, in capitals or not.
-    pub text: String,
-}
-
-/// Some resources in their order.
-pub struct Sheet<'a> {
-    pub rows: Vec<Row<'a>>,
-    /// After which the next begin, where there are more.
-    pub next: Option<ResourceId>,
-}
-
-/// Every declared resource, at one moment.
+/// Every resource, at one moment.
 pub struct Inventory {
     pub header: Header,
     pub made_at: DateTime<Utc>,
     /// Resources that the database has and no file names.
     pub unmanaged: u64,
     pub notes: Vec<(ResourceId, String)>,
-    desired: Desired,
-    /// By the numbers that [`Desired::listed`] has.
-    states: Vec<State>,
-    about: BTreeMap<usize, About>,
-    /// How many stand as is wished, in the order of [`Wish::ALL`].
-    counts: [usize; 5],
+    pub(super) desired: Desired,
+    standings: Standings,
+    changes: Vec<Planned>,
+    blocked: Vec<Blocked>,
+    /// What no file names, but for the sessions.
+    others: Vec<Listed>,
+    /// Of all that is known beside rows, what concerns single resources now.
+    ledger: Ledger,
+    /// Since when each is suspended, and everything.
+    suspended: BTreeMap<ResourceId, DateTime<Utc>>,
+    all_suspended: Option<DateTime<Utc>>,
+    failed: BTreeSet<ResourceId>,
+    /// How many there are in each state, in the order of [`State::ALL`].
+    counts: [u64; State::ALL.len()],
+}
+
+impl World {
+    /// Looks at everything, and writes nothing anywhere. Of so many resources that are to be changed it is kept how, and
+    /// of so many that are blocked it is kept why. With what the files were read with.
+    pub async fn inventory(&self, most: usize) -> Result<(Inventory, Problems)> {
+        let (plan, wanted, picture) = self.preview_from(&Request::everything()).await?;
+        Ok((Inventory::new(plan, wanted.desired, picture, most), wanted.warnings))
+    }
 }
 
 impl Inventory {
-    /// From a plan of everything, what it was made from, and who has suspended what.
-    pub fn new(plan: Plan, wanted: Wanted, suspensions: &[Suspension]) -> Self {
-        let Plan { header, now, changes, blocked, mut notes, unmanaged, .. } = plan;
-        let desired = wanted.desired;
+    /// As much as a daemon keeps for its readers.
+    pub const KEPT: usize = 10_000;
+
+    fn new(plan: Plan, desired: Desired, picture: Picture, most: usize) -> Self {
+        let Picture { observed, ledger, suspensions, .. } = picture;
+        let failed = observed.failed().collect();
+        let id = |row: &Suspension| Some(ResourceId::new(kinds::named(&row.kind)?, &row.name));
+        let suspended = suspensions.iter().filter_map(|row| Some((id(row)?, row.suspended_at))).collect();
+        let all_suspended = suspensions.iter().find(|row| row.kind.is_empty()).map(|row| row.suspended_at);
+        let standings = Standings::new(&plan, &desired, &ledger, &failed);
+        let others = observed.unmanaged(&desired);
+        let Plan { header, now, mut changes, mut blocked, mut notes, unmanaged, .. } = plan;
+        changes.truncate(most);
+        changes.shrink_to_fit();
+        blocked.truncate(most);
+        blocked.shrink_to_fit();
         notes.truncate(NOTES);
-        let states = vec![State::InSync; desired.len()];
-        let mut inventory =
-            Self { header, made_at: now, unmanaged, notes, desired, states, about: BTreeMap::new(), counts: [0; 5] };
-        let numbers = inventory.numbers();
-        let number = |desired: &Desired, id: &ResourceId| match id.kind {
-            Session::KIND => desired.sessions.number(&SessionId(id.name.parse().ok()?)),
-            _ => numbers.get(id).copied(),
-        };
-        for Suspension { kind, name, actor, reason, suspended_at } in suspensions {
-            let Some(kind) = crate::kinds::named(kind) else { continue };
-            let id = ResourceId::new(kind, name);
-            if let Some(number) = number(&inventory.desired, &id) {
-                let reason = format!("it is suspended by {actor} since {}: {reason}", moment(*suspended_at));
-                let hint = format!("`reconcile resume {id} --reason R`");
-                inventory.put(number, State::Suspended, Some(About::Blocked { reason, hint }));
-            }
+        let ledger = Ledger { applied: HashMap::new(), flaps: HashMap::new(), unnoted: Marks::default(), ..ledger };
+        let mut counts = standings.counts();
+        if let Some(count) = counts.get_mut(State::Unmanaged as usize) {
+            *count = unmanaged;
         }
-        for (place, blocked) in blocked.into_iter().enumerate() {
-            let state = if blocked.obstacle == Obstacle::Suspended { State::Suspended } else { State::Blocked };
-            let about = About::Blocked { reason: blocked.reason, hint: blocked.hint };
-            if let Some(number) = number(&inventory.desired, &blocked.id) {
-                inventory.put(number, state, (place < MOST).then_some(about));
-            }
+        Self {
+            header,
+            made_at: now,
+            unmanaged,
+            notes,
+            desired,
+            standings,
+            changes,
+            blocked,
+            others,
+            ledger,
+            suspended,
+            all_suspended,
+            failed,
+            counts,
         }
-        for (place, Planned { change, .. }) in changes.into_iter().enumerate() {
-            let about = (place < MOST).then(|| about(&change));
-            if let Some(number) = number(&inventory.desired, &change.id) {
-                inventory.put(number, State::Changed(change.action, change.origin), about);
-            }
-        }
-        inventory.counts = Wish::ALL.map(|wish| inventory.states.iter().filter(|state| wish.is(**state)).count());
-        inventory
     }
 
-    /// The numbers of all but the sessions, which may be a million, and know theirs.
-    fn numbers(&self) -> HashMap<ResourceId, usize> {
-        let first = self.desired.sessions.len();
-        self.desired.listed(first).map(|listed| listed.id).zip(first..).collect()
-    }
-
-    fn put(&mut self, number: usize, state: State, about: Option<About>) {
-        self.states.get_mut(number).into_iter().for_each(|place| *place = state);
-        about.into_iter().for_each(|about| drop(self.about.insert(number, about)));
-    }
-
-    /// How many resources stand as is wished.
-    pub fn count(&self, wish: Wish) -> usize {
-        self.counts.get(wish as usize).copied().unwrap_or_default()
+    /// How many resources are in this state.
+    pub fn count(&self, state: State) -> u64 {
+        self.counts.get(state as usize).copied().unwrap_or_default()
     }
 
     /// How many resources are declared.
     pub fn len(&self) -> usize {
-        self.states.len()
+        self.standings.len()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.states.is_empty()
+        self.standings.is_empty()
     }
 
-    /// At most `most` of those that pass the filter, from after `after` on, which need not be declared any more.
-    pub fn sheet(&self, filter: &Filter, after: Option<&ResourceId>, most: usize) -> Sheet<'_> {
+    /// At most `most` of the declared resources that pass the filter, from after `after` on, which need not be declared
+    /// any more.
+    pub fn declared(&self, filter: &Filter, after: Option<&ResourceId>, most: usize) -> Vec<Row> {
         let within = filter.kind.map_or(0..self.len(), |kind| self.desired.numbers(kind));
         let from = after.map_or(0, |id| self.desired.number_behind(id)).max(within.start);
-        let sought = filter.text.to_lowercase();
-        let is_wished =
-            |number: usize| self.states.get(number).is_some_and(|state| filter.wish.is_none_or(|wish| wish.is(*state)));
+        let is_sought = |number: &usize| {
+            let standing = self.standings.get(*number);
+            standing.is_some_and(|standing| filter.states.is_empty() || standing.states.meets(filter.states))
+        };
         // Sessions may be a million, and each is found by its number; the others are walked through.
         let middle = self.desired.numbers(Session::KIND).end;
-        let sessions = (from..within.end.min(middle)).filter(|number| is_wished(*number));
+        let sessions = (from..within.end.min(middle)).filter(is_sought);
         let sessions = sessions.filter_map(|number| Some((number, self.desired.listed(number).next()?)));
         let others = (from.max(middle)..within.end).zip(self.desired.listed(from.max(middle)));
-        let numbered = sessions.chain(others.filter(|(number, _)| is_wished(*number)));
-        let passing = numbered.filter(|(_, listed)| listed.holds(&sought)).filter_map(|(number, listed)| {
-            Some(Row { listed, state: *self.states.get(number)?, about: self.about.get(&number) })
-        });
-        let mut rows: Vec<Row<'_>> = passing.take(most.saturating_add(1)).collect();
-        let has_more = rows.len() > most;
-        rows.truncate(most);
-        let next = rows.last().filter(|_| has_more).map(|row| row.listed.id.clone());
-        Sheet { rows, next }
+        let numbered = sessions.chain(others.filter(|(number, _)| is_sought(number)));
+        let text = filter.text.to_lowercase();
+        let passing = numbered.filter(|(_, listed)| listed.holds(&text));
+        passing.filter_map(|(number, listed)| self.row(number, listed)).take(most).collect()
     }
-}
 
-impl Listed {
-    /// Whether its address or its title holds a text of small letters.
-    fn holds(&self, sought: &str) -> bool {
-        sought.is_empty()
-            || self.title.to_lowercase().contains(sought)
-            || self.id.to_string().to_lowercase().contains(sought)
+    /// What no file names, but for the sessions: those that pass the filter, between two resources.
+    pub(super) fn others(&self, filter: &Filter, after: Option<&Key>, upto: Option<&Key>, most: usize) -> Vec<Row> {
+        let is_sought = |listed: &&Listed| filter.kind.is_none_or(|kind| kind == listed.id.kind);
+        let from = after.map_or(0, |after| self.others.partition_point(|listed| Key::of(&listed.id) <= *after));
+        let rest =
+            self.others.iter().skip(from).take_while(|listed| upto.is_none_or(|end| Key::of(&listed.id) <= *end));
+        let rows = rest.filter(is_sought).map(|listed| self.unmanaged_row(listed.clone()));
+        rows.filter(|row| filter.passes(row)).take(most).collect()
     }
-}
 
-fn about<S>(change: &Change<S>) -> About {
-    About::Change { details: details(change), notes: change.notes.clone() }
-}
-
-impl Sheet<'_> {
-    pub fn json(&self) -> Json {
-        let rows: Vec<Json> = self.rows.iter().map(Row::json).collect();
-        json!({ "resources": rows, "next": self.next.as_ref().map(ResourceId::to_string) })
+    /// Whether sessions that no file names may pass the filter: those are in the database alone.
+    pub fn has_strangers(&self, filter: &Filter) -> bool {
+        let possible: States = [State::Unmanaged, State::Suspended, State::Failed].into_iter().collect();
+        filter.kind.is_none_or(|kind| kind == Session::KIND)
+            && (filter.states.is_empty() || filter.states.meets(possible))
+            && self.unmanaged > self.others.len() as u64
     }
-}
 
-impl Row<'_> {
-    fn json(&self) -> Json {
-        let Row { listed: Listed { id, title, place }, state, about } = self;
-        let mut row = json!({
-            "address": id.to_string(), "kind": id.kind.name, "name": id.name, "title": title, "declared": place,
-            "state": state.word(),
-        });
-        let mut set = |name: &str, value: Json| row[name] = value;
-        if let State::Changed(action, origin) = state {
-            set("action", action.name().into());
-            set("drift", (*origin == Origin::Drift).into());
-        }
-        match about {
-            Some(About::Change { details, notes }) => {
-                set("details", json!(details));
-                set("notes", json!(notes));
+    /// The row of one resource; `None`: no file declares it, and it is no other than a session that the database has.
+    pub(super) fn find(&self, id: &ResourceId) -> Option<Row> {
+        let number = self.desired.number_behind(id).checked_sub(1);
+        let declared = number.and_then(|number| self.row(number, self.desired.listed(number).next()?));
+        let other = || self.others.iter().find(|listed| listed.id == *id).cloned();
+        declared.filter(|row| row.id == *id).or_else(|| other().map(|listed| self.unmanaged_row(listed)))
+    }
+
+    fn row(&self, number: usize, listed: Listed) -> Option<Row> {
+        let Standing { states, action } = self.standings.get(number)?;
+        let mut row = self.begun(listed, states);
+        row.action = action;
+        match self.standings.told(number) {
+            Some(Told::Change(place)) => {
+                if let Some(Planned { change, .. }) = self.changes.get(place as usize) {
+                    row.details = details(change);
+                    row.notes.clone_from(&change.notes);
+                }
             }
-            Some(About::Blocked { reason, hint }) => {
-                set("reason", json!(reason));
-                set("hint", json!(hint));
+            Some(Told::Blocked(place)) => {
+                if let Some(Blocked { reason, hint, .. }) = self.blocked.get(place as usize) {
+                    (row.reason, row.hint) = (Some(reason.clone()), Some(hint.clone()));
+                }
             }
             None => {}
         }
-        row
+        Some(row)
+    }
+
+    /// The row of a resource that no file names.
+    pub(super) fn unmanaged_row(&self, listed: Listed) -> Row {
+        let states = states::unmanaged(&listed.id, &self.ledger, &self.failed);
+        self.begun(listed, states)
+    }
+
+    /// What is said of a resource for its own sake, whatever the plan has of it.
+    fn begun(&self, listed: Listed, states: States) -> Row {
+        let Listed { id, title, place } = listed;
+        let suspension = states.has(State::Suspended).then(|| self.ledger.suspension(&id)).flatten();
+        let (reason, hint) = suspension.map(|Blocked { reason, hint, .. }| (reason, hint)).unzip();
+        let since = self.suspended.get(&id).copied().or(self.all_suspended);
+        let since = since.filter(|_| states.has(State::Suspended));
+        let (details, notes) = (Vec::new(), Vec::new());
+        Row { id, title, place, states, action: None, since, details, notes, reason, hint }
     }
 }

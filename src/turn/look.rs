@@ -27,6 +27,8 @@ use crate::store::{self, Snapshot, billing, lease, ledger};
 pub struct Picture {
     pub observed: Observed,
     pub ledger: Ledger,
+    /// What the ledger has of suspensions, with who, when and why.
+    pub suspensions: Vec<ledger::Suspension>,
     /// Digests of plans that somebody let pass.
     pub approvals: Vec<String>,
     /// There is no schema of ours yet.
@@ -158,9 +160,9 @@ impl World {
         let (unnoted, sessions) = self.noted(&mut snapshot, focus, &observed).await?;
         let fencing = lease::seen(&mut snapshot).await?.fencing;
         snapshot.finish().await?;
-        let approvals = known.approvals.clone();
+        let (approvals, suspensions) = (known.approvals.clone(), known.suspensions.clone());
         let ledger = Ledger { unnoted, ..as_planned(known, sessions) };
-        Ok(Picture { observed, approvals, ledger, fencing, ..Picture::default() })
+        Ok(Picture { observed, approvals, ledger, suspensions, fencing, ..Picture::default() })
     }
 
     /// All sessions, compared with what is declared, and the snapshot that they are from. `None`: there is none yet.
@@ -239,7 +241,7 @@ async fn neighbours(snapshot: &mut Snapshot, desired: &Desired, seen: &mut Seen)
     Ok(())
 }
 
-fn unsteady() -> Failure {
+pub(super) fn unsteady() -> Failure {
     Failure::error("the database kept changing while it was read").hint("try again")
 }
 

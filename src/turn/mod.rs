@@ -10,6 +10,7 @@ pub mod hosts;
 mod idempotency;
 pub mod instances;
 pub mod inventory;
+pub mod list;
 mod look;
 mod memory;
 mod notices;
@@ -188,11 +189,17 @@ impl World {
 
     /// Plans, and writes nothing anywhere.
     pub async fn preview(&self, request: &Request) -> Result<(Plan, Wanted)> {
+        let (plan, wanted, _) = self.preview_from(request).await?;
+        Ok((plan, wanted))
+    }
+
+    /// As [`World::preview`], with what was observed.
+    async fn preview_from(&self, request: &Request) -> Result<(Plan, Wanted, Picture)> {
         let ahead = Ahead::begin(&self.database, &session::rows::ALL);
         let wanted = self.read().await?;
         let picture = self.look_on(Focus::Everything(&wanted.desired), request.now, Some(ahead)).await?;
         let plan = self.plan(&wanted, &picture, request);
-        Ok((plan, wanted))
+        Ok((plan, wanted, picture))
     }
 
     pub fn plan(&self, wanted: &Wanted, picture: &Picture, request: &Request) -> Plan {

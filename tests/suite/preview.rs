@@ -93,6 +93,8 @@ const LOOKS: &[&[&str]] = &[
     &["--plan", "--target", "session/215", "--detailed-exitcode"],
     &["validate"],
     &["explain", "host/999"],
+    &["list"],
+    &["list", "--format", "json", "--only", "unmanaged,blocked"],
     &["status"],
     &["status", "--format", "json"],
     &["history", "--format", "csv"],

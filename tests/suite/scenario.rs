@@ -85,6 +85,7 @@ pages! {
     both dry_run;
     both exit_codes;
     both first_tour;
+    both list;
     postgres migrate;
     both mistakes;
     both one_guid_per_session;

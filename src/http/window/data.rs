@@ -11,6 +11,7 @@ use crate::kinds::parse_id;
 use crate::store::journal::Line;
 use crate::store::turns::Turn;
 use crate::token::Scope;
+use crate::turn::list::Page;
 use crate::turn::status::Known;
 use crate::turn::survey::Survey;
 
@@ -52,6 +53,8 @@ impl Query {
 pub struct View<'a> {
     pub survey: &'a Survey,
     pub query: &'a Query,
+    /// The resources that are asked for.
+    pub list: &'a Result<Page>,
     pub lines: &'a Result<Vec<Line>>,
     pub caller: &'a Caller,
     /// The daemon's own: `starting`, `leader` or `follower`.
@@ -127,7 +130,10 @@ mod tests {
     fn a_wrong_query_is_told_and_the_rest_is_kept() {
         let query = Query::read("of=host%2F1&state=good");
         assert_eq!(query.of.as_ref().map(ToString::to_string).as_deref(), Some("host/1"));
-        assert_eq!(query.wrong.as_deref(), Some("state must be one of in_sync, changed, drift, blocked, suspended"));
+        assert_eq!(
+            query.wrong.as_deref(),
+            Some("state must be one of failed, blocked, drifted, pending, unmanaged, suspended, in_sync, protected")
+        );
         assert_eq!(query.link(None), "?of=host%2F1#resources");
         let query = Query::read("of=nothing&q=a");
         assert!(query.of.is_none() && query.wrong.is_some());

@@ -32,6 +32,7 @@ use super::problem::Problem;
 use super::resources::ending;
 use super::routes::answer;
 use crate::turn::World;
+use crate::turn::list::Page;
 
 /// Nothing but what this daemon serves, nothing written into the page itself, and nobody may frame it.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
@@ -92,9 +93,16 @@ async fn page(
     let news = *house.board.news().borrow();
     let (role, reason) = house.board.role();
     let Some(survey) = house.lookout.survey().await else { return ending().answer() };
+    let list = match house.lookout.page(&survey, &query.asked).await {
+        Some(list) => list,
+        // Why there is none, the survey tells.
+        None => Ok(Page { rows: Vec::new(), next: None }),
+    };
     let lines = house.world.history(query.of.clone(), LINES).await;
     let page = move || {
-        frame::page(&View { survey: &survey, query: &query, lines: &lines, caller: &caller, role, reason, news })
+        let view =
+            View { survey: &survey, query: &query, list: &list, lines: &lines, caller: &caller, role, reason, news };
+        frame::page(&view)
     };
     // Of a million resources, a search takes longer than other requests should wait for a thread.
     tokio::task::spawn_blocking(page).await.map_or_else(|_| ending().answer(), html)

@@ -4,9 +4,9 @@ use maud::{Markup, html};
 
 use super::data::{View, action, plain, prose, time};
 use crate::failure::Failure;
+use crate::plan::states::State;
 use crate::store::turns::Turn;
 use crate::token::Scope;
-use crate::turn::inventory::Wish;
 
 /// Problems of files that are shown.
 const PROBLEMS: usize = 50;
@@ -15,9 +15,9 @@ const PROBLEMS: usize = 50;
 pub fn said(view: &View<'_>) -> String {
     match &view.survey.inventory {
         Ok(inventory) => {
-            let count = |wish| inventory.count(wish);
-            let (changed, blocked) = (count(Wish::Changed), count(Wish::Blocked));
-            format!("{} in sync, {changed} to change, {blocked} blocked", count(Wish::InSync))
+            let [in_sync, pending, blocked] =
+                [State::InSync, State::Pending, State::Blocked].map(|state| inventory.count(state));
+            format!("{in_sync} in sync, {pending} pending, {blocked} blocked")
         }
         Err(failure) => failure.line(),
     }
@@ -138,25 +138,15 @@ fn last(turn: &Turn) -> Markup {
 
 pub fn counts(view: &View<'_>) -> Markup {
     let Ok(inventory) = &view.survey.inventory else { return html! {} };
-    let word = |wish| match wish {
-        Wish::InSync => "in sync",
-        Wish::Changed => "to change",
-        Wish::Drift => "drift",
-        Wish::Blocked => "blocked",
-        Wish::Suspended => "suspended",
-    };
     html! {
         section.wide aria-labelledby="counts" {
             h2.unseen #counts { "Counts" }
             ul.counts {
-                @for wish in Wish::ALL {
-                    @let count = inventory.count(wish);
-                    li.(wish.word()).none[count == 0] {
-                        a href={ "?state=" (wish.word()) "#resources" } { strong { (grouped(count as u64)) } " " (word(wish)) }
+                @for state in State::ALL {
+                    @let count = inventory.count(state);
+                    li.(state.word()).none[count == 0] {
+                        a href={ "?state=" (state.word()) "#resources" } { strong { (grouped(count)) } " " (state.label()) }
                     }
-                }
-                li.unmanaged.none[inventory.unmanaged == 0] {
-                    span { strong { (grouped(inventory.unmanaged)) } " unmanaged" }
                 }
             }
         }

@@ -4,34 +4,35 @@ use maud::{Markup, html};
 
 use super::data::{address, plain, prose};
 use super::overview::grouped;
-use crate::change::{Action, Origin};
-use crate::kinds::Listed;
-use crate::turn::inventory::{About, Filter, Inventory, Row, Sheet, State, Wish};
+use crate::plan::states::State;
+use crate::turn::inventory::Inventory;
+use crate::turn::list::{Filter, Row};
 
 /// Resources of each sort; the rest is counted, and stands in the list.
 const MOST: usize = 25;
 
-fn first(inventory: &Inventory, wish: Wish) -> Sheet<'_> {
-    inventory.sheet(&Filter { wish: Some(wish), ..Filter::default() }, None, MOST)
+fn first(inventory: &Inventory, state: State) -> Vec<Row> {
+    let states = [state].into_iter().collect();
+    inventory.declared(&Filter { states, ..Filter::default() }, None, MOST)
 }
 
-fn more(inventory: &Inventory, wish: Wish, shown: usize) -> Markup {
-    let count = inventory.count(wish);
+fn more(inventory: &Inventory, state: State, shown: usize) -> Markup {
+    let rest = inventory.count(state).saturating_sub(shown as u64);
     html! {
-        @if count > shown {
-            p { a href={ "?state=" (wish.word()) "#resources" } { "… and " (grouped((count - shown) as u64)) " more" } }
+        @if rest > 0 {
+            p { a href={ "?state=" (state.word()) "#resources" } { "… and " (grouped(rest)) " more" } }
         }
     }
 }
 
 pub fn changes(inventory: &Inventory) -> Markup {
-    let sheet = first(inventory, Wish::Changed);
+    let rows = first(inventory, State::Pending);
     html! {
         section.card aria-labelledby="plan" {
             h2 #plan { "What would change" }
-            @if sheet.rows.is_empty() { p.muted { "Nothing: the database matches the files." } }
-            @else { ul.plan { @for row in &sheet.rows { li { (change(row)) } } } }
-            (more(inventory, Wish::Changed, sheet.rows.len()))
+            @if rows.is_empty() { p.muted { "Nothing: the database matches the files." } }
+            @else { ul.plan { @for row in &rows { li { (change(row)) } } } }
+            (more(inventory, State::Pending, rows.len()))
             @if !inventory.notes.is_empty() {
                 ul.notes {
                     @for (id, note) in inventory.notes.iter().take(MOST) { li { (address(id)) " " (prose(note)) } }
@@ -42,58 +43,50 @@ pub fn changes(inventory: &Inventory) -> Markup {
     }
 }
 
-fn change(row: &Row<'_>) -> Markup {
-    let Row { listed: Listed { id, title: _, place: _ }, state, about } = row;
-    html! { (sign(*state)) " " (address(id)) " " (what(*state, *about)) }
+fn change(row: &Row) -> Markup {
+    html! { (sign(row)) " " (address(&row.id)) " " (drift(row)) (what(row)) }
+}
+
+fn drift(row: &Row) -> Markup {
+    html! { @if row.states.has(State::Drifted) { span.chip.drifted { "drifted" } " " } }
 }
 
 /// The mark of a plan's line, with its word for whoever does not see it.
-pub fn sign(state: State) -> Markup {
+pub fn sign(row: &Row) -> Markup {
     html! {
-        @if let State::Changed(action, _) = state {
+        @if let Some(action) = row.action {
             span.sign.(action.name()) aria-hidden="true" { (action.sign()) }
             span.unseen { (action.name()) }
         }
     }
 }
 
-/// What is to be said of a resource beside how it stands.
-pub fn what(state: State, about: Option<&About>) -> Markup {
+/// What is to be said of a resource beside its states.
+pub fn what(row: &Row) -> Markup {
+    let Row { details, notes, reason, hint, .. } = row;
+    let word = row.action.map_or("", |action| action.name());
     html! {
-        @if matches!(state, State::Changed(_, Origin::Drift)) { span.drift { "drift" } " " }
-        @match about {
-            Some(About::Change { details, notes }) => {
-                span.details { @if details.is_empty() { (word(state)) } @else { (plain(&details.join(", "))) } }
-                @for note in notes { br; span.muted { (prose(note)) } }
-            }
-            Some(About::Blocked { reason, hint }) => { (prose(reason)) br; span.hint { "Way out: " (prose(hint)) } }
-            None => {}
+        @if row.action.is_some() {
+            span.details { @if details.is_empty() { (word) } @else { (plain(&details.join(", "))) } }
         }
-    }
-}
-
-fn word(state: State) -> &'static str {
-    match state {
-        State::Changed(Action::Create, _) => "create",
-        State::Changed(Action::Update, _) => "update",
-        State::Changed(Action::Rotate, _) => "rotate",
-        State::Changed(Action::Resume, _) => "resume",
-        State::InSync | State::Blocked | State::Suspended => "",
+        @for note in notes { br; span.muted { (prose(note)) } }
+        @if let Some(reason) = reason { (prose(reason)) }
+        @if let Some(hint) = hint { br; span.hint { "Way out: " (prose(hint)) } }
     }
 }
 
 pub fn blocked(inventory: &Inventory) -> Markup {
-    let sheet = first(inventory, Wish::Blocked);
+    let rows = first(inventory, State::Blocked);
     html! {
-        @if !sheet.rows.is_empty() {
+        @if !rows.is_empty() {
             section.card aria-labelledby="blocked" {
                 h2 #blocked { "What is blocked" }
                 ul.plan {
-                    @for row in &sheet.rows {
-                        li { span.sign.blocked aria-hidden="true" { "!" } " " (address(&row.listed.id)) " " (what(row.state, row.about)) }
+                    @for row in &rows {
+                        li { span.sign.blocked aria-hidden="true" { "!" } " " (address(&row.id)) " " (drift(row)) (what(row)) }
                     }
                 }
-                (more(inventory, Wish::Blocked, sheet.rows.len()))
+                (more(inventory, State::Blocked, rows.len()))
             }
         }
     }

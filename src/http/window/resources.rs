@@ -1,43 +1,50 @@
-//! Every declared resource, to be searched, filtered and turned over by pages: a plain form and plain links.
+//! Every resource, to be searched, filtered and turned over by pages: a plain form and plain links.
 
 use maud::{Markup, html};
 
 use super::data::{View, action, address, plain};
 use super::overview::grouped;
 use super::plan::{sign, what};
-use crate::kinds::{ALL, Listed};
+use crate::kinds::ALL;
+use crate::plan::states::State;
 use crate::resource::host;
 use crate::token::Scope;
-use crate::turn::inventory::{Inventory, Row, State, Wish};
+use crate::turn::inventory::Inventory;
+use crate::turn::list::{Page, Row};
 
 pub fn part(view: &View<'_>, inventory: &Inventory) -> Markup {
     let query = view.query;
-    let sheet = inventory.sheet(&query.asked.filter, query.asked.after.as_ref(), query.asked.limit);
     html! {
         section.card.wide #resources aria-labelledby="all" tabindex="-1" {
-            h2 #all { "Resources" span.muted { " " (grouped(inventory.len() as u64)) } }
+            h2 #all { "Resources" span.muted { " " (grouped(inventory.len() as u64 + inventory.unmanaged)) } }
             (search(view))
-            @if sheet.rows.is_empty() {
-                p.muted { "None." }
-            } @else {
-                div.scroll tabindex="0" role="region" aria-label="Table of resources" {
-                    table.cards {
-                        caption.unseen { "Resources, how they stand, and where they are declared" }
-                        thead {
-                            tr {
-                                th scope="col" { "Resource" }
-                                th scope="col" { "State" }
-                                th scope="col" { "Declared" }
-                                @if view.may(Scope::Operate) { th.acts scope="col" { "Actions" } }
-                            }
-                        }
-                        tbody { @for one in &sheet.rows { (row(view, one)) } }
-                    }
-                }
+            @match view.list {
+                Ok(page) if page.rows.is_empty() => p.muted { "None." },
+                Ok(page) => (table(view, &page.rows)),
+                Err(failure) => p.wrong { (plain(&failure.line())) },
             }
             nav.pages aria-label="Pages of resources" {
                 @if query.asked.after.is_some() { a href=(query.link(None)) { "First page" } }
-                @if let Some(next) = &sheet.next { a rel="next" href=(query.link(Some(next))) { "Next page" } }
+                @if let Ok(Page { next: Some(next), .. }) = view.list { a rel="next" href=(query.link(Some(next))) { "Next page" } }
+            }
+        }
+    }
+}
+
+fn table(view: &View<'_>, rows: &[Row]) -> Markup {
+    html! {
+        div.scroll tabindex="0" role="region" aria-label="Table of resources" {
+            table.cards {
+                caption.unseen { "Resources, their states, and where they are declared" }
+                thead {
+                    tr {
+                        th scope="col" { "Resource" }
+                        th scope="col" { "State" }
+                        th scope="col" { "Declared" }
+                        @if view.may(Scope::Operate) { th.acts scope="col" { "Actions" } }
+                    }
+                }
+                tbody { @for one in rows { (row(view, one)) } }
             }
         }
     }
@@ -65,8 +72,8 @@ fn search(view: &View<'_>) -> Markup {
                 label for="state" { "State" }
                 select #state name="state" {
                     option value="" { "all" }
-                    @for wish in Wish::ALL {
-                        option value=(wish.word()) selected[filter.wish == Some(wish)] { (wish.word().replace('_', " ")) }
+                    @for state in State::ALL {
+                        option value=(state.word()) selected[filter.states.has(state)] { (state.label()) }
                     }
                 }
             }
@@ -76,9 +83,8 @@ fn search(view: &View<'_>) -> Markup {
     }
 }
 
-fn row(view: &View<'_>, row: &Row<'_>) -> Markup {
-    let Row { listed: Listed { id, title, place }, state, about } = row;
-    let chip = state.word().replace('_', " ");
+fn row(view: &View<'_>, row: &Row) -> Markup {
+    let Row { id, title, place, states, .. } = row;
     html! {
         tr #{ "r-" (id.kind.name) "-" (id.name) } {
             th scope="row" {
@@ -86,16 +92,23 @@ fn row(view: &View<'_>, row: &Row<'_>) -> Markup {
                 @if !title.is_empty() { br; span.title { (plain(title)) } }
             }
             td data-label="State" {
-                span.chip.(state.word()) { (sign(*state)) " " (chip) } " " (what(*state, *about))
+                @for state in states.iter() { (chip(state)) " " }
+                (sign(row)) " " (what(row))
             }
-            td data-label="Declared" { code.place { (plain(place)) } }
+            td data-label="Declared" {
+                @match place { Some(place) => code.place { (plain(place)) }, None => span.muted { "in no file" } }
+            }
             @if view.may(Scope::Operate) {
                 td.acts data-label="Actions" {
                     @if id.kind == host::KIND { (action("rotate", Some(id), "Rotate")) " " }
-                    @if *state == State::Suspended { (action("resume", Some(id), "Resume")) }
+                    @if states.has(State::Suspended) { (action("resume", Some(id), "Resume")) }
                     @else { (action("suspend", Some(id), "Suspend")) }
                 }
             }
         }
     }
+}
+
+fn chip(state: State) -> Markup {
+    html! { span.chip.(state.word()) { (state.label()) } }
 }

@@ -26,7 +26,7 @@ pub fn json(plan: &Plan) -> Json {
         "driver": header.driver,
         "state": header.state,
         "schema_missing": header.is_new,
-        "revision": revision(&header.revision),
+        "revision": json_revision(&header.revision),
         "planned_at": rfc3339(plan.now),
         "resource_changes": plan.changes.iter().map(|planned| json_change(&planned.change)).collect::<Vec<_>>(),
         "blocked": blocked.collect::<Vec<_>>(),
@@ -36,7 +36,8 @@ pub fn json(plan: &Plan) -> Json {
     })
 }
 
-fn revision(revision: &Revision) -> Json {
+/// The commit, and whether what was read is what it holds.
+pub fn json_revision(revision: &Revision) -> Json {
     let Revision { commit, author, compared, user: _ } = revision;
     let dirty = *compared != Compared::Clean;
     json!({ "commit": commit, "author": author, "dirty": dirty, "compared": compared.word(), "actor": revision.actor() })

@@ -4,9 +4,9 @@ mod json;
 mod markdown;
 mod text;
 
-pub use json::{FORMAT_VERSION, Side, json, json_change};
+pub use json::{FORMAT_VERSION, Side, json, json_change, json_revision};
 pub use markdown::markdown;
-pub use text::{Looks, PlanLine, text};
+pub use text::{Looks, PlanLine, header, text};
 
 use super::Summary;
 use crate::change::{Action, Change, FieldDiff, Value};

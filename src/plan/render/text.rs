@@ -55,7 +55,8 @@ fn more(lines: &mut Vec<String>, all: usize, most: usize, what: &str) {
     }
 }
 
-fn header(header: &Header, width: Width) -> String {
+/// What the plan is of: its first lines.
+pub fn header(header: &Header, width: Width) -> String {
     let Header { environment, catalog, driver, state, revision, actor: _, is_new } = header;
     let mut lines = vec![format!(
         "environment {environment} · catalog {} · {driver} · {} @ {}",

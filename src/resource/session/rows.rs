@@ -1,6 +1,7 @@
 //! The rows of `sessions`: read in a snapshot, written in a guarded transaction.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::ops::RangeInclusive;
 
 use chrono::{DateTime, Utc};
 
@@ -163,6 +164,23 @@ pub async fn find(snapshot: &mut Snapshot, id: SessionId) -> Result<BTreeMap<Ses
     );
     let rows = rows.map_err(Error::query(READ))?;
     rows.iter().map(observed).collect::<std::result::Result<_, _>>().map_err(Error::query(READ))
+}
+
+/// Ids and titles of the sessions within a range, in order, at most so many.
+pub async fn titles(
+    snapshot: &mut Snapshot,
+    ids: RangeInclusive<i64>,
+    most: usize,
+) -> Result<Vec<(SessionId, String)>> {
+    let rows = fetch!(
+        snapshot.conn(),
+        "SELECT session_id, title FROM sessions WHERE session_id BETWEEN $1 AND $2 ORDER BY session_id LIMIT $3",
+        *ids.start(),
+        *ids.end(),
+        i64::try_from(most).unwrap_or(i64::MAX),
+    );
+    let one = |row: &Row| Ok((SessionId(row.get("session_id")?), row.get("title")?));
+    rows.map_err(Error::query(READ))?.iter().map(one).collect::<std::result::Result<_, _>>().map_err(Error::query(READ))
 }
 
 /// The ids next to one that is not there, two on each side at most, in order.

@@ -9,7 +9,7 @@ use super::listen;
 use super::tokens::{ask_as, make};
 use crate::daemon::{LATE, end, sessions, settle, start};
 use crate::fixture::http::{address, get};
-use crate::fixture::{Database, World, both};
+use crate::fixture::{Database, Sandbox, World, both};
 
 #[track_caller]
 fn list(there: SocketAddr, token: &str, query: &str) -> Json {
@@ -43,28 +43,50 @@ both! {
             rows.iter().map(|row| format!("{} {}", row["address"].as_str().unwrap(), row["state"].as_str().unwrap())).collect::<Vec<_>>()
         };
         // In PostgreSQL the daemon is told of what somebody else writes, and has put it right; in SQLite it is not.
-        let third = if world.database() == Database::Postgres { "in_sync" } else { "changed" };
+        let third = if world.database() == Database::Postgres { "in_sync" } else { "drifted" };
         let third = format!("session/3 {third}");
         let wanted = [
-            "session/1 in_sync", "session/2 suspended", &third, "session/4 suspended", "host/1 in_sync", "host/9 blocked",
+            "session/1 in_sync", "session/2 suspended", &third, "session/4 blocked", "host/1 in_sync", "host/9 blocked",
         ];
         settle(LATE, &wanted.map(str::to_owned).to_vec(), states);
 
         let one = |query: &str| list(there, &token, query)["resources"][0].clone();
-        let blocked = one("state=blocked");
+        assert_eq!(found(there, &token, "state=suspended"), ["session/2", "session/4"]);
+        let blocked = one("state=blocked&kind=hosts");
         let reason = blocked["reason"].as_str().expect("a reason");
         assert!(reason.starts_with("session 9 does not exist in sessions"), "{reason}");
         assert!(blocked["hint"].as_str().is_some_and(|hint| !hint.is_empty()), "{blocked}");
         assert_eq!(one("q=two")["reason"].as_str().map(|reason| reason.contains("Under repair")), Some(true));
         if world.database() == Database::Sqlite {
-            let third = one("state=drift");
-            assert_eq!((&third["action"], &third["drift"], &third["declared"]),
-                       (&json!("update"), &json!(true), &json!("desired-state/b.yaml:5:5")));
+            let third = one("state=drifted");
+            assert_eq!((&third["action"], &third["states"], &third["declared"]),
+                       (&json!("update"), &json!(["drifted", "pending"]), &json!("desired-state/b.yaml:5:5")));
             assert_eq!(third["details"], json!(["title \"Drei\" -> \"Three\""]));
         }
         assert_eq!(found(there, &token, "kind=host&state=in_sync"), ["host/1"]);
         assert_eq!(found(there, &token, "q=SESSION%2F"), ["session/1", "session/2", "session/3", "session/4"]);
         assert_eq!(found(there, &token, "q=nothing+of+this"), Vec::<String>::new());
+
+        // What no file names stands between the others, and a page ends wherever it has to.
+        world.sql("INSERT INTO sessions (session_id, title, status, created_by, created_at, updated_at)
+                   SELECT session_id * 10, 'Old', status, created_by, created_at, updated_at FROM sessions WHERE session_id IN (1, 2)");
+        let more = ["session/1", "session/2", "session/3", "session/4", "session/10", "session/20", "host/1", "host/9"];
+        settle(LATE, &more.map(str::to_owned).to_vec(), || found(there, &token, ""));
+        assert_eq!(found(there, &token, "state=unmanaged,in_sync&after=session%2F4&limit=2"), ["session/10", "session/20"]);
+        assert_eq!(found(there, &token, "state=unmanaged&after=session%2F10"), ["session/20"]);
+        assert_eq!(found(there, &token, "limit=1&after=session%2F10"), ["session/20"]);
+        let stranger = one("q=OLD");
+        assert_eq!((&stranger["state"], &stranger["declared"]), (&json!("unmanaged"), &Json::Null));
+        // The command says the same, asked from anywhere.
+        let url = format!("http://{there}");
+        let guest = |more: &[&str]| {
+            let mut sandbox = Sandbox::new();
+            sandbox.env("RECONCILE_CLIENT_TOKEN", &token);
+            sandbox.run(&[&["list", "--daemon", &url], more].concat()).expect_code(0).stdout
+        };
+        for more in [&["--format", "csv"][..], &["--only", "blocked,unmanaged"], &["hosts"]] {
+            settle(LATE, &true, || guest(more) == world.run(&[&["list"], more].concat()).expect_code(0).stdout);
+        }
 
         get(there, "/api/v1/resources").expect(401);
         let wrong = ask_as(there, &token, "/api/v1/resources?limit=501").expect(400);
@@ -99,7 +121,8 @@ fn pages_hold_each_resource_once_whatever_goes_meanwhile() {
     world.write("desired-state/a.yaml", &many((1..=120).filter(|id| *id != 50)));
     let next = || found(there, &token, "limit=2&after=session%2F50");
     settle(LATE, &vec!["session/51".to_owned(), "session/52".to_owned()], next);
-    settle(LATE, &Vec::new(), || found(there, &token, "q=number+50."));
+    settle(LATE, &Vec::new(), || found(there, &token, "state=in_sync,pending&q=number+50."));
+    assert_eq!(found(there, &token, "q=number+50."), ["session/50"], "no file names it any more");
     assert_eq!(found(there, &token, "kind=host&after=session%2F50"), ["host/7", "host/70"]);
     assert_eq!(found(there, &token, "kind=session&after=host%2F7"), Vec::<String>::new());
     end(daemon);
@@ -133,7 +156,7 @@ fn many_readers_share_one_picture() {
 }
 
 #[test]
-fn of_more_than_are_kept_the_state_alone_is_told() {
+fn of_more_than_are_kept_it_is_told_who_has_suspended_them() {
     let mut world = World::on(Database::Sqlite);
     listen(&mut world);
     world.write("desired-state/a.yaml", &many(1..=10_002));
@@ -143,7 +166,7 @@ fn of_more_than_are_kept_the_state_alone_is_told() {
     let rest = list(address(&daemon), &token, "state=suspended&after=session%2F9999");
     let told = |row: &Json| (row["address"].clone(), row["reason"].is_string(), row["title"].clone());
     let rows: Vec<_> = rest["resources"].as_array().unwrap().iter().map(told).collect();
-    let row = |id: u32, is_told| (json!(format!("session/{id}")), is_told, json!(format!("Number {id}.")));
-    assert_eq!(rows, [row(10_000, true), row(10_001, false), row(10_002, false)]);
+    let row = |id: u32| (json!(format!("session/{id}")), true, json!(format!("Number {id}.")));
+    assert_eq!(rows, [row(10_000), row(10_001), row(10_002)]);
     end(daemon);
 }
