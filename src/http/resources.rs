@@ -23,7 +23,7 @@ pub fn routes() -> [Route<Arc<Lookout>>; 1] {
         ("kind" = Option<String>, Query, description = "Of what kind", pattern = "^(session|host|server|instance)?$"),
         ("state" = Option<String>, Query, description = "How it stands", pattern = "^(in_sync|changed|drift|blocked|suspended)?$"),
         ("q" = Option<String>, Query, description = "A text that its address or its title holds", max_length = 200),
-        ("after" = Option<String>, Query, description = "KIND/NAME: those that come after it", pattern = "^((session|host)/[1-9][0-9]{0,17})?$"),
+        ("after" = Option<String>, Query, description = "KIND/NAME: those that come after it"),
         ("limit" = Option<i64>, Query, description = "So many: 50 unless told otherwise", minimum = 1, maximum = 500),
     ),
     responses(

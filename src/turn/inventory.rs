@@ -13,7 +13,7 @@ use super::Wanted;
 use crate::change::{Action, Change, Kind, Obstacle, Origin, ResourceId, moment};
 use crate::kinds::{Desired, Listed};
 use crate::plan::render::details;
-use crate::plan::{Header, Plan, Planned};
+use crate::plan::{Header, Held, Plan, Planned};
 use crate::resource::Resource;
 use crate::resource::session::{Session, SessionId};
 use crate::store::ledger::Suspension;
@@ -135,7 +135,7 @@ pub struct Inventory {
 impl Inventory {
     /// From a plan of everything, what it was made from, and who has suspended what.
     pub fn new(plan: Plan, wanted: Wanted, suspensions: &[Suspension]) -> Self {
-        let Plan { header, now, changes, blocked, mut notes, unmanaged, .. } = plan;
+        let Plan { header, now, changes, blocked, mut notes, unmanaged, held, .. } = plan;
         let desired = wanted.desired;
         notes.truncate(NOTES);
         let states = vec![State::InSync; desired.len()];
@@ -162,8 +162,9 @@ impl Inventory {
                 inventory.put(number, state, (place < MOST).then_some(about));
             }
         }
-        for (place, Planned { change, .. }) in changes.into_iter().enumerate() {
-            let about = (place < MOST).then(|| about(&change));
+        for (place, Planned { change, held: waits, .. }) in changes.into_iter().enumerate() {
+            let held = waits.and_then(|number| held.get(number));
+            let about = (place < MOST).then(|| about(&change, held));
             if let Some(number) = number(&inventory.desired, &change.id) {
                 inventory.put(number, State::Changed(change.action, change.origin), about);
             }
@@ -230,8 +231,9 @@ impl Listed {
     }
 }
 
-fn about<S>(change: &Change<S>) -> About {
-    About::Change { details: details(change), notes: change.notes.clone() }
+fn about<S>(change: &Change<S>, held: Option<&Held>) -> About {
+    let notes = change.notes.iter().cloned().chain(held.map(Held::line)).collect();
+    About::Change { details: details(change), notes }
 }
 
 impl Sheet<'_> {

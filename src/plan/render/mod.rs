@@ -6,7 +6,7 @@ mod text;
 
 pub use json::{FORMAT_VERSION, Side, json, json_change};
 pub use markdown::markdown;
-pub use text::{Looks, blocked_line, change_line, text};
+pub use text::{Looks, blocked_line, change_line, held_line, text};
 
 use super::Summary;
 use crate::change::{Action, Change, FieldDiff, Value};

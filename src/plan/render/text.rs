@@ -4,7 +4,7 @@ use anstyle::{AnsiColor, Style};
 
 use super::{details, sentence};
 use crate::change::{Action, Blocked, Change, Origin, printable, wrapped};
-use crate::plan::{Header, Plan};
+use crate::plan::{Header, Held, Plan};
 
 /// How the text is to look.
 #[derive(Clone, Copy, Debug)]
@@ -45,6 +45,7 @@ pub fn text(plan: &Plan, looks: Looks) -> String {
     out.push('\n');
     out.push_str(&closing(plan));
     out.push('\n');
+    plan.held.iter().for_each(|held| out.push_str(&held_line(held)));
     out
 }
 
@@ -101,6 +102,11 @@ pub fn blocked_line(blocked: &Blocked) -> String {
     self::blocked(blocked, width, false)
 }
 
+/// Why some of a plan waits, and the way on.
+pub fn held_line(held: &Held) -> String {
+    format!("{}\n", wrapped(&held.line(), WIDTH, WIDTH).join("\n"))
+}
+
 fn blocked(blocked: &Blocked, width: usize, color: bool) -> String {
     let about = format!("{}; {}", printable(&blocked.reason), printable(&blocked.hint));
     entry('!', &blocked.id.to_string(), &wrap(&about, width, ""), "", width, paint(color, '!'))
@@ -109,7 +115,7 @@ fn blocked(blocked: &Blocked, width: usize, color: bool) -> String {
 fn change<S>(change: &Change<S>, width: usize, color: bool) -> String {
     let mark = match change.origin {
         Origin::Drift => "drift",
-        Origin::Intended => "",
+        Origin::Intended | Origin::Manual => "",
     };
     let mut lines = wrap(&details(change).join(", "), width, mark);
     for note in &change.notes {
