@@ -35,6 +35,9 @@ impl fmt::Display for Kind {
     }
 }
 
+/// What the journal names where all resources are concerned: kind and name are this word.
+pub const EVERYTHING: Kind = Kind { name: "everything", plural: "everything" };
+
 /// The address of one resource, written `kind/name`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ResourceId {
@@ -50,7 +53,10 @@ impl ResourceId {
 
 impl fmt::Display for ResourceId {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{}/{}", self.kind.name, self.name)
+        match self.kind {
+            EVERYTHING => out.write_str(EVERYTHING.name),
+            kind => write!(out, "{kind}/{}", self.name),
+        }
     }
 }
 
@@ -86,18 +92,26 @@ impl Action {
     }
 }
 
-/// Who moved: the files since they were last applied, or the database.
+/// Where a change comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
+    /// The files, since they were last applied.
     Intended,
+    /// The database: somebody else has changed it.
     Drift,
+    /// A command.
+    Manual,
 }
+
+/// Who does what nobody has asked for at this moment: puts drift right, keeps a schedule, goes on with what was begun.
+pub const OURSELVES: &str = "reconcile";
 
 impl Origin {
     pub fn name(self) -> &'static str {
         match self {
             Origin::Intended => "intended",
             Origin::Drift => "drift",
+            Origin::Manual => "manual",
         }
     }
 }
@@ -312,21 +326,12 @@ pub struct Blocked {
     pub hint: String,
 }
 
-impl Blocked {
-    /// A file protects the resource at `place`: nobody changes it, neither a turn nor a command.
-    pub fn protected(id: ResourceId, place: &str) -> Self {
-        let reason = format!("it is protected in {place}");
-        let hint = "take `protect: true` away to change it".to_owned();
-        Self { id, obstacle: Obstacle::Protected, reason, hint }
-    }
-}
-
 /// What sort of thing a difference waits for: few words, for whoever counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Obstacle {
     /// Somebody has suspended it, or all.
     Suspended,
-    /// A file protects it.
+    /// It is protected.
     Protected,
     /// The keys of hosts cannot be used.
     Keys,

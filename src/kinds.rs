@@ -1,22 +1,24 @@
-//! The register: the only file that names every kind.
+//! The register: the only room that names every kind.
+
+mod sheet;
 
 mod listed;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use uuid::Uuid;
 
-use crate::change::{Kind, ResourceId, quoted};
+use crate::change::{Blocked, Kind, Obstacle, ResourceId, quoted};
 use crate::port::pool::Sight;
 use crate::resource::host::{self, Host, MissingSession};
 use crate::resource::instance::{self, Instance, InstanceId};
-use crate::resource::roll::{Page, Roll};
+use crate::resource::roll::Roll;
 use crate::resource::server::{self, Server, ServerName};
 use crate::resource::session::{self, Session, SessionId};
 use crate::resource::{Declared, Needs, Resource};
-use crate::yaml::{self, Item, Place, Problem, Section, is_name};
+use crate::yaml::{Place, Problem, Section, is_name};
 pub use listed::{Key, Listed, Numbers};
+pub use sheet::{Claims, Clashes, Sheet};
 
 /// Every kind, in the order in which changes are shown and applied: what others stand on comes first.
 pub const ALL: [Kind; 4] = [Session::KIND, Host::KIND, Server::KIND, Instance::KIND];
@@ -50,6 +52,10 @@ pub struct Desired {
     pub hosts: BTreeMap<SessionId, Declared<Host>>,
     pub servers: BTreeMap<ServerName, Declared<Server>>,
     pub instances: BTreeMap<InstanceId, Declared<Instance>>,
+    /// Items that hold their key and `protect: false` alone: they end protection, and manage nothing.
+    pub lifts: BTreeMap<ResourceId, Place>,
+    /// What the items name that have a problem: nothing more is known of them.
+    pub wrong: BTreeSet<ResourceId>,
 }
 
 /// What the world has.
@@ -75,6 +81,8 @@ pub enum Step {
     Host(Box<host::Step>),
     Server(Box<server::Step>),
     Instance(Box<instance::steps::Step>),
+    /// Nothing beside the end of protection, whatever the kind.
+    Lift,
 }
 
 impl Step {
@@ -82,7 +90,7 @@ impl Step {
     pub fn session(&self) -> Option<SessionId> {
         match self {
             Step::Session(step) => Some(step.id),
-            Step::Host(_) | Step::Server(_) | Step::Instance(_) => None,
+            Step::Host(_) | Step::Server(_) | Step::Instance(_) | Step::Lift => None,
         }
     }
 
@@ -100,7 +108,7 @@ impl Step {
     /// Whether performing the step wants a key: to hash a GUID with, or where the hand-off is sealed.
     pub fn wants_key(&self, is_sealed: bool) -> bool {
         let needs = match self {
-            Step::Session(_) | Step::Server(_) => Needs::default(),
+            Step::Session(_) | Step::Server(_) | Step::Lift => Needs::default(),
             Step::Host(step) => Host::needs(step),
             Step::Instance(step) => Instance::needs(step),
         };
@@ -111,17 +119,17 @@ impl Step {
 impl Desired {
     /// How many resources the files declare.
     pub fn len(&self) -> usize {
-        let Desired { sessions, hosts, servers, instances } = self;
+        let Desired { sessions, hosts, servers, instances, lifts: _, wrong: _ } = self;
         sessions.len() + hosts.len() + servers.len() + instances.len()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.len() == 0 && self.lifts.is_empty()
     }
 
     /// `7 sessions and 1 host`, and what else there is.
     pub fn counts(&self) -> String {
-        let Desired { sessions, hosts, servers, instances } = self;
+        let Desired { sessions, hosts, servers, instances, lifts: _, wrong: _ } = self;
         let count = |count: usize, kind: Kind| format!("{count} {}", if count == 1 { kind.name } else { kind.plural });
         let mut counts = vec![count(sessions.len(), Session::KIND), count(hosts.len(), Host::KIND)];
         // Most files know nothing of these.
@@ -134,13 +142,16 @@ impl Desired {
     /// What only the database can decide: hosts whose session, and pins whose server, no file declares.
     pub fn doubts(&self) -> Vec<Problem> {
         let pinned = self.instances.values().filter_map(|instance| Some((instance, instance.value.server.as_ref()?)));
-        let unknown = pinned.filter(|(_, server)| !self.servers.contains_key(*server)).map(|(instance, server)| {
-            Problem::error(instance.place.clone(), format!("server {server} is not declared here")).warning().hint(
+        let is_here = |id: ResourceId| self.declares(&id) || self.wrong.contains(&id);
+        let unknown =
+            pinned.filter(|(_, server)| !is_here(ResourceId::new(Server::KIND, server))).map(|(instance, server)| {
+                Problem::error(instance.place.clone(), format!("server {server} is not declared here")).warning().hint(
                 "unless the database has it, the instance is blocked: declare it under servers:, or take the pin away",
             )
-        });
+            });
         let undeclared = self.hosts.iter().filter(|(id, host)| {
-            !self.sessions.contains_key(id) && host.value.missing_session != Some(MissingSession::Create)
+            let create = host.value.missing_session == Some(MissingSession::Create);
+            !create && !is_here(ResourceId::new(Session::KIND, id))
         });
         let doubt = |(id, host): (&SessionId, &Declared<Host>)| {
             Problem::error(host.place.clone(), format!("session {id} is not declared here"))
@@ -150,16 +161,27 @@ impl Desired {
         undeclared.map(doubt).chain(unknown).collect()
     }
 
+    /// Whether a file manages the resource.
+    pub fn declares(&self, id: &ResourceId) -> bool {
+        let name = id.name.as_str();
+        match id.kind {
+            Session::KIND => session_id(name).is_some_and(|key| self.sessions.contains_key(&key)),
+            Host::KIND => session_id(name).is_some_and(|key| self.hosts.contains_key(&key)),
+            Server::KIND => self.servers.contains_key(&ServerName(name.to_owned())),
+            _ => instance_id(name).is_some_and(|key| self.instances.contains_key(&key)),
+        }
+    }
+
     /// Where a file declares the resource.
     pub fn place(&self, id: &ResourceId) -> Option<String> {
         let name = id.name.as_str();
         let place = match id.kind {
-            Session::KIND => &self.sessions.get(&session_id(name)?)?.place.clone(),
-            Host::KIND => &self.hosts.get(&session_id(name)?)?.place,
-            Server::KIND => &self.servers.get(&ServerName(name.to_owned()))?.place,
-            _ => &self.instances.get(&instance_id(name)?)?.place,
+            Session::KIND => session_id(name).and_then(|key| Some(self.sessions.get(&key)?.place)),
+            Host::KIND => session_id(name).and_then(|key| Some(self.hosts.get(&key)?.place.clone())),
+            Server::KIND => self.servers.get(&ServerName(name.to_owned())).map(|server| server.place.clone()),
+            _ => instance_id(name).and_then(|key| Some(self.instances.get(&key)?.place.clone())),
         };
-        Some(place.to_string())
+        place.or_else(|| self.lifts.get(id).cloned()).map(|place| place.to_string())
     }
 }
 
@@ -184,125 +206,24 @@ fn instance_id(name: &str) -> Option<InstanceId> {
     Uuid::try_parse(name).ok().map(InstanceId)
 }
 
-/// What one file wants.
-#[derive(Default)]
-pub struct Sheet {
-    sessions: Arc<Page<Session>>,
-    hosts: Vec<(SessionId, Declared<Host>)>,
-    servers: Vec<(ServerName, Declared<Server>)>,
-    instances: Vec<(InstanceId, Declared<Instance>)>,
+/// The lines of a state file that end a resource's protection, and manage nothing.
+pub fn lifting(id: &ResourceId) -> String {
+    let section = SECTIONS.iter().find(|section| section.kind == id.kind);
+    let (list, key) = (id.kind.plural, section.and_then(Section::key).map_or("", |key| key.name));
+    format!("{list}:\n  - {key}: {}\n    protect: false\n", id.name)
 }
 
-impl Sheet {
-    /// What it has of the kind that may have a million.
-    pub fn sessions(&self) -> &Page<Session> {
-        &self.sessions
-    }
-
-    /// After the last item: gives back the memory that nothing was put in.
-    pub fn close(&mut self) {
-        Arc::get_mut(&mut self.sessions).into_iter().for_each(Page::shrink);
-    }
-}
-
-impl yaml::Sheet for Sheet {
-    fn insert(&mut self, section: &'static Section, item: &Item<'_>) -> Vec<Problem> {
-        let declared = match section.kind {
-            // Nobody else has the page before it is full.
-            Session::KIND => Arc::get_mut(&mut self.sessions).map_or(Ok(()), |page| page.take(item)),
-            Host::KIND => declare(item).map(|declared| self.hosts.push(declared)),
-            Server::KIND => declare(item).map(|declared| self.servers.push(declared)),
-            _ => declare(item).map(|declared| self.instances.push(declared)),
-        };
-        declared.err().unwrap_or_default()
-    }
-
-    fn clear(&mut self) {
-        *self = Self::default();
-    }
-}
-
-fn declare<R: Resource>(item: &Item<'_>) -> Result<(R::Key, Declared<R>), Vec<Problem>> {
-    let (key, value) = R::declare(item)?;
-    Ok((key, Declared { value, place: item.place(), protect: item.protect() }))
-}
-
-impl Desired {
-    /// Puts together what the files want, in the order of their paths; and what two of them claim.
-    pub fn gather<'s>(sheets: impl Iterator<Item = (&'s Arc<str>, &'s Sheet)>) -> (Self, Clashes) {
-        let (mut desired, mut clashes) = (Self::default(), Clashes::default());
-        let mut pages = Vec::new();
-        for (file, Sheet { sessions, hosts, servers, instances }) in sheets {
-            pages.push((Arc::clone(file), Arc::clone(sessions)));
-            clashes.put(&mut desired.hosts, hosts);
-            clashes.put(&mut desired.servers, servers);
-            clashes.put(&mut desired.instances, instances);
-        }
-        desired.sessions = Roll::gather(pages);
-        clashes.0.extend(desired.sessions.clashes().map(|key| ResourceId::new(Session::KIND, key)));
-        (desired, clashes)
-    }
-}
-
-/// Resources that are declared more than once.
-#[derive(Debug, Default)]
-pub struct Clashes(BTreeSet<ResourceId>);
-
-impl Clashes {
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    fn put<R: Resource + Clone>(&mut self, into: &mut BTreeMap<R::Key, Declared<R>>, from: &[(R::Key, Declared<R>)]) {
-        for (key, declared) in from {
-            if into.insert(key.clone(), declared.clone()).is_some() {
-                self.0.insert(ResourceId::new(R::KIND, key));
-            }
-        }
-    }
-}
-
-/// A sheet that takes down nothing but where the resources stand that clash, with their lines.
-pub struct Claims {
-    clashes: Arc<Clashes>,
-    found: Vec<(ResourceId, Place, Problem)>,
-}
-
-impl Claims {
-    pub fn of(clashes: Arc<Clashes>) -> Self {
-        Self { clashes, found: Vec::new() }
-    }
-
-    /// Each with the place where its item begins, and what is to be said of it if it is not the first.
-    pub fn found(&self) -> &[(ResourceId, Place, Problem)] {
-        &self.found
-    }
-
-    fn claim<R: Resource>(&mut self, item: &Item<'_>, key_field: &str) {
-        let Ok((key, _)) = R::declare(item) else { return };
-        let id = ResourceId::new(R::KIND, key);
-        if self.clashes.0.contains(&id) {
-            let hint = Some("keep one of the two".to_owned());
-            let problem = item.problem(key_field, format!("{id} is declared twice"), hint);
-            self.found.push((id, item.place(), problem));
-        }
-    }
-}
-
-impl yaml::Sheet for Claims {
-    fn insert(&mut self, section: &'static Section, item: &Item<'_>) -> Vec<Problem> {
-        match section.kind {
-            Session::KIND => self.claim::<Session>(item, "id"),
-            Host::KIND => self.claim::<Host>(item, "session"),
-            Server::KIND => self.claim::<Server>(item, "name"),
-            _ => self.claim::<Instance>(item, "id"),
-        }
-        Vec::new()
-    }
-
-    fn clear(&mut self) {
-        self.found.clear();
-    }
+/// Why nobody changes a resource that is protected, neither a run nor a command, and the lines that lift it: in its own
+/// item, where one stands at `place`, otherwise in a new one, which needs nothing else.
+pub fn protected(id: ResourceId, place: Option<&str>) -> Blocked {
+    let section = SECTIONS.iter().find(|section| section.kind == id.kind);
+    let (list, key) = (id.kind.plural, section.and_then(Section::key).map_or("", |key| key.name));
+    let line = format!("`{list}: [{{{key}: {}, protect: false}}]`", id.name);
+    let hint = match place {
+        Some(place) => format!("to change it, write `protect: false` in its item at {place}"),
+        None => format!("to change it, write `protect: false` in its item, or {line} where no file has one"),
+    };
+    Blocked { id, obstacle: Obstacle::Protected, reason: "it is protected".to_owned(), hint }
 }
 
 /// The address of what the database may have, which is more than files may declare: other programs write names of their
@@ -335,11 +256,12 @@ pub fn parse_id(address: &str) -> Result<ResourceId, String> {
             false => Err(misnamed("a name of at most 63 lower-case letters, digits, `.`, `_` and `-`")),
         },
         Instance::KIND => match Uuid::try_parse(name) {
-            Ok(id) => Ok(ResourceId::new(kind, InstanceId(id))),
-            Err(_) => Err(misnamed("a UUID")),
+            // As files have it, and no other spelling.
+            Ok(id) if name.len() == uuid::fmt::Hyphenated::LENGTH => Ok(ResourceId::new(kind, InstanceId(id))),
+            _ => Err(misnamed("a UUID with its hyphens")),
         },
         _ => match name.parse::<i64>() {
-            Ok(id) if id > 0 => Ok(ResourceId::new(kind, id)),
+            Ok(id) if name.starts_with(|first: char| ('1'..='9').contains(&first)) => Ok(ResourceId::new(kind, id)),
             _ => Err(misnamed("a whole number above zero")),
         },
     }

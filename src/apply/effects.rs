@@ -38,14 +38,14 @@ impl Receipt {
 /// In how many rounds the step is done.
 pub fn rounds(step: &Step) -> usize {
     match step {
-        Step::Session(_) | Step::Host(_) | Step::Server(_) => 1,
+        Step::Session(_) | Step::Host(_) | Step::Server(_) | Step::Lift => 1,
         Step::Instance(step) => step.stages.len(),
     }
 }
 
 /// Whether the step has no outside.
 pub fn is_inside(step: &Step) -> bool {
-    matches!(step, Step::Session(_) | Step::Server(_))
+    matches!(step, Step::Session(_) | Step::Server(_) | Step::Lift)
 }
 
 /// Performs one round of a batch of one kind's steps, outside of the database.
@@ -55,7 +55,7 @@ pub async fn perform(steps: &[&Step], round: usize, ports: &Ports) -> Vec<std::r
     let mut minted = mint::perform(&hosts, ports).await.into_iter();
     let mut gone = instance::perform::perform(&instances, ports).await.into_iter();
     let receipt = |step: &&Step| match step {
-        Step::Session(_) | Step::Server(_) => Ok(Receipt::Nothing),
+        Step::Session(_) | Step::Server(_) | Step::Lift => Ok(Receipt::Nothing),
         Step::Host(_) => match minted.next() {
             Some(receipt) => receipt.map(|receipt| receipt.map_or(Receipt::Nothing, Receipt::Minted)),
             None => Err(Error::Interrupted),
@@ -68,21 +68,21 @@ pub async fn perform(steps: &[&Step], round: usize, ports: &Ports) -> Vec<std::r
 fn session_step(step: &Step) -> Option<&session::Step> {
     match step {
         Step::Session(step) => Some(step),
-        Step::Host(_) | Step::Server(_) | Step::Instance(_) => None,
+        Step::Host(_) | Step::Server(_) | Step::Instance(_) | Step::Lift => None,
     }
 }
 
 fn host_step(step: &Step) -> Option<&host::Step> {
     match step {
         Step::Host(step) => Some(step),
-        Step::Session(_) | Step::Server(_) | Step::Instance(_) => None,
+        Step::Session(_) | Step::Server(_) | Step::Instance(_) | Step::Lift => None,
     }
 }
 
 fn instance_step(step: &Step) -> Option<&instance::steps::Step> {
     match step {
         Step::Instance(step) => Some(step),
-        Step::Session(_) | Step::Host(_) | Step::Server(_) => None,
+        Step::Session(_) | Step::Host(_) | Step::Server(_) | Step::Lift => None,
     }
 }
 
@@ -98,6 +98,7 @@ pub async fn record(done: &[(&Step, &Receipt)], round: usize, tx: &mut Tx) -> Re
         outcomes.push(match (step, receipt) {
             (Step::Session(_), _) => sessions.next().unwrap_or(Recorded::Conflict),
             (Step::Host(_), _) => hosts.next().unwrap_or(Recorded::Conflict),
+            (Step::Lift, _) => Recorded::Done,
             (Step::Server(step), _) => server::rows::record(step, tx).await?,
             (Step::Instance(step), Receipt::Instance(receipt)) => {
                 instance::rows::record(step, round, receipt, tx).await?
@@ -112,7 +113,7 @@ pub async fn record(done: &[(&Step, &Receipt)], round: usize, tx: &mut Tx) -> Re
 pub fn told(step: &Step, round: usize, receipt: &Receipt) -> Option<Told> {
     match (step, receipt) {
         (Step::Instance(step), Receipt::Instance(receipt)) => step.told(round, receipt),
-        (Step::Session(_) | Step::Host(_) | Step::Server(_) | Step::Instance(_), _) => None,
+        (Step::Session(_) | Step::Host(_) | Step::Server(_) | Step::Instance(_) | Step::Lift, _) => None,
     }
 }
 
@@ -127,7 +128,7 @@ pub fn verb(change: &Change<Step>) -> &'static str {
 /// What others are told of a round that is done.
 pub fn notice(step: &Step, round: usize) -> Option<(Event, String)> {
     match step {
-        Step::Session(_) | Step::Server(_) => None,
+        Step::Session(_) | Step::Server(_) | Step::Lift => None,
         Step::Host(step) => match &**step {
             host::Step::Mint(_) => Some((Event::Rotation, "it has a new GUID".to_owned())),
             host::Step::Adjust(_) | host::Step::Revoke(_) => None,

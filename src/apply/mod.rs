@@ -11,11 +11,11 @@ use std::pin::{Pin, pin};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use serde_json::Value as Json;
 
-use crate::change::ResourceId;
+use crate::change::{OURSELVES, Origin, ResourceId};
 use crate::notice::Notice;
 use crate::plan::budget::Approved;
 use crate::plan::render::{PlanLine, Side};
-use crate::plan::{Flap, Noted, Planned};
+use crate::plan::{Flap, Noted, Planned, Protect};
 use crate::port::{self, Ports};
 use crate::progress::Progress;
 use crate::resource::Recorded;
@@ -24,7 +24,7 @@ use crate::store::connect::Database;
 use crate::store::error::{Error, Result};
 use crate::store::ledger::{self, Applied};
 use crate::store::sql::Id;
-use crate::store::{Authority, Context, Entry, Tx, journal, outbox};
+use crate::store::{Authority, Context, Entry, Tx, journal, outbox, protections};
 use effects::Receipt;
 
 /// Changes in one transaction, at most: a long one would keep others waiting.
@@ -82,8 +82,9 @@ impl Applier<'_> {
     /// Errors: the ones that stop everybody, such as a lost lease, a refusal of the guard, or a dead server.
     pub async fn apply(&self, approved: &Approved) -> Result<Report> {
         let mut report = Report::default();
-        self.progress.changes.begin(approved.plan().changes.len() as u64);
-        for run in runs(&approved.plan().changes) {
+        let changes: Vec<&Planned> = approved.changes().collect();
+        self.progress.changes.begin(changes.len() as u64);
+        for run in runs(&changes) {
             // One batch is put together while another is written, but none is begun before those of an earlier run end.
             let width = if is_inside(run) { self.database.writers() } else { 1 };
             // Each behind a pointer: whoever spawns this could not be told otherwise that it may change threads.
@@ -97,14 +98,14 @@ impl Applier<'_> {
         Ok(report)
     }
 
-    fn going<'b>(&'b self, batch: &'b [Planned], approved: &'b Approved) -> Going<'b> {
+    fn going<'b>(&'b self, batch: &'b [&'b Planned], approved: &'b Approved) -> Going<'b> {
         Box::pin(self.batch(batch, approved))
     }
 
     /// One batch, round by round; what fails in one round does not come to the next.
-    async fn batch(&self, batch: &[Planned], approved: &Approved) -> Result<Report> {
+    async fn batch(&self, batch: &[&Planned], approved: &Approved) -> Result<Report> {
         let mut report = Report::default();
-        let mut going: Vec<&Planned> = batch.iter().collect();
+        let mut going: Vec<&Planned> = batch.to_vec();
         let mut finished = Vec::with_capacity(batch.len());
         for round in 0.. {
             let (ended, left) = going.into_iter().partition(|planned| round == effects::rounds(&planned.change.step));
@@ -172,43 +173,56 @@ impl Applier<'_> {
         Ok(done)
     }
 
-    /// What a turn leaves in the ledger beside its changes.
+    /// What a run leaves in the ledger beside its changes.
     async fn close(&self, approved: &Approved) -> Result<()> {
         let plan = approved.plan();
-        if plan.adopted.is_empty() && plan.calmed.is_empty() && plan.changes.is_empty() {
-            return Ok(());
-        }
         for adopted in plan.adopted.chunks(BATCH) {
             let mut tx = self.database.begin(&self.authority, &self.context).await?;
             let adopted: Vec<_> = adopted.iter().map(|(id, digest)| (id, digest.as_str())).collect();
             ledger::applied(&mut tx, &adopted).await?;
             tx.commit().await?;
         }
+        for protected in plan.protected.chunks(BATCH) {
+            let mut tx = self.database.begin(&self.authority, &self.context).await?;
+            protections::record(&mut tx, &protected.iter().collect::<Vec<_>>()).await?;
+            tx.commit().await?;
+        }
+        if plan.calmed.is_empty() && plan.approved.is_empty() {
+            return Ok(());
+        }
         let mut tx = self.database.begin(&self.authority, &self.context).await?;
         ledger::calmed(&mut tx, &plan.calmed.iter().collect::<Vec<_>>()).await?;
-        ledger::spend_approval(&mut tx, approved.digest()).await?;
+        for digest in &plan.approved {
+            ledger::spend_approval(&mut tx, digest).await?;
+        }
         tx.commit().await
     }
 }
 
 /// Changes of one kind that follow each other.
-fn runs(changes: &[Planned]) -> impl Iterator<Item = &[Planned]> {
+fn runs<'p>(changes: &'p [&'p Planned]) -> impl Iterator<Item = &'p [&'p Planned]> {
     changes.chunk_by(|one, next| one.change.id.kind == next.change.id.kind)
 }
 
 /// Whether all is done by writing to the database, so that the batches need not wait for each other.
-fn is_inside(run: &[Planned]) -> bool {
+fn is_inside(run: &[&Planned]) -> bool {
     run.iter().all(|planned| effects::is_inside(&planned.change.step))
 }
 
 /// A run in parts, none longer than its batch may be.
-fn batches(run: &[Planned]) -> std::slice::Chunks<'_, Planned> {
+fn batches<'p>(run: &'p [&'p Planned]) -> std::slice::Chunks<'p, &'p Planned> {
     let is_slow = run.iter().any(|planned| effects::rounds(&planned.change.step) > 1);
     run.chunks(if is_slow { SLOW_BATCH } else { BATCH })
 }
 
 /// Records one part of a batch: all of it, or nothing; with its lines in the journal and the ledger.
 async fn record(part: &[(&Planned, Receipt)], round: usize, approved: &Approved, mut tx: Tx) -> Result<Vec<Recorded>> {
+    for (planned, _) in part.iter().filter(|(planned, _)| planned.protect == Protect::Respect) {
+        if protections::is_protected(&mut tx, &planned.change.id).await? {
+            // Since it was planned. Planned again, it says so.
+            return Err(Error::Conflict { what: planned.change.id.to_string() });
+        }
+    }
     let steps: Vec<_> = part.iter().map(|(planned, receipt)| (&planned.change.step, receipt)).collect();
     let outcomes = effects::record(&steps, round, &mut tx).await?;
     let done = part.iter().zip(&outcomes).filter(|(_, outcome)| **outcome == Recorded::Done);
@@ -233,6 +247,13 @@ async fn note(done: &[&Planned], tx: &mut Tx) -> Result<()> {
     ledger::newly_applied(tx, &wishes(|planned| planned.noted == Noted::Other)).await?;
     let over = done.iter().filter(|planned| planned.flap == Flap::Over).map(|planned| &planned.change.id);
     ledger::calmed(tx, &over.collect::<Vec<_>>()).await?;
+    let protected = done.iter().filter(|planned| planned.protect == Protect::Record).map(|planned| &planned.change.id);
+    protections::record(tx, &protected.collect::<Vec<_>>()).await?;
+    let lifted = done.iter().filter_map(|planned| match &planned.protect {
+        Protect::Lift(id) => Some(id),
+        Protect::Keep | Protect::Record | Protect::Respect => None,
+    });
+    protections::lift(tx, &lifted.collect::<Vec<_>>()).await?;
     let drifts = done.iter().filter_map(|planned| match planned.flap {
         Flap::Turns(turns) => Some((wish(planned)?, turns)),
         Flap::None | Flap::Over | Flap::First => None,
@@ -268,7 +289,12 @@ fn entry(planned: &Planned, receipt: &Receipt, round: usize, approved: &Approved
         (None, Some(force)) => Some(format!("forced: {}", force.reason)),
         (reason, None) => reason,
     };
-    Entry { id: change.id.clone(), actor: change.actor.clone(), action, before, after, reason }
+    // Whoever changed the files last has not asked for what somebody else undid.
+    let actor = match change.origin {
+        Origin::Drift => Some(OURSELVES.to_owned()),
+        Origin::Intended | Origin::Manual => change.actor.clone(),
+    };
+    Entry { id: change.id.clone(), actor, action, before, after, reason, origin: Some(change.origin) }
 }
 
 /// What others are told of one round of a change.

@@ -21,9 +21,7 @@ pub async fn validate(config: &Config, format: Format, terminal: Terminal) -> Re
         }
         wanted => wanted?,
     };
-    let mut warnings = wanted.warnings;
-    wanted.desired.doubts().into_iter().for_each(|doubt| warnings.push(doubt));
-    warnings.sort();
+    let warnings = wanted.warnings;
     if format == Format::Json {
         out_json(&serde_json::json!({ "valid": true, "problems": warnings }))?;
         return Ok(0);

@@ -5,7 +5,7 @@ use std::io::Read;
 use super::args::HostVerb;
 use super::interrupt::asking;
 use super::print::{Terminal, out, out_once, working};
-use crate::change::{Width, moment};
+use crate::change::{Blocked, Width, moment};
 use crate::failure::{Failure, Result};
 use crate::plan::render::PlanLine;
 use crate::port::guid::HostGuid;
@@ -14,6 +14,7 @@ use crate::resource::session::SessionId;
 use crate::secret::Secret;
 use crate::turn::World;
 use crate::turn::by_hand::Done;
+use crate::turn::hosts::Duplicates;
 
 pub async fn host(world: &World, verb: &HostVerb, terminal: Terminal) -> Result<u8> {
     if !matches!(verb, HostVerb::Create { .. }) {
@@ -118,21 +119,33 @@ async fn verify(world: &World, session: SessionId) -> Result<u8> {
 }
 
 async fn consolidate(world: &World, dry_run: bool) -> Result<u8> {
-    let found = match dry_run {
+    let Duplicates { found, left } = match dry_run {
         true => world.duplicates().await?,
         false => world.consolidate().await?,
     };
     let mut text = format!("{}\n", where_to(world));
     for duplicate in &found {
-        let fate = if duplicate.stays { "stays active" } else { "deactivated" };
+        let is_left = left.contains_key(&duplicate.session);
+        let fate = if is_left {
+            "is left as it is"
+        } else if duplicate.stays {
+            "stays active"
+        } else {
+            "deactivated"
+        };
         let (session, id, at) = (duplicate.session, duplicate.host_session_id, moment(duplicate.created_at));
         text.push_str(&format!("  session {session}: host session {id} of {at} {fate}\n"));
     }
-    text.push_str(match (found.is_empty(), dry_run) {
-        (true, _) => "No session has more than one active host.\n",
-        (false, true) => "Dry run: nothing was changed.\n",
-        (false, false) => "Done. The index that allows one active host per session is in place.\n",
+    text.push_str(match (found.is_empty(), dry_run, left.is_empty()) {
+        (true, ..) => "No session has more than one active host.\n",
+        (false, true, _) => "Dry run: nothing was changed.\n",
+        (false, false, true) => "Done. The index that allows one active host per session is in place.\n",
+        (false, false, false) => "The index that allows one active host per session waits for those that are left.\n",
     });
     out(&text)?;
-    Ok(0)
+    if left.is_empty() {
+        return Ok(0);
+    }
+    let hints = left.values().map(|Blocked { id, reason, hint, .. }| format!("{id}: {reason}; {hint}"));
+    Err(Failure::conflict(format!("{} left as they are", left.len())).hints(hints))
 }

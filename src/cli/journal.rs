@@ -5,14 +5,14 @@ use serde_json::Value as Json;
 use super::args::{Format, SuspendArgs};
 use super::only;
 use super::print::{Terminal, inert, out, out_json};
-use crate::change::{NO_COMMIT, ResourceId, Width, hanging, moment, printable, quoted, rfc3339};
+use crate::change::{EVERYTHING, NO_COMMIT, Origin, ResourceId, Width, hanging, moment, printable, quoted, rfc3339};
 use crate::failure::{Failure, Result};
 use crate::store::journal::Line;
 use crate::turn::{World, history};
 
 pub async fn approve(world: &World, digest: &str, reason: &str) -> Result<u8> {
     world.approve(digest, reason, None).await?;
-    out(&format!("Approved for a day: the next turn whose plan has the digest {digest} is applied.\n"))?;
+    out(&format!("Approved for a day: the next run that plans just these changes applies them ({digest}).\n"))?;
     Ok(0)
 }
 
@@ -41,7 +41,7 @@ pub async fn resume(world: &World, args: &SuspendArgs) -> Result<u8> {
 }
 
 fn what(id: Option<&ResourceId>) -> String {
-    id.map_or_else(|| "everything".to_owned(), ToString::to_string)
+    id.map_or_else(|| EVERYTHING.name.to_owned(), ToString::to_string)
 }
 
 pub async fn status(world: &World, format: Format, terminal: Terminal) -> Result<u8> {
@@ -78,10 +78,9 @@ fn text(lines: &[Line], width: Width) -> String {
     if lines.is_empty() {
         return "The journal is empty.\n".to_owned();
     }
-    let address = |line: &Line| match line.name.as_str() {
-        // How the journal writes what concerns all resources.
-        "*" => "everything".to_owned(),
-        name => format!("{}/{}", printable(&line.kind), printable(name)),
+    let address = |line: &Line| match line.kind == EVERYTHING.name {
+        true => EVERYTHING.name.to_owned(),
+        false => format!("{}/{}", printable(&line.kind), printable(&line.name)),
     };
     let longest = |of: &dyn Fn(&Line) -> usize, most: usize| lines.iter().map(of).max().unwrap_or(0).min(most);
     let action = longest(&|line| line.action.chars().count(), 12);
@@ -90,6 +89,10 @@ fn text(lines: &[Line], width: Width) -> String {
         let lead = format!("{}  {:<action$}  {:<name$}  ", moment(line.at), printable(&line.action), address(line));
         let mut about = changed(line);
         about.push_str(&format!("by {}", printable(&line.actor)));
+        // What the files changed is the rule.
+        if let Some(origin) = line.origin.as_ref().filter(|origin| *origin != Origin::Intended.name()) {
+            about.push_str(&format!(" ({})", printable(origin)));
+        }
         if line.revision != NO_COMMIT {
             about.push_str(&format!(" @ {}", printable(&line.revision)));
         }
@@ -114,7 +117,7 @@ fn changed(line: &Line) -> String {
     let one = |(field, before): (&String, &Json)| {
         format!("{} {} -> {}, ", printable(field), value(Some(before)), value(after(field)))
     };
-    before.iter().map(one).collect()
+    before.iter().filter(|(field, before)| after(field) != Some(*before)).map(one).collect()
 }
 
 fn csv(lines: &[Line]) -> Result<String> {
@@ -134,6 +137,7 @@ fn csv(lines: &[Line]) -> Result<String> {
         "before",
         "after",
         "reason",
+        "origin",
     ];
     writer.write_record(header).map_err(|error| failed(&error))?;
     for line in lines {
@@ -151,6 +155,7 @@ fn csv(lines: &[Line]) -> Result<String> {
             picture(&line.before),
             picture(&line.after),
             line.reason.clone().unwrap_or_default(),
+            line.origin.clone().unwrap_or_default(),
         ];
         writer.write_record(record.iter().map(|field| inert(field))).map_err(|error| failed(&error))?;
     }

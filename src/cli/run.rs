@@ -10,13 +10,13 @@ use crate::daemon;
 use crate::daemon::signals::Signals;
 use crate::failure::{Failure, Result};
 use crate::log;
-use crate::plan::Summary;
 use crate::plan::budget::Force;
 use crate::plan::render::{self, Looks, PlanLine, sentence};
+use crate::plan::{Held, Summary};
 use crate::store::Context;
 use crate::store::lease::{self, Lease, Patience};
 use crate::turn::saved::{self, SavedPlan};
-use crate::turn::{Outcome, Request, Turned, World};
+use crate::turn::{Request, Turned, World};
 
 /// Changes that a plan shows of each sort unless `--all` is given.
 const MOST: usize = 200;
@@ -99,7 +99,7 @@ async fn preview(world: &World, mode: &Mode, request: &Request, format: Format, 
             out(&render::text(&plan, Looks { color: terminal.color, width: terminal.width, most }))?
         }
     }
-    Ok(code(mode, &plan.summary(), plan.changes.len() as u64))
+    Ok(code(mode, &plan.summary(), plan.changes.len() as u64, &plan.held))
 }
 
 async fn once(world: &World, mode: &Mode, global: &Global, terminal: Terminal, job: Job) -> Result<u8> {
@@ -178,27 +178,32 @@ async fn tell(world: &World, lease: &Lease, context: &Context) {
 }
 
 fn finish(mode: &Mode, turned: &Turned) -> Result<u8> {
-    match &turned.outcome {
-        Outcome::Held { over, digest } => Err(Failure::error(format!(
-            "held back, and nothing was applied: the plan would change {}",
-            over.join(", ")
-        ))
-        .hint("look at it with `reconcile --plan`; if it is meant: --force --reason R")
-        .hint(format!("or let the daemon do it: `reconcile approve {digest} --reason R`"))),
-        Outcome::Applied(report) if !report.failed.is_empty() || !report.conflicts.is_empty() => {
-            let failed = report.failed.iter().map(|(id, why)| format!("{id}: {why}"));
-            let moved = report.conflicts.iter().map(|id| format!("{id}: it kept changing while it was to be written"));
-            Err(Failure::error("not everything could be applied; the next turn tries again").hints(failed.chain(moved)))
+    let (report, held) = (&turned.report, &turned.plan.held);
+    if !report.failed.is_empty() || !report.conflicts.is_empty() {
+        let failed = report.failed.iter().map(|(id, why)| format!("{id}: {why}"));
+        let moved = report.conflicts.iter().map(|id| format!("{id}: it kept changing while it was to be written"));
+        let failure = Failure::error("not everything could be applied; the next run tries again");
+        return Err(failure.hints(failed.chain(moved)));
+    }
+    match held.as_slice() {
+        [] => Ok(code(mode, &turned.plan.summary(), 0, held)),
+        held if mode.detailed_exitcode => Ok(code(mode, &turned.plan.summary(), 0, held)),
+        held => {
+            let why: Vec<&str> = held.iter().map(|one| one.why.as_str()).collect();
+            let approve = held
+                .iter()
+                .map(|one| format!("or let the daemon do it: `reconcile approve {} --reason R`", one.digest));
+            Err(Failure::error(format!("not applied: {}", why.join("; ")))
+                .hint("look at it with `reconcile --plan`; if it is meant: --force --reason R")
+                .hints(approve))
         }
-        Outcome::Applied(_) => Ok(code(mode, &turned.plan.summary(), 0)),
     }
 }
 
 /// What a turn did, as text.
 fn told(turned: &Turned, width: Width) -> String {
-    let Turned { plan, outcome, warnings: _, work: _ } = turned;
+    let Turned { plan, report, warnings: _, work: _ } = turned;
     let mut text = String::new();
-    let Outcome::Applied(report) = outcome else { return text };
     for line in &report.lines {
         text.push_str(&line.text(width));
     }
@@ -221,6 +226,7 @@ fn told(turned: &Turned, width: Width) -> String {
         let rest = rest.strip_prefix("nothing to change").unwrap_or(&rest);
         text.push_str(&format!("Applied: {} {}{rest}\n", report.applied, plural(report.applied)));
     }
+    plan.held.iter().for_each(|held| text.push_str(&render::held_line(held, width)));
     text
 }
 
@@ -229,10 +235,10 @@ fn plural(count: usize) -> &'static str {
 }
 
 /// The exit code of a plan of which `pending` changes are still to be made.
-fn code(mode: &Mode, summary: &Summary, pending: u64) -> u8 {
+fn code(mode: &Mode, summary: &Summary, pending: u64, held: &[Held]) -> u8 {
     match () {
         () if !mode.detailed_exitcode => 0,
-        () if summary.blocked > 0 => 4,
+        () if summary.blocked > 0 || !held.is_empty() => 4,
         () if pending > summary.drift => 2,
         () if pending > 0 => 5,
         () => 0,

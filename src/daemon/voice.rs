@@ -3,8 +3,9 @@
 use super::systemd;
 use crate::failure::Failure;
 use crate::log;
+use crate::plan::Held;
 use crate::plan::render::sentence;
-use crate::turn::{Outcome, Turned};
+use crate::turn::Turned;
 use crate::yaml::WIDEST;
 
 /// Remembers what was said last.
@@ -12,8 +13,8 @@ use crate::yaml::WIDEST;
 pub struct Voice {
     /// The trouble of the last turn, on one line.
     trouble: Option<String>,
-    /// The digest of the plan that is held back.
-    held: Option<String>,
+    /// What waits for a person.
+    held: Vec<Held>,
     /// What is blocked, and what could not be applied; `None` before the first turn.
     blocked: Option<Vec<String>>,
     failed: Vec<String>,
@@ -66,27 +67,19 @@ impl Voice {
     /// Says what a turn did, and what is blocked when that has changed.
     pub fn turned(&mut self, turned: &Turned, tell: &dyn Fn(&Turned)) {
         self.well();
-        let Turned { plan, outcome, warnings, work: _ } = turned;
+        let Turned { plan, report, warnings, work: _ } = turned;
         let warnings = warnings.render(false, WIDEST);
         if warnings != self.warnings && !warnings.is_empty() {
             tracing::warn!("{}", warnings.trim_end());
         }
         self.warnings = warnings;
         let blocked: Vec<String> = plan.blocked.iter().map(|one| format!("{}: {}", one.id, one.reason)).collect();
-        let did = match outcome {
-            Outcome::Held { over, digest } => {
-                self.held(over, digest);
-                false
-            }
-            Outcome::Applied(report) => {
-                self.held = None;
-                systemd::status(&sentence(&plan.summary()));
-                let failed: Vec<String> = report.failed.iter().map(|(id, why)| format!("{id}: {why}")).collect();
-                failed.iter().filter(|line| !self.failed.contains(line)).for_each(|line| tracing::error!("{line}"));
-                self.failed = failed;
-                report.applied > 0
-            }
-        };
+        systemd::status(&sentence(&plan.summary()));
+        self.held(&plan.held);
+        let failed: Vec<String> = report.failed.iter().map(|(id, why)| format!("{id}: {why}")).collect();
+        failed.iter().filter(|line| !self.failed.contains(line)).for_each(|line| tracing::error!("{line}"));
+        self.failed = failed;
+        let did = report.applied > 0;
         let is_new = self.blocked.as_ref() != Some(&blocked);
         self.blocked = Some(blocked);
         if did || is_new {
@@ -94,13 +87,13 @@ impl Voice {
         }
     }
 
-    fn held(&mut self, over: &[String], digest: &str) {
-        if self.held.as_deref() == Some(digest) {
-            return;
+    fn held(&mut self, held: &[Held]) {
+        for one in held.iter().filter(|one| !self.held.contains(one)) {
+            tracing::warn!("{}", one.line());
         }
-        let line = format!("held back: {}", over.join(", "));
-        tracing::warn!("{line}; `reconcile approve {digest} --reason R` lets it pass");
-        systemd::status(&line);
-        self.held = Some(digest.to_owned());
+        if let Some(first) = held.first() {
+            systemd::status(&first.line());
+        }
+        self.held = held.to_vec();
     }
 }

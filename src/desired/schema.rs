@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::change::span;
-use crate::yaml::field::{Field, Section, Shape};
+use crate::yaml::field::{Field, PROTECT, Section, Shape};
 
 /// A schema (draft 2020-12) that accepts what the reader accepts, and rejects what it rejects as far as a schema can
 /// say it: not the calendar, the bounds of a duration, duplicate keys, or what two files claim.
@@ -42,8 +42,16 @@ fn item(section: &Section) -> Value {
         "additionalProperties": false,
         "properties": properties,
     });
-    if !required.is_empty() {
-        item["required"] = json!(required);
+    match (required.as_slice(), section.key()) {
+        ([], _) => {}
+        ([only], Some(key)) if *only == key.name => item["required"] = json!(required),
+        (_, key) => {
+            let lifts = [key.map_or("", |key| key.name), PROTECT.name];
+            item["anyOf"] = json!([
+                { "required": required },
+                { "required": lifts, "properties": { PROTECT.name: { "const": false } }, "maxProperties": lifts.len() },
+            ]);
+        }
     }
     let not_both = |(left, right): &(&str, &str)| json!({ "not": { "required": [left, right] } });
     match exclusive {
@@ -135,8 +143,7 @@ mod tests {
               ]
             },
             "protect": {
-              "default": false,
-              "description": "Blocks every change to this resource until the line says otherwise.",
+              "description": "true blocks every change to this resource until a line says false; false alone, beside the key, lifts it.",
               "type": "boolean"
             },
             "rotation": {

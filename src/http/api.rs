@@ -153,7 +153,7 @@ pub async fn plan(State(office): State<Arc<Office>>) -> Response {
 /// What `reconcile history --format json` prints.
 #[utoipa::path(get, path = "/api/v1/history", tag = "look",
     params(
-        ("id" = Option<String>, Query, description = "The lines of one resource: KIND/NAME", pattern = "^(sessions?|hosts?)/[1-9][0-9]{0,17}$"),
+        ("id" = Option<String>, Query, description = "The lines of one resource: KIND/NAME"),
         ("limit" = Option<i64>, Query, description = "The newest so many: 50 unless told otherwise", minimum = 1, maximum = 10000),
     ),
     responses(
@@ -196,6 +196,22 @@ mod tests {
         assert_eq!(read(""), Ok((None, 50)));
         let (resource, most) = read("id=session%2F215&limit=7").unwrap();
         assert_eq!((resource.unwrap().to_string().as_str(), most), ("session/215", 7));
+        for (right, kind) in [
+            ("server%2Fpool-1", "server"),
+            ("host/9223372036854775807", "host"),
+            ("instance/FBAA8C92-0000-4000-8000-000000000001", "instance"),
+        ] {
+            assert_eq!(read(&format!("id={right}")).unwrap().0.unwrap().kind.name, kind);
+        }
+        for wrong in [
+            "session/%2B7",
+            "session/007",
+            "host/9223372036854775808",
+            "instance/fbaa8c92000040008000000000000001",
+            "instance/{fbaa8c92-0000-4000-8000-000000000001}",
+        ] {
+            assert!(read(&format!("id={wrong}")).is_err(), "{wrong}");
+        }
         for wrong in
             ["limit=0", "limit=10001", "limit=", "limit=many", "id=215", "id=nothing/215", "ids=session/1", "x"]
         {

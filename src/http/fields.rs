@@ -115,12 +115,20 @@ impl Kind for ResourceKind {
     }
 
     fn schema() -> ObjectBuilder {
-        texts().pattern(Some(concat!(
-            "^((sessions?|hosts?)/[1-9][0-9]{0,17}|servers?/[a-z0-9][a-z0-9._-]{0,62}",
-            "|instances?/[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})$"
-        )))
+        texts().pattern(Some(ADDRESS))
     }
 }
+
+/// What [`parse_id`] reads, to the last letter: session and host ids are whole numbers of 64 bits.
+pub const ADDRESS: &str = concat!(
+    "^((sessions?|hosts?)/([1-9][0-9]{0,17}|[1-8][0-9]{18}|9[01][0-9]{17}|92[01][0-9]{16}|922[0-2][0-9]{15}",
+    "|9223[0-2][0-9]{14}|92233[0-6][0-9]{13}|922337[01][0-9]{12}|92233720[0-2][0-9]{10}|922337203[0-5][0-9]{9}",
+    "|9223372036[0-7][0-9]{8}|92233720368[0-4][0-9]{7}|922337203685[0-3][0-9]{6}|9223372036854[0-6][0-9]{5}",
+    "|92233720368547[0-6][0-9]{4}|922337203685477[0-4][0-9]{3}|9223372036854775[0-7][0-9]{2}",
+    "|922337203685477580[0-7])",
+    "|servers?/[a-z0-9][a-z0-9._-]{0,62}",
+    "|instances?/[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12})$"
+);
 
 /// Of which plan.
 pub type Digest = Field<DigestKind>;

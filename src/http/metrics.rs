@@ -20,7 +20,7 @@ use crate::change::ResourceId;
 use crate::failure::Failure;
 use crate::log;
 use crate::turn::status::Known;
-use crate::turn::{Outcome, Turned, Work};
+use crate::turn::{Turned, Work};
 
 /// Servers with series of their own, at most: the first by name.
 const SERVERS: usize = 1000;
@@ -253,22 +253,20 @@ impl Metrics {
         self.duration.observe(took.as_secs_f64());
     }
 
-    /// A turn that was carried through, or held back.
+    /// A run that was carried through, all of it or but for what waits.
     pub fn turned(&self, turned: &Turned, took: Duration) {
         let _whole = self.lock();
-        let Turned { plan, outcome, warnings: _, work: Work { files, reused, rows } } = turned;
-        let ended = match outcome {
-            Outcome::Held { .. } => Ended::Held,
-            Outcome::Applied(report) => {
-                let undone: BTreeSet<&ResourceId> =
-                    report.failed.iter().map(|(id, _)| id).chain(&report.conflicts).collect();
-                let done = plan.changes.iter().map(|planned| &planned.change);
-                for change in done.filter(|change| undone.is_empty() || !undone.contains(&change.id)) {
-                    let labels = [("kind", change.id.kind.name), ("action", change.action.name())];
-                    self.changes.get_or_create(&labels).inc();
-                }
-                if undone.is_empty() { Ended::Done } else { Ended::Partial }
-            }
+        let Turned { plan, report, warnings: _, work: Work { files, reused, rows } } = turned;
+        let undone: BTreeSet<&ResourceId> = report.failed.iter().map(|(id, _)| id).chain(&report.conflicts).collect();
+        let done = plan.changes.iter().filter(|planned| planned.held.is_none()).map(|planned| &planned.change);
+        for change in done.filter(|change| undone.is_empty() || !undone.contains(&change.id)) {
+            let labels = [("kind", change.id.kind.name), ("action", change.action.name())];
+            self.changes.get_or_create(&labels).inc();
+        }
+        let ended = match (undone.is_empty(), plan.held.is_empty()) {
+            (_, false) => Ended::Held,
+            (true, true) => Ended::Done,
+            (false, true) => Ended::Partial,
         };
         self.ended(ended, took);
         if matches!(ended, Ended::Done) {

@@ -16,6 +16,7 @@ use utoipa::openapi::{
 use utoipa::{Modify, OpenApi};
 
 use super::billing::SIGNATURE;
+use super::fields::ADDRESS;
 use super::gate::Need;
 use super::problem::{self, Problem};
 use super::route::Route;
@@ -107,7 +108,25 @@ impl Modify for Rules {
     }
 }
 
+/// The parameters that hold an address, for every kind: as [`ADDRESS`] says, or empty where that asks for nothing.
+fn address(path: &str, operation: &mut Operation) {
+    let (name, pattern) = match path {
+        "/api/v1/history" => ("id", ADDRESS.to_owned()),
+        "/api/v1/resources" => ("after", format!("^$|{ADDRESS}")),
+        _ => return,
+    };
+    for parameter in operation.parameters.iter_mut().flatten() {
+        if let RefOr::T(parameter) = parameter
+            && parameter.name == name
+        {
+            let texts = ObjectBuilder::new().schema_type(Type::String).pattern(Some(pattern.clone()));
+            parameter.schema = Some(texts.into());
+        }
+    }
+}
+
 fn hold(method: &Method, path: &str, operation: &mut Operation) {
+    address(path, operation);
     let token = |scopes: &[&str]| SecurityRequirement::new(TOKEN, scopes.iter().copied());
     let mut refusals = vec![(StatusCode::INTERNAL_SERVER_ERROR, "It failed")];
     match Need::of(method, path) {
@@ -235,6 +254,21 @@ mod tests {
         });
         assert_eq!(described.collect::<BTreeSet<_>>(), served);
         assert_eq!(document["openapi"], "3.1.0");
+    }
+
+    #[test]
+    fn an_address_is_described_for_every_kind_wherever_one_is_read() {
+        let document = document();
+        let pattern = |path: &str, name: &str| {
+            let parameters = document["paths"][path]["get"]["parameters"].as_array().unwrap();
+            let found = parameters.iter().find(|parameter| parameter["name"] == name).unwrap();
+            found["schema"]["pattern"].as_str().unwrap().to_owned()
+        };
+        assert_eq!(pattern("/api/v1/history", "id"), ADDRESS);
+        assert_eq!(pattern("/api/v1/resources", "after"), format!("^$|{ADDRESS}"));
+        for kind in crate::kinds::ALL {
+            assert!(ADDRESS.contains(kind.name), "{kind}");
+        }
     }
 
     #[test]

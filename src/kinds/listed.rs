@@ -81,7 +81,7 @@ impl Desired {
     /// Every resource from the one with this number on. They are numbered in the order of their kinds, and in each in the
     /// order of their keys.
     pub fn listed(&self, from: usize) -> impl Iterator<Item = Listed> {
-        let Desired { sessions, hosts, servers, instances } = self;
+        let Desired { sessions, hosts, servers, instances, lifts: _, wrong: _ } = self;
         let sessions_from = (from..sessions.len()).filter_map(|number| sessions.declared(number));
         let session = move |(key, session): (SessionId, Declared<Session>)| {
             Listed::declared(Session::KIND, key, session.value.title.as_deref().unwrap_or_default(), &session.place)
@@ -110,7 +110,7 @@ impl Desired {
 
     /// The numbers of the resources of a kind.
     pub fn numbers(&self, kind: Kind) -> Range<usize> {
-        let Desired { sessions, hosts, servers, instances } = self;
+        let Desired { sessions, hosts, servers, instances, lifts: _, wrong: _ } = self;
         let lengths = [sessions.len(), hosts.len(), servers.len(), instances.len()];
         let place = ALL.into_iter().position(|known| known == kind).unwrap_or(ALL.len());
         let start = lengths.iter().take(place).sum();
@@ -137,11 +137,13 @@ impl Desired {
 
     /// The numbers of those whose files protect them.
     pub fn protected(&self) -> impl Iterator<Item = usize> {
-        let Desired { sessions, hosts, servers, instances } = self;
+        let Desired { sessions, hosts, servers, instances, lifts: _, wrong: _ } = self;
         let others = hosts.values().map(|host| host.protect);
         let others = others.chain(servers.values().map(|server| server.protect));
         let others = others.chain(instances.values().map(|instance| instance.protect));
-        let others = others.enumerate().filter_map(|(number, protect)| protect.then_some(sessions.len() + number));
+        let others = others
+            .enumerate()
+            .filter_map(|(number, protect)| (protect == Some(true)).then_some(sessions.len() + number));
         (0..sessions.len()).filter(|number| sessions.is_protected(*number)).chain(others)
     }
 

@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use super::{FLAPPING, Flap, Header, Keys, Ledger, Noted, Plan, Planned, Terms, pools};
-use crate::change::{Action, Blocked, Change, Obstacle, Origin, ResourceId};
-use crate::kinds::{Desired, Observed, Step};
+use super::protect::{Asks, lifting};
+use super::{FLAPPING, Flap, Header, Keys, Ledger, Noted, Plan, Planned, Protect, Terms, pools};
+use crate::change::{Action, Blocked, Change, OURSELVES, Obstacle, Origin, ResourceId};
+use crate::kinds::{self, Desired, Observed, Step};
 use crate::parallel::side_by_side;
 use crate::resource::host::diff::SessionState;
 use crate::resource::roll::Roll;
@@ -22,6 +23,7 @@ pub fn plan(header: Header, desired: &Desired, observed: &Observed, ledger: &Led
     let renamed = desired.former_names(&observed.servers).len() as u64;
     draft.plan.unmanaged = draft.plan.unmanaged.saturating_sub(renamed);
     draft.instances(desired);
+    draft.lifts(desired);
     draft.host_notes(desired, observed);
     draft.fills(desired);
     draft.suspensions(desired);
@@ -44,10 +46,15 @@ impl Draft<'_> {
             let number = key.and_then(|key| declared.number(&key));
             return number.into_iter().for_each(|number| self.session(declared, number));
         }
-        self.unmet(declared, &seen.met.unset(declared.len()).collect::<Vec<_>>());
-        let met = seen.met.count() as u64;
-        self.plan.unchanged += met;
-        *self.plan.managed.entry(Session::KIND.name).or_default() += met;
+        let (met, recorded) = (&seen.met, &self.ledger.protected_sessions);
+        let lifted = declared.lifts().and(recorded).and(met);
+        self.unmet(declared, &met.and_not(&lifted).unset(declared.len()).collect::<Vec<_>>());
+        let quiet = (met.count() - lifted.count()) as u64;
+        self.plan.unchanged += quiet;
+        *self.plan.managed.entry(Session::KIND.name).or_default() += quiet;
+        for number in declared.protects().and(met).and_not(recorded).iter() {
+            self.plan.protected.extend(declared.key(number).map(|key| ResourceId::new(Session::KIND, key)));
+        }
         for number in self.ledger.unnoted.iter().filter(|number| seen.met.has(*number)) {
             self.adopt(declared, number);
         }
@@ -56,7 +63,7 @@ impl Draft<'_> {
         let calm = flapped.filter(|id| number(id).is_some_and(|number| seen.met.has(number)));
         self.plan.calmed.extend(calm.cloned());
         let kept = seen.rows.keys().filter(|key| declared.number(key).is_some_and(|number| !seen.met.has(number)));
-        self.plan.unmanaged += seen.total.saturating_sub(met + kept.count() as u64);
+        self.plan.unmanaged += seen.total.saturating_sub(seen.met.count() as u64 + kept.count() as u64);
     }
 
     /// The sessions with these numbers, in their order. Each is for itself, so that many are shared out.
@@ -76,11 +83,22 @@ impl Draft<'_> {
     }
 
     fn session(&mut self, declared: &Roll<Session>, number: usize) {
-        if self.observed.sessions.met.has(number) {
-            self.plan.unchanged += 1;
-            *self.plan.managed.entry(Session::KIND.name).or_default() += 1;
-        } else if let Some((key, wish)) = declared.declared(number) {
-            self.resource(&key, &wish, self.observed.sessions.rows.get(&key), &mut (), Step::Session);
+        let Some((key, wish)) = declared.declared(number) else { return };
+        let is_recorded = self.ledger.protected_sessions.has(number);
+        if !self.observed.sessions.met.has(number) {
+            let row = self.observed.sessions.rows.get(&key);
+            return self.resource((&key, &wish), row, is_recorded, &mut (), Step::Session);
+        }
+        // As declared, and no row of it is kept.
+        *self.plan.managed.entry(Session::KIND.name).or_default() += 1;
+        let id = ResourceId::new(Session::KIND, key);
+        match Asks::of(&id, wish.protect, is_recorded) {
+            Asks::Lift(protected) => self.lift(&id, protected),
+            Asks::Record => {
+                self.plan.unchanged += 1;
+                self.plan.protected.push(id);
+            }
+            Asks::Nothing { .. } => self.plan.unchanged += 1,
         }
     }
 
@@ -137,7 +155,8 @@ impl Draft<'_> {
         wrap: fn(R::Step) -> Step,
     ) {
         for (key, declared) in desired {
-            self.resource(key, declared, observed.get(key), scope, wrap);
+            let is_recorded = self.ledger.protected.contains(&ResourceId::new(R::KIND, key));
+            self.resource((key, declared), observed.get(key), is_recorded, scope, wrap);
         }
         if self.terms.target.is_none() {
             self.plan.unmanaged += observed.keys().filter(|key| !desired.contains_key(key)).count() as u64;
@@ -146,9 +165,9 @@ impl Draft<'_> {
 
     fn resource<R: Resource>(
         &mut self,
-        key: &R::Key,
-        declared: &Declared<R>,
+        (key, declared): (&R::Key, &Declared<R>),
         observed: Option<&R::Observed>,
+        is_recorded: bool,
         scope: &mut R::Scope<'_>,
         wrap: fn(R::Step) -> Step,
     ) {
@@ -157,27 +176,83 @@ impl Draft<'_> {
             return;
         }
         *self.plan.managed.entry(R::KIND.name).or_default() += u64::from(observed.is_some());
-        let protected = declared.protect.then(|| declared.place.to_string());
-        let wish = Wish { digest: declared.value.digest(), protected };
+        let asks = self.asks(&id, declared, observed.is_none(), is_recorded);
+        let wish = Wish { digest: declared.value.digest(), place: declared.place.to_string(), asks };
         let noted = self.noted(&id, &wish.digest);
         // The files still say what was last applied, so it is the database that moved.
         let origin = if noted == Noted::This { Origin::Drift } else { Origin::Intended };
         let asked = Asked { id: &id, key, desired: &declared.value, observed, origin };
-        match R::diff(&asked, scope) {
-            Verdict::InSync => self.in_sync(id, wish.digest),
-            Verdict::Blocked(blocked) => self.plan.blocked.push(blocked),
-            Verdict::Change(change) => {
-                let flap = self.flap(&change, &wish);
-                if let Some(blocked) = self.held(&change, R::needs(&change.step), &wish, flap) {
-                    R::withdraw(&change, scope);
-                    if change.origin == Origin::Drift {
-                        self.plan.kept_drift.push(blocked.id.clone());
+        let blocked = match R::diff(&asked, scope) {
+            Verdict::InSync => {
+                return match wish.asks {
+                    Asks::Lift(protected) => self.lift(&id, protected),
+                    asks => {
+                        let exists = observed.is_some();
+                        self.plan.protected.extend((asks == Asks::Record && exists).then(|| id.clone()));
+                        self.in_sync(id, wish.digest);
                     }
-                    self.plan.blocked.push(blocked);
-                    return;
+                };
+            }
+            Verdict::Blocked(blocked) => blocked,
+            Verdict::Change(mut change) => {
+                if change.action == Action::Resume && noted == Noted::This {
+                    // The files were applied before: whoever changed them last has not asked for this.
+                    change.actor.get_or_insert_with(|| OURSELVES.to_owned());
                 }
-                let change = change.map_step(wrap);
-                self.plan.changes.push(Planned { change, digest: Some(wish.digest), noted, flap });
+                let flap = self.flap(&change, &wish);
+                match self.in_the_way(&change, R::needs(&change.step), &wish, flap) {
+                    Some(blocked) => {
+                        R::withdraw(&change, scope);
+                        if change.origin == Origin::Drift {
+                            self.plan.kept_drift.push(blocked.id.clone());
+                        }
+                        blocked
+                    }
+                    None => {
+                        let protect = wish.asks.beside(&mut change);
+                        let (change, digest) = (change.map_step(wrap), Some(wish.digest));
+                        self.plan.changes.push(Planned { change, digest, noted, flap, protect, held: None });
+                        return;
+                    }
+                }
+            }
+        };
+        let is_suspended = blocked.obstacle == Obstacle::Suspended;
+        self.plan.blocked.push(blocked);
+        match wish.asks {
+            // What else is in its way is no reason to leave it protected.
+            Asks::Lift(protected) if !is_suspended => self.lift(&id, protected),
+            Asks::Record if observed.is_some() => self.plan.protected.push(id),
+            Asks::Lift(_) | Asks::Record | Asks::Nothing { .. } => {}
+        }
+    }
+
+    /// What the line of a resource asks for; what had another name before is protected under that.
+    fn asks<R: Resource>(&self, id: &ResourceId, declared: &Declared<R>, is_new: bool, is_recorded: bool) -> Asks {
+        let former = declared.value.former().filter(|_| is_new && !is_recorded);
+        let former = former.map(|key| ResourceId::new(R::KIND, key)).filter(|id| self.ledger.protected.contains(id));
+        match former {
+            Some(former) => Asks::of(&former, declared.protect, true),
+            None => Asks::of(id, declared.protect, is_recorded),
+        }
+    }
+
+    /// Ends the protection of what needs no other change, or gets none now.
+    fn lift(&mut self, id: &ResourceId, protected: ResourceId) {
+        if let Some(suspended) = self.ledger.suspension(id) {
+            self.plan.blocked.push(suspended);
+            return;
+        }
+        let (change, protect) = (lifting(id), Protect::Lift(protected));
+        let (noted, flap) = (Noted::This, Flap::None);
+        self.plan.changes.push(Planned { change, digest: None, noted, flap, protect, held: None });
+    }
+
+    /// Items that manage nothing, and end protection.
+    fn lifts(&mut self, desired: &Desired) {
+        for id in desired.lifts.keys().filter(|id| self.ledger.protected.contains(id)) {
+            if self.terms.target.as_ref().is_none_or(|target| target == id) {
+                self.lift(id, id.clone());
             }
         }
     }
@@ -202,8 +277,8 @@ impl Draft<'_> {
 
     fn flap<S>(&self, change: &Change<S>, wish: &Wish) -> Flap {
         match (change.origin, self.ledger.flaps.get(&change.id)) {
-            (Origin::Intended, None) => Flap::None,
-            (Origin::Intended, Some(_)) => Flap::Over,
+            (Origin::Intended | Origin::Manual, None) => Flap::None,
+            (Origin::Intended | Origin::Manual, Some(_)) => Flap::Over,
             (Origin::Drift, Some((digest, turns))) if *digest == wish.digest => Flap::Turns(turns + 1),
             (Origin::Drift, Some(_)) => Flap::Turns(1),
             (Origin::Drift, None) => Flap::First,
@@ -211,14 +286,14 @@ impl Draft<'_> {
     }
 
     /// Why a change that could be made is not: somebody said so, or it does not last.
-    fn held<S>(&self, change: &Change<S>, needs: Needs, wish: &Wish, flap: Flap) -> Option<Blocked> {
+    fn in_the_way<S>(&self, change: &Change<S>, needs: Needs, wish: &Wish, flap: Flap) -> Option<Blocked> {
         let id = &change.id;
         let blocked = |obstacle, reason: String, hint: String| Some(Blocked { id: id.clone(), obstacle, reason, hint });
         if let Some(suspended) = self.ledger.suspension(id) {
             return Some(suspended);
         }
-        if let Some(place) = wish.protected.as_ref().filter(|_| change.action != Action::Create) {
-            return Some(Blocked::protected(id.clone(), place));
+        if wish.asks.forbids(change.action) {
+            return Some(kinds::protected(id.clone(), Some(&wish.place)));
         }
         let needs_key = needs.key || (needs.handoff && self.terms.is_handoff_sealed);
         if let (true, Keys::Unusable { reason, hint }) = (needs_key, &self.terms.keys) {
@@ -315,6 +390,7 @@ impl Ledger {
 
 struct Wish {
     digest: String,
-    /// Where a file says `protect: true`.
-    protected: Option<String>,
+    /// Where the file declares it.
+    place: String,
+    asks: Asks,
 }

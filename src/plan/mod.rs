@@ -3,12 +3,13 @@
 pub mod budget;
 mod draft;
 pub mod pools;
+mod protect;
 pub mod render;
 pub mod states;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -18,6 +19,7 @@ use crate::change::{Action, Blocked, Change, FieldDiff, Origin, ResourceId, Revi
 use crate::kinds::Step;
 use crate::resource::instance::placement::Considered;
 use crate::resource::roll::Marks;
+pub use budget::Held;
 pub use draft::plan;
 
 /// A drift that had to be put right this many turns in a row is left alone.
@@ -30,6 +32,10 @@ pub struct Ledger {
     pub applied: HashMap<ResourceId, String>,
     /// Of the sessions that are as declared, by their number in the roll: that wish is not what was noted as applied.
     pub unnoted: Marks,
+    /// What the database has as protected: of sessions, only those that no file manages and one lifts.
+    pub protected: HashSet<ResourceId>,
+    /// The declared sessions that the database has as protected, by their number.
+    pub protected_sessions: Marks,
     /// Digest of the wish, and how many turns in a row its drift was put right.
     pub flaps: HashMap<ResourceId, (String, i64)>,
     /// Why nothing is to be applied to a resource.
@@ -97,6 +103,12 @@ pub struct Plan {
     pub adopted: Vec<(ResourceId, String)>,
     /// In sync again after a flap.
     pub calmed: Vec<ResourceId>,
+    /// To be recorded as protected beside the changes.
+    pub protected: Vec<ResourceId>,
+    /// The changes that wait for a person, and why.
+    pub held: Vec<Held>,
+    /// Digests of approvals by which changes are not held.
+    pub approved: Vec<String>,
     pub unchanged: u64,
     pub unmanaged: u64,
     /// Declared resources that exist already, by kind: what the budget is a share of.
@@ -113,6 +125,21 @@ pub struct Planned {
     pub digest: Option<String>,
     pub noted: Noted,
     pub flap: Flap,
+    pub protect: Protect,
+    /// The number in [`Plan::held`] of the reason for which it waits; `None`: it is applied.
+    pub held: Option<usize>,
+}
+
+/// What is to be noted of a resource's protection, in the transaction of its change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Protect {
+    /// It stays as it is.
+    Keep,
+    Record,
+    /// The protection of this resource ends: the changed one, or what it was called before.
+    Lift(ResourceId),
+    /// A command: it does nothing to what is protected when it writes.
+    Respect,
 }
 
 /// What the ledger has as applied to a resource.
@@ -163,6 +190,9 @@ impl Plan {
             fills: Vec::new(),
             adopted: Vec::new(),
             calmed: Vec::new(),
+            protected: Vec::new(),
+            held: Vec::new(),
+            approved: Vec::new(),
             unchanged: 0,
             unmanaged: 0,
             managed: BTreeMap::new(),
@@ -182,11 +212,16 @@ impl Plan {
             fills,
             adopted,
             calmed,
+            protected,
+            // Nothing is held before the plan is whole.
+            held: _,
+            approved: _,
             unchanged,
             unmanaged,
             managed,
             considered,
         } = part;
+        self.protected.extend(protected);
         self.fills.extend(fills);
         self.changes.extend(changes);
         self.blocked.extend(blocked);
@@ -205,9 +240,10 @@ impl Plan {
         Plan::empty(header, now)
     }
 
-    /// The plan of a command by hand: one change, which leaves no wish behind.
-    pub fn of_one(header: Header, now: DateTime<Utc>, change: Change<Step>) -> Self {
-        let changes = vec![Planned { change, digest: None, noted: Noted::Nothing, flap: Flap::None }];
+    /// The plan of a manual command: one change, which leaves no wish behind.
+    pub fn of_one(header: Header, now: DateTime<Utc>, change: Change<Step>, protect: Protect) -> Self {
+        let (noted, flap) = (Noted::Nothing, Flap::None);
+        let changes = vec![Planned { change, digest: None, noted, flap, protect, held: None }];
         Plan { changes, ..Plan::empty(header, now) }
     }
 
@@ -232,32 +268,36 @@ impl Plan {
 
     /// A digest of what would be done: the same changes, the same digest, whenever it is planned. 32 hexadecimal digits.
     pub fn digest(&self) -> String {
-        /// The hash is told of so many bytes at once, and not of each text by itself.
-        const ENOUGH: usize = 64 << 10;
-        let (mut hasher, mut told) = (Sha256::new(), Vec::with_capacity(2 * ENOUGH));
-        feed(&mut told, &self.header.environment);
-        for planned in &self.changes {
-            let Change { id, action, origin, fields, unknown, actor, reason, .. } = &planned.change;
-            [id.kind.name, &id.name, action.name(), origin.name()].into_iter().for_each(|text| feed(&mut told, text));
-            told.extend([fields.len(), unknown.len()].map(|count| count.min(255) as u8));
-            for FieldDiff { field, before, after } in fields {
-                feed(&mut told, field);
-                feed_value(&mut told, before);
-                feed_value(&mut told, after);
-            }
-            unknown.iter().for_each(|field| feed(&mut told, field));
-            for text in [actor, reason] {
-                told.push(u8::from(text.is_some()));
-                feed(&mut told, text.as_deref().unwrap_or_default());
-            }
-            if told.len() >= ENOUGH {
-                hasher.update(&told);
-                told.clear();
-            }
-        }
-        hasher.update(&told);
-        hex(&hasher.finalize()[..16])
+        digest(&self.header.environment, self.changes.iter())
     }
+}
+
+fn digest<'p>(environment: &str, changes: impl Iterator<Item = &'p Planned>) -> String {
+    /// The hash is told of so many bytes at once, and not of each text by itself.
+    const ENOUGH: usize = 64 << 10;
+    let (mut hasher, mut told) = (Sha256::new(), Vec::with_capacity(2 * ENOUGH));
+    feed(&mut told, environment);
+    for planned in changes {
+        let Change { id, action, origin, fields, unknown, actor, reason, .. } = &planned.change;
+        [id.kind.name, &id.name, action.name(), origin.name()].into_iter().for_each(|text| feed(&mut told, text));
+        told.extend([fields.len(), unknown.len()].map(|count| count.min(255) as u8));
+        for FieldDiff { field, before, after } in fields {
+            feed(&mut told, field);
+            feed_value(&mut told, before);
+            feed_value(&mut told, after);
+        }
+        unknown.iter().for_each(|field| feed(&mut told, field));
+        for text in [actor, reason] {
+            told.push(u8::from(text.is_some()));
+            feed(&mut told, text.as_deref().unwrap_or_default());
+        }
+        if told.len() >= ENOUGH {
+            hasher.update(&told);
+            told.clear();
+        }
+    }
+    hasher.update(&told);
+    hex(&hasher.finalize()[..16])
 }
 
 /// A text with its length before it, so that two texts are not taken for two others.

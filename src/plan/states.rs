@@ -151,7 +151,7 @@ impl Standings {
         }
         for (place, Planned { change, .. }) in (0..).zip(&plan.changes) {
             let states: &[State] = match change.origin {
-                Origin::Intended => &[State::Pending],
+                Origin::Intended | Origin::Manual => &[State::Pending],
                 Origin::Drift => &[State::Pending, State::Drifted],
             };
             let number = standings.put(&numbers, &change.id, states, Some(Told::Change(place)));
@@ -168,8 +168,11 @@ impl Standings {
         for id in failed {
             standings.put(&numbers, id, &[State::Failed], None);
         }
-        for number in desired.protected() {
+        for number in desired.protected().chain(ledger.protected_sessions.iter()) {
             standings.add(number, &[State::Protected]);
+        }
+        for id in &ledger.protected {
+            standings.put(&numbers, id, &[State::Protected], None);
         }
         for Standing { states, .. } in &mut standings.of {
             if !states.has(State::Blocked) && !states.has(State::Pending) {

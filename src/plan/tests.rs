@@ -4,6 +4,7 @@ mod fairness;
 mod hosts;
 mod limits;
 mod pools;
+mod protection;
 mod rendering;
 mod states;
 
@@ -214,8 +215,8 @@ fn protect_blocks_a_change_but_not_a_beginning() {
     let story = Story::wants("sessions: [{id: 1, title: New, protect: true}, {id: 2, title: Newer, protect: true}]");
     insta::assert_snapshot!(story.has_session(1, "Old").told(), @r#"
       + session/2    title "Newer", status active, created_by "reconcile"
-      ! session/1    it is protected in week.yaml:1:12; take `protect: true` away to
-                     change it
+      ! session/1    it is protected; to change it, write `protect: false` in its
+                     item at week.yaml:1:12
 
     Plan: 1 to create; 1 blocked. 0 unchanged, 0 unmanaged.
     "#);

@@ -21,8 +21,8 @@ use crate::yaml::{Item, Place, Problem, Section};
 pub struct Declared<T> {
     pub value: T,
     pub place: Place,
-    /// The file asks that nothing be changed until it says otherwise.
-    pub protect: bool,
+    /// What the file says of protection; `None`: nothing, so that it stays as it is.
+    pub protect: Option<bool>,
 }
 
 /// One question to a room: what is to be done about this resource?
@@ -81,6 +81,11 @@ pub trait Resource: Sized {
             hasher.update([0]);
         }
         hex(&hasher.finalize()[..16])
+    }
+
+    /// The key that the resource had before, where the file gives it another.
+    fn former(&self) -> Option<&Self::Key> {
+        None
     }
 
     fn diff(asked: &Asked<'_, Self>, scope: &mut Self::Scope<'_>) -> Verdict<Self::Step>;

@@ -4,11 +4,14 @@
 //! As typed values in a map a million sessions take a quarter of a gigabyte; so they take less than a hundred megabytes,
 //! and a row of the database is compared with them without a copy of either. A file that has not changed keeps its page.
 
+mod marks;
+
 use std::fmt;
 use std::sync::Arc;
 
 use super::{Declared, Resource};
 use crate::yaml::{Item, Place, Problem};
+pub use marks::Marks;
 
 /// A kind whose wishes can be packed.
 ///
@@ -37,7 +40,7 @@ struct Line<K> {
     start: u32,
     line: u32,
     column: u32,
-    protect: bool,
+    protect: Option<bool>,
 }
 
 impl<R: Compact> Default for Page<R> {
@@ -71,8 +74,8 @@ impl<R: Compact> Page<R> {
         self.bytes.shrink_to_fit();
     }
 
-    /// The keys, with what is wanted of each and whether it is protected: equal texts, equal wishes.
-    pub fn wishes(&self) -> impl Iterator<Item = (R::Key, &[u8], bool)> {
+    /// The keys, with what is wanted of each and what its line says of protection: equal texts, equal wishes.
+    pub fn wishes(&self) -> impl Iterator<Item = (R::Key, &[u8], Option<bool>)> {
         self.lines.iter().enumerate().map(|(number, line)| (line.key, self.packed(number), line.protect))
     }
 
@@ -97,11 +100,15 @@ type Pages<R> = Vec<(Arc<str>, Arc<Page<R>>)>;
 pub struct Roll<R: Compact> {
     pages: Pages<R>,
     index: Vec<Spot>,
+    /// Those with the line `protect: true`, by their numbers.
+    protects: Marks,
+    /// Those with the line `protect: false`.
+    lifts: Marks,
 }
 
 impl<R: Compact> Default for Roll<R> {
     fn default() -> Self {
-        Self { pages: Vec::new(), index: Vec::new() }
+        Self { pages: Vec::new(), index: Vec::new(), protects: Marks::default(), lifts: Marks::default() }
     }
 }
 
@@ -115,7 +122,25 @@ impl<R: Compact> Roll<R> {
         }
         // Files are mostly in order already, which this sort makes use of; it keeps the order of equal keys.
         index.sort_by_key(|spot| line(&pages, *spot).map(|line| line.key));
-        Self { pages, index }
+        let (mut protects, mut lifts) = (Marks::none(count), Marks::none(count));
+        for (number, spot) in index.iter().enumerate() {
+            match line(&pages, *spot).and_then(|line| line.protect) {
+                Some(true) => protects.set(number, true),
+                Some(false) => lifts.set(number, true),
+                None => {}
+            }
+        }
+        Self { pages, index, protects, lifts }
+    }
+
+    /// Those with the line `protect: true`, by their numbers.
+    pub fn protects(&self) -> &Marks {
+        &self.protects
+    }
+
+    /// Those with the line `protect: false`.
+    pub fn lifts(&self) -> &Marks {
+        &self.lifts
     }
 
     fn key_at(&self, spot: Spot) -> Option<R::Key> {
@@ -189,7 +214,7 @@ impl<R: Compact> Roll<R> {
 
     /// Whether its file protects the resource with that number.
     pub fn is_protected(&self, number: usize) -> bool {
-        self.index.get(number).and_then(|spot| line(&self.pages, *spot)).is_some_and(|line| line.protect)
+        self.index.get(number).and_then(|spot| line(&self.pages, *spot)).is_some_and(|line| line.protect == Some(true))
     }
 
     /// The resource with that number.
@@ -213,86 +238,15 @@ fn line<R: Compact>(pages: &Pages<R>, spot: Spot) -> Option<&Line<R::Key>> {
 
 impl<R: Compact> Clone for Roll<R> {
     fn clone(&self) -> Self {
-        Self { pages: self.pages.clone(), index: self.index.clone() }
+        let Self { pages, index, protects, lifts } = self;
+        let (protects, lifts) = (protects.clone(), lifts.clone());
+        Self { pages: pages.clone(), index: index.clone(), protects, lifts }
     }
 }
 
 impl<R: Compact> fmt::Debug for Roll<R> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "{} of {}", self.len(), R::KIND.plural)
-    }
-}
-
-/// A yes or no for each number below a length.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub struct Marks {
-    words: Vec<u64>,
-    length: usize,
-}
-
-impl Marks {
-    /// `length` times no.
-    pub fn none(length: usize) -> Self {
-        Self { words: vec![0; length.div_ceil(64)], length }
-    }
-
-    /// `length` times yes.
-    pub fn all(length: usize) -> Self {
-        let mut marks = Self { words: vec![u64::MAX; length.div_ceil(64)], length };
-        if let (Some(last), rest @ 1..) = (marks.words.last_mut(), length % 64) {
-            *last = (1 << rest) - 1;
-        }
-        marks
-    }
-
-    /// Beyond the length it is no.
-    pub fn has(&self, number: usize) -> bool {
-        self.words.get(number / 64).is_some_and(|word| word >> (number % 64) & 1 == 1)
-    }
-
-    /// Does nothing beyond the length.
-    pub fn set(&mut self, number: usize, yes: bool) {
-        let Some(word) = self.words.get_mut(number / 64).filter(|_| number < self.length) else { return };
-        match yes {
-            true => *word |= 1 << (number % 64),
-            false => *word &= !(1 << (number % 64)),
-        }
-    }
-
-    /// How often it is yes.
-    pub fn count(&self) -> usize {
-        self.words.iter().map(|word| word.count_ones() as usize).sum()
-    }
-
-    /// The numbers below `length` that are no, or all where nothing is known of them.
-    pub fn unset(&self, length: usize) -> impl Iterator<Item = usize> {
-        (0..length.div_ceil(64)).flat_map(move |at| {
-            let mut left = !self.words.get(at).copied().unwrap_or(0);
-            std::iter::from_fn(move || {
-                let bit = left.trailing_zeros() as usize;
-                left &= left.wrapping_sub(1);
-                let number = at * 64 + bit;
-                (bit < 64 && number < length).then_some(number)
-            })
-        })
-    }
-
-    /// The numbers that are yes, in order.
-    pub fn iter(&self) -> impl Iterator<Item = usize> {
-        self.words.iter().enumerate().flat_map(|(at, word)| {
-            let mut left = *word;
-            std::iter::from_fn(move || {
-                let bit = left.trailing_zeros() as usize;
-                left &= left.wrapping_sub(1);
-                (bit < 64).then_some(at * 64 + bit)
-            })
-        })
-    }
-}
-
-impl fmt::Debug for Marks {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{}", self.count())
     }
 }
 
@@ -310,6 +264,8 @@ mod tests {
         fn insert(&mut self, _: &'static Section, item: &Item<'_>) -> Vec<Problem> {
             self.0.take(item).err().unwrap_or_default()
         }
+
+        fn wrong(&mut self, _: &'static Section, _: &Item<'_>) {}
 
         fn clear(&mut self) {
             self.0.clear();
@@ -331,7 +287,7 @@ mod tests {
         let keys: Vec<i64> = (0..roll.len()).filter_map(|number| roll.key(number)).map(|id| id.0).collect();
         assert_eq!(keys, [1, 3, 7, 8, 10]);
         let eight = roll.get(&SessionId(8)).unwrap();
-        assert_eq!((eight.place.to_string().as_str(), eight.protect), ("c.yaml:3:3", true));
+        assert_eq!((eight.place.to_string().as_str(), eight.protect), ("c.yaml:3:3", Some(true)));
         assert_eq!(eight.value.title.as_deref(), Some("Session 8"));
         assert!(roll.get(&SessionId(2)).is_none() && roll.declared(5).is_none() && roll.packed(5).is_empty());
         let mut hint = 0;
@@ -340,28 +296,14 @@ mod tests {
             assert_eq!(roll.number(&SessionId(id)), number, "{id}");
         }
         assert_eq!(roll.clashes().count(), 0);
+        let keys =
+            |marks: &Marks| marks.iter().filter_map(|number| roll.key(number)).map(|id| id.0).collect::<Vec<_>>();
+        assert_eq!((keys(roll.protects()), keys(roll.lifts())), (vec![8, 10], vec![1, 3, 7]));
     }
 
     #[test]
     fn what_stands_twice_clashes_once() {
         let roll = Roll::gather(vec![("b.yaml".into(), page(&[7, 3, 7])), ("c.yaml".into(), page(&[3, 7, 9]))]);
         assert_eq!(roll.clashes().collect::<Vec<_>>(), [SessionId(3), SessionId(7)]);
-    }
-
-    #[test]
-    fn marks_count_what_is_set() {
-        for length in [0, 1, 63, 64, 65, 200] {
-            let (mut none, mut all) = (Marks::none(length), Marks::all(length));
-            assert_eq!((none.count(), all.count()), (0, length));
-            assert_eq!(none.unset(length).count(), length);
-            assert_eq!(all.unset(length).count(), 0);
-            assert_eq!(all.iter().collect::<Vec<_>>(), (0..length).collect::<Vec<_>>());
-            none.set(length, true);
-            all.set(length / 2, false);
-            none.set(length / 2, true);
-            assert!(!none.has(length) && !all.has(length / 2));
-            assert_eq!(all.unset(length).collect::<Vec<_>>(), none.iter().collect::<Vec<_>>());
-        }
-        assert_eq!(Marks::default().unset(3).collect::<Vec<_>>(), [0, 1, 2]);
     }
 }

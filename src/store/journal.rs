@@ -8,7 +8,7 @@ use super::bulk::{self, Values};
 use super::error::{Error, Result};
 use super::sql::{Id, Row, execute, fetch};
 use super::tx::{Context, Snapshot, Tx};
-use crate::change::ResourceId;
+use crate::change::{Origin, ResourceId};
 
 /// A line to be written. Never holds a secret.
 #[derive(Clone, Debug)]
@@ -22,6 +22,8 @@ pub struct Entry {
     /// As JSON text.
     pub after: Option<String>,
     pub reason: Option<String>,
+    /// `None`: what its transaction says, a command or nobody.
+    pub origin: Option<Origin>,
 }
 
 /// A line as it stands.
@@ -39,6 +41,8 @@ pub struct Line {
     pub before: Option<Value>,
     pub after: Option<Value>,
     pub reason: Option<String>,
+    /// `intended`, `drift` or `manual`; `None`: none of these, or not known of an older line.
+    pub origin: Option<String>,
 }
 
 /// Adds a line, in this very transaction.
@@ -50,6 +54,8 @@ pub async fn write(tx: &mut Tx, entry: &Entry) -> Result<()> {
 pub async fn write_all(tx: &mut Tx, entries: &[Entry]) -> Result<()> {
     let (at, Context { run, environment, actor, revision }) = (tx.now(), tx.context().clone());
     let count = entries.len();
+    let otherwise = tx.is_manual().then_some(Origin::Manual);
+    let origin = |entry: &Entry| entry.origin.or(otherwise).map(Origin::name);
     let json = |picture: fn(&Entry) -> Option<&str>| Values::MaybeJson(entries.iter().map(picture).collect());
     let rows = bulk::append(
         tx.conn(),
@@ -69,6 +75,7 @@ pub async fn write_all(tx: &mut Tx, entries: &[Entry]) -> Result<()> {
             ("before", json(|entry| entry.before.as_deref())),
             ("after", json(|entry| entry.after.as_deref())),
             ("reason", Values::MaybeTexts(entries.iter().map(|entry| entry.reason.as_deref()).collect())),
+            ("origin", Values::MaybeTexts(entries.iter().map(origin).collect())),
         ],
     )
     .await;
@@ -89,7 +96,8 @@ pub async fn read(snapshot: &mut Snapshot, filter: &Filter) -> Result<Vec<Line>>
     let name = filter.resource.as_ref().map(|id| id.name.as_str());
     let rows = fetch!(
         snapshot.conn(),
-        "SELECT journal_id, at, environment, run, actor, revision, kind, name, action, before, after, reason
+        "SELECT journal_id, at, environment, run, actor, revision, kind, name, action, before, after, reason,
+             origin
          FROM reconcile_journal
          WHERE ($1 IS NULL OR kind = $1) AND ($2 IS NULL OR name = $2)
          ORDER BY journal_id DESC LIMIT $3",
@@ -116,6 +124,7 @@ fn line(row: &Row) -> std::result::Result<Line, sqlx::Error> {
         before: json("before")?,
         after: json("after")?,
         reason: row.get("reason")?,
+        origin: row.get("origin")?,
     })
 }
 

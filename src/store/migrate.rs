@@ -62,6 +62,18 @@ const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("../../migrations/sqlite/0007_notices.sql"),
         postgres: include_str!("../../migrations/postgres/0007_notices.sql"),
     },
+    Migration {
+        version: 12,
+        name: "protections",
+        sqlite: include_str!("../../migrations/sqlite/0012_protections.sql"),
+        postgres: include_str!("../../migrations/postgres/0012_protections.sql"),
+    },
+    Migration {
+        version: 13,
+        name: "origin",
+        sqlite: include_str!("../../migrations/sqlite/0013_origin.sql"),
+        postgres: include_str!("../../migrations/postgres/0013_origin.sql"),
+    },
 ];
 
 impl Migration {

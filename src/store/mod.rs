@@ -18,6 +18,7 @@ pub mod ledger;
 pub mod listen;
 pub mod migrate;
 pub mod outbox;
+pub mod protections;
 pub mod requests;
 mod rights;
 pub mod scan;

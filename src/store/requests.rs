@@ -78,7 +78,7 @@ pub async fn open(snapshot: &mut Snapshot) -> Result<Vec<Id>> {
 
 /// Answers these with the turn.
 pub async fn answered(tx: &mut Tx, ids: &[Id], turn: &Turn) -> Result<()> {
-    let Turn { run, holder, started_at, finished_at, revision, outcome, summary, good_at: _ } = turn;
+    let Turn { run, holder, started_at, finished_at, revision, outcome, summary, good_at: _, held: _ } = turn;
     let detail = Detail {
         holder: holder.clone(),
         started_at: *started_at,

@@ -24,6 +24,7 @@ const NEEDS: &[(&str, &str)] = &[
     ("reconcile_lease", "UPDATE"),
     ("reconcile_migrations", ""),
     ("reconcile_outbox", "INSERT DELETE"),
+    ("reconcile_protections", "INSERT DELETE"),
     ("reconcile_releases", "INSERT"),
     ("reconcile_requests", "INSERT UPDATE DELETE"),
     ("reconcile_servers", "INSERT UPDATE"),

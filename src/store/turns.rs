@@ -1,6 +1,7 @@
 //! The last turn, as whoever applied it saw it: what `status` tells without asking the applier.
 
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sqlx::types::Json;
 
@@ -21,21 +22,30 @@ pub struct Turn {
     pub summary: Value,
     /// When the last turn ended well.
     pub good_at: Option<DateTime<Utc>>,
+    /// What waits for a person.
+    pub held: Vec<Waiting>,
 }
 
-/// How the outcome of a turn begins that was held back by the change budget; the digest of its plan follows.
-pub const HELD: &str = "held back: ";
-
-impl Turn {
-    /// The digest of the plan, where the turn was held back.
-    pub fn held(&self) -> Option<&str> {
-        self.outcome.strip_prefix(HELD)
-    }
+/// Changes that wait for a person.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Waiting {
+    /// What `approve` is told.
+    pub digest: String,
+    /// How much it is, and the limit.
+    pub why: String,
 }
 
-/// Replaces the record of the last turn.
+/// Replaces the record of the last run, with what waits.
 pub async fn write(tx: &mut Tx, turn: &Turn) -> Result<()> {
-    let Turn { run, holder, started_at, finished_at, revision, outcome, summary, good_at } = turn;
+    write_beside(tx, turn).await?;
+    execute!(tx.conn(), "UPDATE reconcile_turns SET held = $1 WHERE turn_id = 1", Json(&turn.held))
+        .map(drop)
+        .map_err(Error::query(WRITE))
+}
+
+/// Replaces the record of the last run, and leaves what waits as it was.
+pub async fn write_beside(tx: &mut Tx, turn: &Turn) -> Result<()> {
+    let Turn { run, holder, started_at, finished_at, revision, outcome, summary, good_at, held: _ } = turn;
     execute!(
         tx.conn(),
         "INSERT INTO reconcile_turns
@@ -55,19 +65,23 @@ pub async fn write(tx: &mut Tx, turn: &Turn) -> Result<()> {
         good_at,
     )
     .map(drop)
-    .map_err(Error::query("record the turn"))
+    .map_err(Error::query(WRITE))
 }
+
+const WRITE: &str = "record the run";
 
 /// The last turn, where there was one.
 pub async fn last(snapshot: &mut Snapshot) -> Result<Option<Turn>> {
     let failed = Error::query("read the last turn");
     let rows = fetch!(
         snapshot.conn(),
-        "SELECT run, holder, started_at, finished_at, revision, outcome, summary, good_at FROM reconcile_turns"
+        "SELECT run, holder, started_at, finished_at, revision, outcome, summary, good_at, held
+         FROM reconcile_turns"
     );
     let rows = rows.map_err(&failed)?;
     let Some(row) = rows.first() else { return Ok(None) };
     let Json(summary) = row.get("summary").map_err(&failed)?;
+    let Json(held) = row.get("held").map_err(&failed)?;
     Ok(Some(Turn {
         run: row.get("run").map_err(&failed)?,
         holder: row.get("holder").map_err(&failed)?,
@@ -77,5 +91,6 @@ pub async fn last(snapshot: &mut Snapshot) -> Result<Option<Turn>> {
         outcome: row.get("outcome").map_err(&failed)?,
         summary,
         good_at: row.get("good_at").map_err(&failed)?,
+        held,
     }))
 }

@@ -84,6 +84,11 @@ impl Tx {
         &self.context
     }
 
+    /// Whether a command writes, and not the applier.
+    pub fn is_manual(&self) -> bool {
+        self.authority == Authority::ByHand
+    }
+
     /// Makes all of it durable. Under a lease this is a heartbeat.
     ///
     /// Errors: [`Error::LeaseLost`] when somebody took over meanwhile; whatever the database says.

@@ -65,7 +65,8 @@ impl World {
             }
             Err(why) => (ResourceId::new(EVENT, &event.id), "ignore", Some(why.clone()), Heard::Ignored),
         };
-        let entry = Entry { id, actor: None, action, before: None, after: Some(about.to_string()), reason };
+        let entry =
+            Entry { id, actor: None, action, before: None, after: Some(about.to_string()), reason, origin: None };
         journal::write(&mut tx, &entry).await?;
         match heard {
             Heard::Released => self.database.commit_aloud(tx).await?,

@@ -8,9 +8,9 @@ use super::{Focus, Picture, World};
 use crate::apply::Report;
 use crate::change::{Action, Blocked, Change, Revision, printable};
 use crate::failure::{Failure, Result};
-use crate::kinds::Step;
-use crate::plan::Plan;
+use crate::kinds::{Step, protected};
 use crate::plan::render::PlanLine;
+use crate::plan::{Plan, Protect};
 use crate::port;
 use crate::resource::host::by_hand::{Intent, Wish};
 use crate::resource::host::diff::SessionState;
@@ -63,8 +63,8 @@ impl World {
         if exists {
             tracing::info!("PROVISIONER: Checking for existing Host Session with Session ID {session}");
         }
-        let change = match self.protection(intent, observed.is_some()).await {
-            Some(place) => Err(Blocked::protected(intent.id(), &place)),
+        let change = match in_the_way(intent, observed.is_some(), &picture) {
+            Some(blocked) => Err(blocked),
             None => intent.plan(observed, state, self.config.claim_life),
         };
         let change = change.map_err(|blocked| {
@@ -80,23 +80,16 @@ impl World {
         }
         match (observed, intent.wish) {
             (_, Wish::Revoke) => {}
+            (Some(host), Wish::Create { force_new: true, .. }) => {
+                let id = host.host_session_id;
+                tracing::info!("PROVISIONER: Found existing Host Session {id} - replacing it with a new record");
+            }
             (Some(host), _) => {
                 tracing::info!("PROVISIONER: Found existing Host Session {} - updating GUID", host.host_session_id);
             }
             (None, _) => tracing::info!("PROVISIONER: No existing Host Session found - creating new record"),
         }
         Ok((change, picture))
-    }
-
-    /// Where a file protects the host that is there. To end a GUID may not wait for a file to change; and files that
-    /// cannot be read now protect nothing, for the same reason.
-    async fn protection(&self, intent: &Intent, exists: bool) -> Option<String> {
-        if !exists || matches!(intent.wish, Wish::Revoke) {
-            return None;
-        }
-        let wanted = self.read().await.ok()?;
-        let declared = wanted.desired.hosts.get(&intent.session).filter(|declared| declared.protect)?;
-        Some(declared.place.to_string())
     }
 
     async fn session_state(&self, picture: &Picture, intent: &Intent) -> Result<SessionState> {
@@ -139,10 +132,27 @@ impl World {
         picture: &Picture,
     ) -> Result<Report> {
         let revision = Revision { user: context.actor.clone(), ..Revision::default() };
-        let plan = Plan::of_one(self.header(revision, false), now(), change);
-        let approved = plan
-            .approve(self.budget(), None, &[])
-            .map_err(|held| Failure::error(format!("held back: {}", held.over.join(", "))))?;
+        let protect = match &change.step {
+            // To end a GUID waits for nothing.
+            Step::Host(step) if matches!(**step, host::Step::Revoke(_)) => Protect::Keep,
+            Step::Session(_) | Step::Host(_) | Step::Server(_) | Step::Instance(_) | Step::Lift => Protect::Respect,
+        };
+        let approved = Plan::of_one(self.header(revision, false), now(), change, protect).approve(None);
         self.apply(&approved, Authority::ByHand, context, picture).await
+    }
+}
+
+/// Why the host is left alone, as the database has it, whatever the files say. Somebody who stops all applying does not
+/// stop people from opening a session; and to end a GUID waits for nothing.
+fn in_the_way(intent: &Intent, exists: bool, picture: &Picture) -> Option<Blocked> {
+    let id = intent.id();
+    match intent.wish {
+        Wish::Revoke => None,
+        Wish::Create { .. } | Wish::Rotate { .. } if picture.ledger.suspended.contains_key(&id) => {
+            picture.ledger.suspension(&id)
+        }
+        Wish::Create { .. } | Wish::Rotate { .. } => {
+            (exists && picture.ledger.protected.contains(&id)).then(|| protected(id, None))
+        }
     }
 }

@@ -1,10 +1,10 @@
 //! One answer to "why is this not done?": where a resource is declared, how it stands, and what comes next.
 
-use super::{Focus, Request, World};
+use super::{Focus, Request, World, protection};
 use crate::change::{Blocked, Change, ResourceId, Width, hanging, moment, printable, rfc3339};
 use crate::failure::Result;
-use crate::kinds::{Desired, Observed, Step};
-use crate::plan::budget::Held;
+use crate::kinds::{self, Desired, Observed, Step};
+use crate::plan::Held;
 use crate::plan::render::{PlanLine, json_change};
 use crate::resource::Resource;
 use crate::resource::host;
@@ -13,6 +13,7 @@ use crate::resource::instance::placement::Considered;
 use crate::resource::instance::{InstanceId, KIND, Provision};
 use crate::resource::session::{Session, SessionId};
 use crate::store::journal::{self, Line};
+use crate::store::protections::Protection;
 
 /// Everything known of one resource.
 #[derive(Debug)]
@@ -29,6 +30,8 @@ pub struct Explanation {
     /// What the next turn will do, as a plan shows it.
     pub change: Option<Change<Step>>,
     pub notes: Vec<String>,
+    /// What lifts its protection, where no file has an item of it.
+    pub lift: Option<String>,
     /// How each server was judged, for an instance that looked for one.
     pub considered: Vec<Considered>,
     pub history: Vec<Line>,
@@ -40,10 +43,6 @@ impl World {
         let wanted = self.read().await?;
         let picture = self.look(Focus::Everything(&wanted.desired), request.now).await?;
         let plan = self.plan(&wanted, &picture, &request);
-        let (plan, held) = match plan.approve(self.budget(), None, &picture.approvals) {
-            Ok(approved) => (approved.into_plan(), None),
-            Err(Held { plan, digest, over }) => (*plan, Some((digest, over))),
-        };
         let declared = wanted.desired.place(id);
         let session = id.name.parse().ok().map(SessionId).filter(|_| id.kind == Session::KIND);
         let exists = match session {
@@ -51,30 +50,33 @@ impl World {
             Some(session) => self.look(Focus::Session(session), request.now).await?.observed.has(id),
             None => picture.observed.has(id),
         };
-        let change = plan.changes.iter().map(|planned| &planned.change).find(|change| change.id == *id);
+        let planned = plan.changes.iter().find(|planned| planned.change.id == *id);
+        let (change, held) = (planned.map(|planned| &planned.change), planned.and_then(|planned| plan.held(planned)));
         let blocked = plan.blocked.iter().find(|blocked| blocked.id == *id);
-        let held = held.filter(|_| change.is_some());
-        let verdict = match (&held, change, blocked, &declared) {
-            (Some((_, over)), ..) => {
-                format!("held back with the whole plan, which would change {}", over.join(", "))
-            }
+        let verdict = match (held, change, blocked, &declared) {
+            (Some(held), ..) => format!("not applied: {}", held.why),
             (None, Some(change), ..) => {
-                format!("the next turn will {} it ({})", change.action.name(), change.origin.name())
+                format!("the next run will {} it ({})", change.action.name(), change.origin.name())
             }
             (None, None, Some(blocked), _) => format!("blocked: {}", blocked.reason),
             (None, None, None, Some(_)) => "in sync: the database matches the file".to_owned(),
             (None, None, None, None) if exists => "unmanaged: it exists, and no file names it".to_owned(),
             (None, None, None, None) => "unknown: no file names it, and it does not exist".to_owned(),
         };
-        let history = match self.database.snapshot().await? {
+        let (history, protection) = match self.database.snapshot().await? {
             Some(mut snapshot) => {
                 let filter = journal::Filter { resource: Some(id.clone()), most: 5 };
-                journal::read(&mut snapshot, &filter).await?
+                (journal::read(&mut snapshot, &filter).await?, protection::of(&mut snapshot, id).await?)
             }
-            None => Vec::new(),
+            None => (Vec::new(), None),
         };
         let of_this = plan.notes.iter().filter(|(of, _)| of == id).map(|(_, note)| note.clone());
         let mut notes: Vec<String> = of_this.collect();
+        let lift = protection.as_ref().filter(|_| declared.is_none()).map(|_| kinds::lifting(id));
+        notes.extend(protection.map(|Protection { actor, protected_at, .. }| {
+            let hint = kinds::protected(id.clone(), declared.as_deref()).hint;
+            format!("it is protected by {actor} since {}; {hint}", moment(protected_at))
+        }));
         notes.extend(whereabouts(id, &wanted.desired, &picture.observed));
         // A plan says it of what is blocked, or changed.
         notes.extend(revocation(id, &picture.observed).filter(|_| change.is_none() && blocked.is_none()));
@@ -82,12 +84,13 @@ impl World {
         // A plan says it of what is blocked, or in sync and named by a file.
         notes.extend(suspended.filter(|note| blocked.is_none() && !plan.notes.iter().any(|(_, said)| said == note)));
         let change = change.cloned();
-        let approve = held.map(|(digest, _)| {
-            format!("look at it with `reconcile --plan`; `reconcile approve {digest} --reason R` lets it pass")
+        let approve = held.map(|Held { digest, .. }| {
+            format!("look at it with `reconcile --plan`; if it is meant: `reconcile approve {digest} --reason R`")
         });
         let hint = approve.or_else(|| blocked.map(|blocked| blocked.hint.clone()));
         let considered = plan.considered.get(id).cloned().unwrap_or_default();
-        Ok(Explanation { id: id.clone(), declared, exists, verdict, hint, change, notes, considered, history })
+        let id = id.clone();
+        Ok(Explanation { id, declared, exists, verdict, hint, change, notes, lift, considered, history })
     }
 }
 
@@ -136,25 +139,25 @@ fn whereabouts(id: &ResourceId, desired: &Desired, observed: &Observed) -> Vec<S
 
 impl Explanation {
     pub fn json(&self) -> serde_json::Value {
-        let Self { id, declared, exists, verdict, hint, change, notes, considered, history } = self;
+        let Self { id, declared, exists, verdict, hint, change, notes, lift, considered, history } = self;
         let server = |Considered { server, passed_over }: &Considered| {
             let passed_over = passed_over.as_ref().map(ToString::to_string);
             serde_json::json!({ "server": server.to_string(), "passed_over": passed_over })
         };
         let line = |line: &Line| {
             serde_json::json!({ "at": rfc3339(line.at), "action": line.action, "actor": line.actor,
-                                "revision": line.revision, "reason": line.reason })
+                                "revision": line.revision, "reason": line.reason, "origin": line.origin })
         };
         serde_json::json!({
             "address": id.to_string(), "declared": declared, "exists": exists, "verdict": verdict, "hint": hint,
-            "change": change.as_ref().map(json_change), "notes": notes,
+            "change": change.as_ref().map(json_change), "notes": notes, "lift": lift,
             "considered": considered.iter().map(server).collect::<Vec<_>>(), "history": history.iter().map(line).collect::<Vec<_>>(),
         })
     }
 
     /// For people, in lines of that width.
     pub fn text(&self, width: Width) -> String {
-        let Self { id, declared, exists, verdict, hint, change, notes, considered, history } = self;
+        let Self { id, declared, exists, verdict, hint, change, notes, lift, considered, history } = self;
         let mut text = format!("{id}\n");
         let mut line = |name: &str, about: &str| {
             text.push_str(&hanging(&format!("  {name:<10}"), &printable(about), 12, width));
@@ -173,6 +176,9 @@ impl Explanation {
             line("journal", &format!("{} {} by {}{reason}", moment(entry.at), entry.action, entry.actor));
         }
         text.push_str(&change.as_ref().map(|change| PlanLine::of_change(change).text(width)).unwrap_or_default());
+        for line in lift.iter().flat_map(|lift| lift.lines()) {
+            text.push_str(&format!("      {line}\n"));
+        }
         text
     }
 }

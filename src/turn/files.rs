@@ -45,9 +45,12 @@ impl World {
     }
 }
 
-/// Reads the files of `config`. Needs no database.
+/// Reads the files of `config`, and says at once what is wrong with them and what only a database can decide. Needs none.
 pub async fn read(config: &Config) -> Result<Wanted> {
-    wanted(config, files(config, Arc::from([]), &Arc::default()).await?)
+    let mut loaded = files(config, Arc::from([]), &Arc::default()).await?;
+    loaded.desired.doubts().into_iter().for_each(|doubt| loaded.problems.push(doubt));
+    loaded.problems.sort();
+    wanted(config, loaded)
 }
 
 async fn files(config: &Config, known: Arc<[Filed<Leaf>]>, progress: &Arc<Progress>) -> Result<Loaded> {

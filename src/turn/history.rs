@@ -19,10 +19,11 @@ pub fn json(lines: &[Line]) -> serde_json::Value {
 }
 
 fn one(line: &Line) -> serde_json::Value {
-    let Line { journal_id, at, environment, run, actor, revision, kind, name, action, before, after, reason } = line;
+    let Line { journal_id, at, environment, run, actor, revision, kind, name, action, before, after, reason, origin } =
+        line;
     serde_json::json!({
         "journal_id": journal_id, "at": rfc3339(*at), "environment": environment, "run": run.to_string(),
         "actor": actor, "revision": revision, "kind": kind, "name": name, "action": action, "before": before,
-        "after": after, "reason": reason,
+        "after": after, "reason": reason, "origin": origin,
     })
 }

@@ -1,14 +1,19 @@
 //! Using hosts: claim, verify, consolidate. Each is one guarded transaction, with its line in the journal.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 
 use super::World;
-use crate::change::moment;
+use super::status::everything;
+use crate::change::{Blocked, ResourceId, moment};
 use crate::failure::{Failure, Result};
+use crate::kinds::protected;
 use crate::port::Secrets;
 use crate::port::guid::HostGuid;
 use crate::port::handoff::Taken;
 use crate::port::keys::KeyRing;
+use crate::resource::host::KIND;
 use crate::resource::host::consolidate::{self, Duplicate};
 use crate::resource::host::mint::handoff_key;
 use crate::resource::host::rows::{self, Deed};
@@ -16,7 +21,7 @@ use crate::resource::host::verify::{Standing, incident, standing};
 use crate::resource::session::SessionId;
 use crate::secret::Secret;
 use crate::store::sql::Id;
-use crate::store::{Authority, Tx, migrate};
+use crate::store::{Authority, Tx, migrate, protections};
 
 /// A host may change between looking and claiming; then it is looked at again, so many times.
 const ATTEMPTS: usize = 4;
@@ -118,26 +123,67 @@ impl World {
         Ok(true)
     }
 
-    /// The active hosts of every session that has several.
-    pub async fn duplicates(&self) -> Result<Vec<Duplicate>> {
-        match self.database.snapshot().await? {
-            Some(mut snapshot) => Ok(consolidate::find(snapshot.conn()).await?),
-            None => Ok(Vec::new()),
-        }
+    /// The active hosts of every session that has several, and why those of some sessions are left as they are.
+    ///
+    /// Errors: applying is suspended as a whole.
+    pub async fn duplicates(&self) -> Result<Duplicates> {
+        let Some(mut snapshot) = self.database.snapshot().await? else { return Ok(Duplicates::default()) };
+        let found = consolidate::find(snapshot.conn()).await?;
+        snapshot.finish().await?;
+        self.judged(found).await
     }
 
-    /// Keeps the newest active host of each session, deactivates the rest, and makes the index that forbids more.
-    pub async fn consolidate(&self) -> Result<Vec<Duplicate>> {
+    /// Keeps the newest active host of each session, deactivates the rest, and makes the index that forbids more. Hosts
+    /// that are protected or suspended are left as they are, and then the index waits.
+    ///
+    /// Errors: applying is suspended as a whole.
+    pub async fn consolidate(&self) -> Result<Duplicates> {
+        let judged = self.duplicates().await?;
         let mut tx = self.write_by_hand(None).await?;
         migrate::alone(tx.conn()).await?;
-        let found = consolidate::find(tx.conn()).await?;
-        for duplicate in found.iter().filter(|duplicate| !duplicate.stays) {
+        let mut duplicates = Duplicates { found: consolidate::find(tx.conn()).await?, left: judged.left };
+        for duplicate in &duplicates.found {
+            let id = ResourceId::new(KIND, duplicate.session);
+            if duplicate.stays || duplicates.left.contains_key(&duplicate.session) {
+                continue;
+            }
+            if protections::is_protected(&mut tx, &id).await? {
+                // Since it was looked at.
+                duplicates.left.insert(duplicate.session, protected(id, None));
+                continue;
+            }
             consolidate::deactivate(duplicate, &mut tx).await?;
         }
         migrate::one_active_index(tx.conn()).await?;
         tx.commit().await?;
-        Ok(found)
+        Ok(duplicates)
     }
+
+    /// Which of them a command may not touch, as the database has it.
+    async fn judged(&self, found: Vec<Duplicate>) -> Result<Duplicates> {
+        let ledger = self.glimpse_of_pools().await?.ledger;
+        if ledger.all_suspended.is_some()
+            && let Some(Blocked { reason, hint, .. }) = ledger.suspension(&everything())
+        {
+            return Err(Failure::conflict(reason).hint(hint));
+        }
+        let left = |session: SessionId| {
+            let id = ResourceId::new(KIND, session);
+            let is_protected = ledger.protected.contains(&id);
+            ledger.suspension(&id).or_else(|| is_protected.then(|| protected(id, None)))
+        };
+        let left = found.iter().filter_map(|one| Some((one.session, left(one.session)?))).collect();
+        Ok(Duplicates { found, left })
+    }
+}
+
+/// Sessions with several active hosts.
+#[derive(Debug, Default)]
+pub struct Duplicates {
+    /// The newest of each session first.
+    pub found: Vec<Duplicate>,
+    /// Those whose hosts stay as they are, and why.
+    pub left: BTreeMap<SessionId, Blocked>,
 }
 
 /// The attempt under which the GUID of `row` lies in the hand-off.

@@ -6,7 +6,7 @@ use super::by_hand::Done;
 use super::{Focus, Picture, Wanted, World};
 use crate::change::{Blocked, Change, ResourceId, Revision, Width, hanging};
 use crate::failure::{Failure, Result};
-use crate::kinds::Step;
+use crate::kinds::{Step, protected};
 use crate::plan::{self, Plan};
 use crate::resource::Resource;
 use crate::resource::instance::by_hand::{Intent, Met};
@@ -86,6 +86,8 @@ impl World {
     pub async fn instance_by_hand(&self, intent: &Intent) -> Result<Option<Done>> {
         let context = self.by_user(Some(intent.by.clone()));
         for attempt in 0..ATTEMPTS {
+            // As the database has it, whatever the files say, and before they are read.
+            self.may_work_on(&intent.address()).await?;
             let wanted = self.read().await?;
             let picture = self.look(Focus::Pools(&wanted.desired), now()).await?;
             let Some(change) = self.intended(intent, &wanted, &picture)? else { return Ok(None) };
@@ -104,17 +106,25 @@ impl World {
             .hint("try again"))
     }
 
+    /// What a command begins, runs would have to go on with.
+    ///
+    /// Errors: they may not: it is suspended, or protected.
+    async fn may_work_on(&self, id: &ResourceId) -> Result<()> {
+        let picture = self.glimpse_of_pools().await?;
+        let exists = picture.observed.has(id);
+        let protected = || (exists && picture.ledger.protected.contains(id)).then(|| protected(id.clone(), None));
+        match picture.ledger.suspension(id).or_else(protected) {
+            Some(Blocked { id, obstacle, reason, hint }) => {
+                let reason = format!("{id}: {reason}");
+                Err(Blocked { id, obstacle, reason, hint }.into())
+            }
+            None => Ok(()),
+        }
+    }
+
     fn intended(&self, intent: &Intent, wanted: &Wanted, picture: &Picture) -> Result<Option<Change<steps::Step>>> {
         let observed = picture.observed.instances.get(&intent.id);
         let declared = wanted.desired.instances.get(&intent.id);
-        let protected = declared.filter(|declared| declared.protect && observed.is_some());
-        let protected = protected.map(|declared| Blocked::protected(intent.address(), &declared.place.to_string()));
-        // What a command begins, turns would have to go on with, which they may not.
-        let blocked = picture.ledger.suspension(&intent.address()).or(protected);
-        if let Some(Blocked { id, obstacle, reason, hint }) = blocked {
-            let reason = format!("{id}: {reason}");
-            return Err(Blocked { id, obstacle, reason, hint }.into());
-        }
         let empty = Plan::of_nothing(self.header(Revision::default(), picture.is_new), now());
         let servers = plan::pools::candidates(&empty, &wanted.desired, &picture.observed);
         let server = observed.and_then(Observed::server_id);
@@ -154,7 +164,8 @@ impl World {
         let noted = async {
             let mut tx = self.database.begin(&Authority::ByHand, &self.by_user(actor)).await?;
             let id = ResourceId::new(KIND, id);
-            let entry = Entry { id, actor: None, action: "claim", before: None, after: None, reason: None };
+            let entry =
+                Entry { id, actor: None, action: "claim", before: None, after: None, reason: None, origin: None };
             journal::write(&mut tx, &entry).await?;
             tx.commit().await
         };

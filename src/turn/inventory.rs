@@ -15,7 +15,7 @@ use crate::failure::Result;
 use crate::kinds::{self, Desired, Key, Listed};
 use crate::plan::render::details;
 use crate::plan::states::{self, Standing, Standings, State, States, Told};
-use crate::plan::{Header, Ledger, Plan, Planned};
+use crate::plan::{Header, Held, Ledger, Plan, Planned};
 use crate::resource::Resource;
 use crate::resource::roll::Marks;
 use crate::resource::session::Session;
@@ -35,6 +35,7 @@ pub struct Inventory {
     pub(super) desired: Desired,
     standings: Standings,
     changes: Vec<Planned>,
+    held: Vec<Held>,
     blocked: Vec<Blocked>,
     /// What no file names, but for the sessions.
     others: Vec<Listed>,
@@ -69,7 +70,7 @@ impl Inventory {
         let all_suspended = suspensions.iter().find(|row| row.kind.is_empty()).map(|row| row.suspended_at);
         let standings = Standings::new(&plan, &desired, &ledger, &failed);
         let others = observed.unmanaged(&desired);
-        let Plan { header, now, mut changes, mut blocked, mut notes, unmanaged, .. } = plan;
+        let Plan { header, now, mut changes, mut blocked, mut notes, unmanaged, held, .. } = plan;
         changes.truncate(most);
         changes.shrink_to_fit();
         blocked.truncate(most);
@@ -88,6 +89,7 @@ impl Inventory {
             desired,
             standings,
             changes,
+            held,
             blocked,
             others,
             ledger,
@@ -164,9 +166,10 @@ impl Inventory {
         row.action = action;
         match self.standings.told(number) {
             Some(Told::Change(place)) => {
-                if let Some(Planned { change, .. }) = self.changes.get(place as usize) {
+                if let Some(Planned { change, held, .. }) = self.changes.get(place as usize) {
+                    let held = held.and_then(|number| self.held.get(number)).map(Held::line);
                     row.details = details(change);
-                    row.notes.clone_from(&change.notes);
+                    row.notes = change.notes.iter().cloned().chain(held).collect();
                 }
             }
             Some(Told::Blocked(place)) => {

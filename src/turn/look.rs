@@ -1,11 +1,11 @@
 //! Looking at the world without a trace: the database in one picture, then what lies outside of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use chrono::{DateTime, Utc};
 
 use super::memory::Since;
-use super::{ATTEMPTS, World};
+use super::{ATTEMPTS, World, protection};
 use crate::change::ResourceId;
 use crate::failure::{Failure, Result};
 use crate::kinds::{self, Desired, Observed};
@@ -158,10 +158,11 @@ impl World {
         }
         let known = ledger::read(&mut snapshot).await?;
         let (unnoted, sessions) = self.noted(&mut snapshot, focus, &observed).await?;
+        let (protected, protected_sessions) = protection::read(&mut snapshot, focus).await?;
         let fencing = lease::seen(&mut snapshot).await?.fencing;
         snapshot.finish().await?;
         let (approvals, suspensions) = (known.approvals.clone(), known.suspensions.clone());
-        let ledger = Ledger { unnoted, ..as_planned(known, sessions) };
+        let ledger = Ledger { unnoted, protected, protected_sessions, ..as_planned(known, sessions) };
         Ok(Picture { observed, approvals, ledger, suspensions, fencing, ..Picture::default() })
     }
 
@@ -263,5 +264,7 @@ fn as_planned(known: ledger::Ledger, sessions: Vec<(String, String)>) -> Ledger 
         suspended: suspended.collect(),
         all_suspended: suspensions.iter().find(|row| row.kind.is_empty()).map(why),
         unnoted: Marks::default(),
+        protected: HashSet::new(),
+        protected_sessions: Marks::default(),
     }
 }

@@ -7,7 +7,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{Outcome, Turned, Wanted};
+use super::{Turned, Wanted};
 use crate::change::Action;
 use crate::desired::load::Leaf;
 use crate::desired::tree::Filed;
@@ -84,12 +84,15 @@ impl Memory {
 
     /// Remembers how a turn ended, if all of it was done at once.
     pub fn settle(&self, wanted: &Wanted, turned: &Turned, total: u64) {
-        let Outcome::Applied(report) = &turned.outcome else { return };
+        let report = &turned.report;
         if !report.failed.is_empty() || !report.conflicts.is_empty() {
             return;
         }
         let blocked = turned.plan.blocked.iter().filter(|blocked| blocked.id.kind == Session::KIND);
-        let but = blocked.filter_map(|blocked| blocked.id.name.parse().ok().map(SessionId)).collect();
+        let held =
+            turned.plan.changes.iter().filter(|planned| planned.held.is_some()).map(|planned| &planned.change.id);
+        let undone = blocked.map(|blocked| &blocked.id).chain(held.filter(|id| id.kind == Session::KIND));
+        let but = undone.filter_map(|id| id.name.parse().ok().map(SessionId)).collect();
         let made = turned.plan.changes.iter().filter(|planned| match &planned.change.step {
             Step::Session(_) => planned.change.action == Action::Create,
             step => step.makes_a_session(),

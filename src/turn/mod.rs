@@ -15,6 +15,7 @@ mod look;
 mod memory;
 mod notices;
 mod outside;
+mod protection;
 mod ready;
 pub mod rebind;
 pub mod requests;
@@ -102,22 +103,12 @@ impl Request {
     }
 }
 
-/// How a turn ended.
-#[derive(Debug)]
-pub enum Outcome {
-    Applied(Report),
-    /// Nothing was applied: it would change too much at once.
-    Held {
-        over: Vec<String>,
-        digest: String,
-    },
-}
-
 /// A turn that was carried through.
 #[derive(Debug)]
 pub struct Turned {
+    /// What it held is part of it.
     pub plan: Plan,
-    pub outcome: Outcome,
+    pub report: Report,
     /// What the files were read with.
     pub warnings: Problems,
     pub work: Work,
@@ -206,6 +197,7 @@ impl World {
         let header = self.header(wanted.revision.clone(), picture.is_new);
         let begun = Instant::now();
         let plan = plan::plan(header, &wanted.desired, &picture.observed, &picture.ledger, &self.terms(request));
+        let plan = plan.hold(self.budget(), &picture.approvals);
         let (rows, changes) = (self.progress.rows.done(), plan.changes.len());
         let took_ms = begun.elapsed().as_secs_f64() * 1e3;
         tracing::debug!(resources = wanted.desired.len(), rows, changes, took_ms, "the plan is computed");
@@ -240,7 +232,7 @@ impl World {
         }
     }
 
-    pub fn budget(&self) -> Budget {
+    fn budget(&self) -> Budget {
         Budget { percent: self.config.budget_percent.into(), from: self.config.budget_from.into() }
     }
 
@@ -287,16 +279,7 @@ impl World {
             let picture = self.look_on(focus, request.now, ahead.take()).await?;
             self.note_health(lease, &context, &picture).await?;
             let plan = self.plan(&wanted, &picture, &request);
-            let approved = match plan.approve(self.budget(), request.force.clone(), &picture.approvals) {
-                Ok(approved) => approved,
-                Err(held) => {
-                    let outcome = Outcome::Held { over: held.over, digest: held.digest };
-                    let work = wanted.work(since.as_ref(), &picture);
-                    let turned = Turned { plan: *held.plan, outcome, warnings: wanted.warnings, work };
-                    self.remember(lease, &context, started_at, &request, &turned, asked).await?;
-                    return Ok(turned);
-                }
-            };
+            let approved = plan.approve(request.force.clone());
             let report = self.apply(&approved, lease.authority(), &context, &picture).await?;
             self.note_first_health(lease, &context, &picture, &wanted.desired).await?;
             warn_of_fills(approved.plan());
@@ -314,7 +297,7 @@ impl World {
         }
         let (plan, rows, work) = first.ok_or_else(|| Failure::error("the turn was never planned"))?;
         let warnings = wanted.warnings.clone();
-        let turned = Turned { plan, outcome: Outcome::Applied(total), warnings, work };
+        let turned = Turned { plan, report: total, warnings, work };
         self.sweep().await;
         self.remember(lease, &context, started_at, &request, &turned, asked).await?;
         self.memory.settle(&wanted, &turned, rows);

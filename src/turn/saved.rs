@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{Focus, Outcome, Picture, Request, Turned, World};
+use super::{Focus, Picture, Request, Turned, World};
 use crate::change::{ResourceId, hex, moment};
 use crate::failure::{Failure, Result};
 use crate::file::{self, Fault, Rules};
@@ -121,29 +121,22 @@ impl World {
         }
         let context = self.context(wanted.revision.actor(), &wanted.revision);
         let work = wanted.work(None, &picture);
-        let approved = plan.approve(self.budget(), request.force.clone(), &picture.approvals);
-        let turned = match approved {
-            Ok(approved) => {
-                let report = self.apply(&approved, lease.authority(), &context, &picture).await?;
-                let (outcome, warnings) = (Outcome::Applied(report), wanted.warnings);
-                Turned { plan: approved.into_plan(), outcome, warnings, work }
-            }
-            Err(held) => {
-                let outcome = Outcome::Held { over: held.over, digest: held.digest };
-                Turned { plan: *held.plan, outcome, warnings: wanted.warnings, work }
-            }
-        };
+        let approved = plan.approve(request.force.clone());
+        let report = self.apply(&approved, lease.authority(), &context, &picture).await?;
+        let turned = Turned { plan: approved.into_plan(), report, warnings: wanted.warnings, work };
         // Whoever asks that all be looked at is not answered by a plan of yesterday's.
         self.remember(lease, &context, started_at, &request, &turned, &[]).await?;
         Ok(turned)
     }
 }
 
-/// What people read of a plan before they let it be applied: all but the commit, which may move without changing it.
+/// What people read of a plan before they let it be applied: all but the commit, which may move without changing it, and
+/// what is held, which an approval changes.
 fn shown(plan: &serde_json::Value) -> serde_json::Value {
     let mut plan = plan.clone();
     if let Some(fields) = plan.as_object_mut() {
         fields.remove("revision");
+        fields.remove("held");
     }
     plan
 }

@@ -3,15 +3,14 @@
 use serde_json::json;
 
 use super::World;
-use crate::change::{ResourceId, Width, hanging, moment, printable, quoted, rfc3339};
+use crate::change::{EVERYTHING, ResourceId, Width, hanging, moment, printable, quoted, rfc3339};
 use crate::desired::git::Place;
 use crate::failure::{Failure, Result};
-use crate::kinds::ALL;
 use crate::resource::{host, instance, server};
 use crate::store::lease::{self, Seen};
 use crate::store::ledger::{self, Suspension};
-use crate::store::outbox::{self, Waiting};
-use crate::store::turns::{self, Turn};
+use crate::store::outbox::{self, Waiting as Undelivered};
+use crate::store::turns::{self, Turn, Waiting};
 use crate::store::{Authority, Entry, journal};
 
 /// What `status` tells.
@@ -40,7 +39,7 @@ pub struct Known {
     /// Instances in each phase, in the order of the phases.
     pub phases: Vec<(String, i64)>,
     /// Messages that their receivers have not taken yet.
-    pub notifications: Vec<Waiting>,
+    pub notifications: Vec<Undelivered>,
 }
 
 impl World {
@@ -80,20 +79,37 @@ impl World {
         Ok(told(Some(known)))
     }
 
-    /// Lets the daemon apply the plan with this digest.
+    /// Lets the daemon apply what waits under this digest.
     ///
-    /// Errors: no plan can have this digest.
+    /// Errors: it is no digest, or that of nothing that waits now.
     pub async fn approve(&self, digest: &str, reason: &str, actor: Option<String>) -> Result<()> {
         if digest.len() != 32 || !digest.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return Err(Failure::invalid(format!("{} is not a plan's digest", quoted(digest)))
-                .hint("`reconcile status` shows the digest of the plan that is held back: 32 hexadecimal digits"));
+                .hint("`reconcile status` shows the digest of what waits: 32 hexadecimal digits"));
         }
         let digest = digest.to_ascii_lowercase();
         self.require().await?;
+        self.waits(&digest).await?;
         let mut tx = self.database.begin(&Authority::ByHand, &self.by_user(actor)).await?;
         ledger::approve(&mut tx, &digest, reason).await?;
         journal::write(&mut tx, &entry(None, "approve", None, Some(json!({ "digest": digest })), reason)).await?;
         Ok(self.database.commit_aloud(tx).await?)
+    }
+
+    /// Errors: the last run has left nothing under this digest to wait.
+    async fn waits(&self, digest: &str) -> Result<()> {
+        let Some(mut snapshot) = self.database.snapshot().await? else { return Err(self.absent()) };
+        let waiting = turns::last(&mut snapshot).await?.map(|turn| turn.held).unwrap_or_default();
+        snapshot.finish().await?;
+        if waiting.iter().any(|one| one.digest == digest) {
+            return Ok(());
+        }
+        let failure = Failure::conflict(format!("{digest} is not the plan that waits now"));
+        if waiting.is_empty() {
+            return Err(failure.hint("nothing waits for approval; a plan waits when a run has found it too large"));
+        }
+        let hints = waiting.iter().map(|Waiting { digest, why }| format!("what waits now is {digest}: {why}"));
+        Err(failure.hints(hints).hint("look at it with `reconcile --plan` before you approve it"))
     }
 
     /// Stops applying, for one resource or for all. Gives whether it was not suspended for this reason already: who
@@ -134,9 +150,9 @@ fn names(id: Option<&ResourceId>) -> (&str, &str) {
     id.map_or(("", ""), |id| (id.kind.name, id.name.as_str()))
 }
 
-/// What concerns everything stands under the first kind of the register, with a star for a name.
+/// How the journal names what concerns all resources.
 pub(super) fn everything() -> ResourceId {
-    ResourceId::new(ALL[0], "*")
+    ResourceId::new(EVERYTHING, EVERYTHING.name)
 }
 
 /// A line of the journal about one resource, or about everything.
@@ -155,6 +171,7 @@ pub(super) fn entry(
         before: text(before),
         after: text(after),
         reason: Some(reason.to_owned()),
+        origin: None,
     }
 }
 
@@ -213,7 +230,7 @@ impl Status {
         for (address, until) in waiting {
             line("hand-off", format!("{address} waits to be claimed until {}", moment(*until)));
         }
-        for Waiting { target, messages, last_error } in notifications {
+        for Undelivered { target, messages, last_error } in notifications {
             let count = if *messages == 1 { "1 message waits".to_owned() } else { format!("{messages} messages wait") };
             let why = last_error.as_ref().map(|why| format!(": {}", printable(why))).unwrap_or_default();
             line("notify", format!("{}: {count}{why}", printable(target)));
@@ -234,15 +251,17 @@ impl Status {
             json!({
                 "run": turn.run.to_string(), "holder": turn.holder, "started_at": rfc3339(turn.started_at),
                 "finished_at": rfc3339(turn.finished_at), "revision": turn.revision, "outcome": turn.outcome,
-                "summary": turn.summary, "good_at": turn.good_at.map(rfc3339),
+                "summary": turn.summary, "good_at": turn.good_at.map(rfc3339), "held": turn.held,
             })
         });
         let suspension = |row: &Suspension| {
-            json!({ "kind": row.kind, "name": row.name, "actor": row.actor, "reason": row.reason,
+            let of_all = row.kind.is_empty();
+            let word = |word: &str| if of_all { EVERYTHING.name.to_owned() } else { word.to_owned() };
+            json!({ "kind": word(&row.kind), "name": word(&row.name), "actor": row.actor, "reason": row.reason,
                     "suspended_at": rfc3339(row.suspended_at) })
         };
-        let notification = |waiting: &Waiting| {
-            let Waiting { target, messages, last_error } = waiting;
+        let notification = |waiting: &Undelivered| {
+            let Undelivered { target, messages, last_error } = waiting;
             json!({ "target": target, "messages": messages, "last_error": last_error })
         };
         let handoff = |(address, until): &(String, _)| json!({ "address": address, "until": rfc3339(*until) });

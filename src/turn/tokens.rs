@@ -62,5 +62,5 @@ impl World {
 }
 
 fn entry(name: &str, action: &'static str, after: Option<String>, reason: Option<String>) -> Entry {
-    Entry { id: ResourceId::new(TOKEN, name), actor: None, action, before: None, after, reason }
+    Entry { id: ResourceId::new(TOKEN, name), actor: None, action, before: None, after, reason, origin: None }
 }

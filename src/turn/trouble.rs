@@ -4,14 +4,16 @@ use std::time::Instant;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{Outcome, Request, Turned, World};
+use super::{Request, Turned, World};
+use crate::apply::Report;
 use crate::failure::{Failure, Result};
+use crate::plan::Held;
 use crate::plan::render::sentence;
 use crate::store::Context;
 use crate::store::lease::Lease;
 use crate::store::requests;
 use crate::store::sql::{Id, now};
-use crate::store::turns::{self, Turn};
+use crate::store::turns::{self, Turn, Waiting};
 
 impl World {
     /// Whether there is a database with our schema.
@@ -50,15 +52,18 @@ impl World {
         turned: &Turned,
         asked: &[Id],
     ) -> Result<()> {
-        let (outcome, good) = match &turned.outcome {
-            Outcome::Applied(report) if report.failed.is_empty() && report.conflicts.is_empty() => {
-                ("done".to_owned(), true)
-            }
-            Outcome::Applied(report) => {
-                (format!("{} failed, {} in conflict", report.failed.len(), report.conflicts.len()), false)
-            }
-            Outcome::Held { digest, .. } => (format!("{}{digest}", turns::HELD), false),
-        };
+        let Report { failed, conflicts, .. } = &turned.report;
+        let mut undone: Vec<String> = turned.plan.held.iter().map(Held::line).collect();
+        if !failed.is_empty() || !conflicts.is_empty() {
+            undone.insert(0, format!("{} failed, {} in conflict", failed.len(), conflicts.len()));
+        }
+        let good = undone.is_empty();
+        let outcome = if good { "done".to_owned() } else { undone.join("; ") };
+        let held = turned
+            .plan
+            .held
+            .iter()
+            .map(|Held { digest, why, changes: _ }| Waiting { digest: digest.clone(), why: why.clone() });
         let mut tx = self.database.begin(&lease.authority(), context).await?;
         let finished_at = now();
         let turn = Turn {
@@ -70,8 +75,13 @@ impl World {
             outcome,
             summary: sentence(&turned.plan.summary()).into(),
             good_at: good.then_some(finished_at),
+            held: held.collect(),
         };
-        turns::write(&mut tx, &turn).await?;
+        match request.target {
+            None => turns::write(&mut tx, &turn).await?,
+            // It says nothing of what waits elsewhere.
+            Some(_) => turns::write_beside(&mut tx, &turn).await?,
+        }
         self.tell_of_turn(&mut tx, request, turned).await?;
         if !asked.is_empty() {
             requests::answered(&mut tx, asked, &turn).await?;
@@ -103,5 +113,6 @@ pub(super) fn failed(lease: &Lease, context: &Context, begun: Instant, failure: 
         outcome: format!("failed: {}", failure.line()),
         summary: first.into(),
         good_at: None,
+        held: Vec::new(),
     }
 }

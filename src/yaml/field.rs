@@ -111,8 +111,7 @@ impl Field {
 
 /// Accepted by every section, beside its own fields.
 pub const PROTECT: Field = Field::flag("protect")
-    .default("false")
-    .about("Blocks every change to this resource until the line says otherwise.");
+    .about("true blocks every change to this resource until a line says false; false alone, beside the key, lifts it.");
 
 /// One kind's list in a state file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,6 +128,11 @@ impl Section {
     /// Every field that an item may hold, `protect` last.
     pub fn all_fields(&self) -> impl Iterator<Item = &'static Field> + use<> {
         self.fields.iter().chain(std::iter::once(&PROTECT))
+    }
+
+    /// The field that names the resource.
+    pub fn key(&self) -> Option<&'static Field> {
+        self.fields.first()
     }
 
     /// The field of that name and its number in [`Section::all_fields`].

@@ -47,7 +47,15 @@ pub(super) struct Entry<'t> {
     pub value: Value<'t>,
 }
 
-/// A checked entry: it holds every required field, no unknown one, and each value fits its field.
+/// Whether an item is made of its key and `protect: false` alone. Then it needs no other field.
+pub(super) fn only_lifts(section: &Section, entries: &[Entry<'_>]) -> bool {
+    let has = |name: &str| entries.iter().any(|entry| entry.field.name == name);
+    let lifts = |entry: &Entry<'_>| entry.field.name == PROTECT.name && entry.value == Value::Flag(false);
+    entries.len() == 2 && entries.iter().any(lifts) && section.key().is_some_and(|key| has(key.name))
+}
+
+/// A checked entry: it holds every required field (or only lifts protection), no unknown one, and each value fits its
+/// field.
 ///
 /// It lives only while it is handed over: what is to stay is copied out of it.
 pub struct Item<'t> {
@@ -137,9 +145,14 @@ impl<'t> Item<'t> {
         self.entry(field).is_some()
     }
 
-    /// `protect: true` stands in it.
-    pub fn protect(&self) -> bool {
-        self.flag(PROTECT.name) == Some(true)
+    /// What it says of `protect`; `None`: nothing.
+    pub fn protect(&self) -> Option<bool> {
+        self.flag(PROTECT.name)
+    }
+
+    /// Whether it is made of its key and `protect: false` alone: it lifts protection, and manages nothing.
+    pub fn only_lifts(&self) -> bool {
+        only_lifts(self.section, self.entries)
     }
 
     /// Where the item begins.

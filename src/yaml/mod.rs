@@ -47,6 +47,10 @@ pub trait Sheet {
     /// Takes an item that fits its section. Gives back what only its kind can see: fields that do not go together.
     fn insert(&mut self, section: &'static Section, item: &Item<'_>) -> Vec<Problem>;
 
+    /// Takes what could be read of an item that has a problem: its key, where that is right. It claims its resource all
+    /// the same, so that whoever else does is told at once.
+    fn wrong(&mut self, section: &'static Section, item: &Item<'_>);
+
     /// Forgets everything that was taken so far: the file is read again from its beginning.
     fn clear(&mut self);
 }

@@ -9,7 +9,7 @@ use super::complaint::{comments, stopped};
 use super::core::Core;
 use super::events::{Event, Events, Stop};
 use super::field::{Field, Section};
-use super::item::{Entry, Item, Value};
+use super::item::{Entry, Item, Value, only_lifts};
 use super::plain;
 use super::problem::Problems;
 use super::source::{Mark, Source};
@@ -57,9 +57,12 @@ pub(super) fn thoroughly(
     let mut reader = Reader { source, sections, events, guids: Guids::Secret, out, seen };
     reader.stream();
     let Found { items, entries, mut problems } = reader.out;
-    for Whole { section, mark, range } in items {
+    for Taken { section, mark, range, is_whole } in items {
         let item = Item::new(section, source, mark, entries.get(range).unwrap_or_default());
-        sheet.insert(section, &item).into_iter().for_each(|problem| problems.push(problem));
+        match is_whole {
+            true => sheet.insert(section, &item).into_iter().for_each(|problem| problems.push(problem)),
+            false => sheet.wrong(section, &item),
+        }
     }
     problems.sort();
     problems
@@ -67,18 +70,19 @@ pub(super) fn thoroughly(
 
 /// What has been found so far. An item is handed over when all is read: its document may yet be given up.
 pub struct Found<'t> {
-    items: Vec<Whole>,
+    items: Vec<Taken>,
     /// Those of all items.
     entries: Vec<Entry<'t>>,
     pub problems: Problems,
 }
 
-/// An item without a problem.
-struct Whole {
+struct Taken {
     section: &'static Section,
     mark: Mark,
     /// Of the entries found so far, its own.
     range: Range<usize>,
+    /// Without a problem; otherwise no more than its key is kept of it.
+    is_whole: bool,
 }
 
 pub struct Reader<'t> {
@@ -240,21 +244,26 @@ impl<'t> Reader<'t> {
                 self.out.entries.push(Entry { field, mark, value });
             }
         }
-        self.complete(section, mark, &seen);
+        self.complete(section, mark, &seen, start);
         self.seen = seen;
-        if self.out.problems.len() == problems {
-            self.out.items.push(Whole { section, mark, range: start..self.out.entries.len() });
-        } else {
-            self.out.entries.truncate(start);
+        let is_whole = self.out.problems.len() == problems;
+        if !is_whole {
+            let mut entries = self.out.entries.drain(start..);
+            let key = entries.find(|entry| section.key() == Some(entry.field));
+            drop(entries);
+            self.out.entries.extend(key);
         }
+        self.out.items.push(Taken { section, mark, range: start..self.out.entries.len(), is_whole });
         Ok(())
     }
 
-    /// Reports what an item lacks, and what it holds that may not stand together.
-    fn complete(&mut self, section: &'static Section, mark: Mark, seen: &[Option<Mark>]) {
+    /// Reports what an item lacks, and what it holds that may not stand together. Its entries begin at `start`.
+    fn complete(&mut self, section: &'static Section, mark: Mark, seen: &[Option<Mark>], start: usize) {
         let Section { kind, about: _, fields, exclusive } = section;
+        let only_lifts = seen.iter().flatten().count() == 2
+            && only_lifts(section, self.out.entries.get(start..).unwrap_or_default());
         for (field, seen) in fields.iter().zip(seen) {
-            if field.required && seen.is_none() {
+            if field.required && seen.is_none() && !only_lifts {
                 let hint = format!("add `{}:` with {}", field.name, field.wants());
                 self.report(mark, format!("the {kind} lacks {}", field.name), Some(hint));
             }

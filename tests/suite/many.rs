@@ -40,7 +40,7 @@ fn applied_after(world: &World, meanwhile: impl FnOnce()) -> Report {
         let picture = turn.look(Focus::ToApply(&wanted.desired), request.now).await.unwrap();
         let plan = turn.plan(&wanted, &picture, &request);
         let force = Force { reason: "a test".to_owned() };
-        (picture, plan.approve(turn.budget(), Some(force), &[]).unwrap())
+        (picture, plan.approve(Some(force)))
     });
     meanwhile();
     let (database, context, authority) = (&turn.database, turn.by_user(None), Authority::ByHand);

@@ -206,23 +206,23 @@ fn one_that_takes_nothing_hides_no_message_to_another_and_leaves_none_behind() {
 }
 
 #[test]
-fn a_turn_that_is_held_back_mends_nothing_that_had_failed() {
+fn what_waits_for_approval_mends_nothing_that_had_failed() {
     let mut world = World::on(Database::Sqlite);
     prepare(&mut world);
     let ops = ops(&mut world);
     let titled = |title: &str| (1..=10).map(|id| format!("- {{id: {id}, title: {title}}}\n")).collect::<String>();
     world.write("desired-state/a.yaml", &format!("sessions:\n{}", titled("One")));
     world.run(&["--once"]).expect_code(0);
-    world.sql("INSERT INTO reconcile_told (topic, state) VALUES ('trouble', '{\"host/1\": \"failure\"}')");
+    world.sql("INSERT INTO reconcile_told (topic, state) VALUES ('trouble', '{\"session/1\": \"failure\"}')");
     world.write("desired-state/a.yaml", &format!("sessions:\n{}", titled("Two")));
     for _ in 0..2 {
-        assert_ne!(world.run(&["--once"]).code, 0, "it is held back");
+        assert_ne!(world.run(&["--once"]).code, 0, "it waits");
     }
     let told = || ops.taken().iter().map(kind).filter(|kind| kind != "drift").collect::<Vec<_>>();
     assert_eq!(told(), ["blocked"]);
     world.run(&["--once", "--force", "--reason", "New term"]).expect_code(0);
-    let over = wait_for(&ops, "recovery", "host/1");
-    assert!(items(&over).contains(&("host/1".to_owned(), "it no longer fails".to_owned())), "{}", over.body);
+    let over = wait_for(&ops, "recovery", "session/1");
+    assert!(items(&over).contains(&("session/1".to_owned(), "it no longer fails".to_owned())), "{}", over.body);
 }
 
 #[test]

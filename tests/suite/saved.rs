@@ -240,7 +240,7 @@ fn a_plan_over_the_budget_wants_a_reason() {
     world.run(&["--once"]).expect_code(0);
     world.write("desired-state/week.yaml", &week("Second"));
     let held = world.run(&["--once"]).expect_code(1);
-    assert!(held.stderr.contains("10 of 10 sessions (limit 30 %)"), "{}", held.text());
+    assert!(held.stderr.contains("10 of 10 sessions would change (limit 30 %)"), "{}", held.text());
     world.run(&["--plan", "--out", "saved.plan"]).expect_code(0);
     world.run(&["--apply", "saved.plan"]).expect_code(1);
     assert_eq!(world.sql("SELECT COUNT(*) FROM sessions WHERE title LIKE 'Second%'").trim(), "0");

@@ -92,6 +92,30 @@ async fn problems_of_all_files_at_once() {
 }
 
 #[tokio::test]
+async fn an_item_with_a_problem_claims_its_resource_all_the_same() {
+    let place = Place::temporary();
+    place.write("s/a.yaml", "sessions:\n  - {id: 215, titel: A, status: open}\n  - {id: 216, protect: false}\n");
+    place.write("s/b.yaml", "sessions:\n  - id: 215\n  - id: 216\n  - {id: 215, colour: red}\nhosts: 5\n");
+    place.write("s/c.yaml", "servers:\n  - {name: one, host: a, admin: one}\n  - {name: one, host: 7}\n");
+    let loaded = read(&place).await;
+    let told: Vec<String> = loaded.problems.iter().map(|one| format!("{}: {}", one.place, one.message)).collect();
+    let told = told.join("\n").replace(&*place.root.to_string_lossy(), "");
+    insta::assert_snapshot!(told, @"
+    /s/a.yaml:2:15: unknown field `titel`
+    /s/a.yaml:2:33: status wants active, inactive or ended, not `open`
+    /s/b.yaml:2:9: session/215 is declared twice
+    /s/b.yaml:3:9: session/216 is declared twice
+    /s/b.yaml:4:10: session/215 is declared twice
+    /s/b.yaml:4:15: unknown field `colour`
+    /s/b.yaml:5:8: hosts wants a list, not a number
+    /s/c.yaml:2:12: max_instances is missing
+    /s/c.yaml:3:5: the server lacks admin
+    /s/c.yaml:3:12: server/one is declared twice
+    /s/c.yaml:3:23: host wants text, not a number
+    ");
+}
+
+#[tokio::test]
 async fn the_order_of_problems_is_that_of_the_paths() {
     let place = Place::temporary();
     for number in 0..200 {
@@ -100,7 +124,8 @@ async fn the_order_of_problems_is_that_of_the_paths() {
     }
     let (one, other) = (read(&place).await, read(&place).await);
     assert_eq!(one.problems, other.problems);
-    assert_eq!(one.problems.len(), 200 + 199);
+    // Session 7 is named 201 times, once by an item that is wrong.
+    assert_eq!(one.problems.len(), 200 + 200);
 }
 
 #[tokio::test]

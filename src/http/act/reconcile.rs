@@ -57,7 +57,7 @@ pub struct Turn {
     holder: String,
     started_at: String,
     finished_at: String,
-    /// `done`, `held back: DIGEST`, `failed: …`, or how much of it failed.
+    /// `done`, `not applied: WHY` with the digest to approve, `failed: …`, or how much of it failed.
     outcome: String,
     /// In one sentence, what was to be done; or where a file has its first problem.
     summary: String,

@@ -3,6 +3,7 @@
 use maud::{Markup, html};
 
 use super::data::{View, plain, time};
+use crate::change::EVERYTHING;
 use crate::store::journal::Line;
 
 pub fn part(view: &View<'_>) -> Markup {
@@ -47,8 +48,11 @@ fn table(lines: &[Line]) -> Markup {
                     @for line in lines {
                         tr {
                             td data-label="When" { (time(line.at)) }
-                            th scope="row" { (plain(&line.action)) " " code.address { (plain(&line.kind)) "/" (plain(&line.name)) } }
-                            td data-label="By" { (plain(&line.actor)) }
+                            th scope="row" { (plain(&line.action)) " " code.address { (plain(&about(line))) } }
+                            td data-label="By" {
+                                (plain(&line.actor))
+                                @if let Some(origin) = &line.origin { " " span.muted { "(" (plain(origin)) ")" } }
+                            }
                             td data-label="Why" { (plain(line.reason.as_deref().unwrap_or_default())) }
                             td data-label="Revision" { (plain(&line.revision)) }
                         }
@@ -56,5 +60,12 @@ fn table(lines: &[Line]) -> Markup {
                 }
             }
         }
+    }
+}
+
+fn about(line: &Line) -> String {
+    match line.kind == EVERYTHING.name {
+        true => EVERYTHING.name.to_owned(),
+        false => format!("{}/{}", line.kind, line.name),
     }
 }

@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use super::data::{View, action, plain, prose, time};
 use crate::failure::Failure;
 use crate::plan::states::State;
-use crate::store::turns::Turn;
+use crate::store::turns::{Turn, Waiting};
 use crate::token::Scope;
 
 /// Problems of files that are shown.
@@ -30,20 +30,16 @@ pub fn troubles(view: &View<'_>) -> Markup {
     // Both ask the same database, and are mostly told the same.
     let plan = survey.inventory.as_ref().err();
     let plan = plan.filter(|plan| status.is_none_or(|status| status.line() != plan.line()));
-    let held = view.last().and_then(Turn::held);
+    let held = view.last().map(|turn| turn.held.as_slice()).unwrap_or_default();
     html! {
         @if let Some(reason) = view.reason { div.notice.bad { p { strong { "Not ready: " } (prose(reason)) } } }
         @for failure in status.into_iter().chain(plan) { (trouble(failure)) }
-        @if let Some(digest) = held {
+        @for Waiting { digest, why } in held {
             div.notice.warn {
-                p {
-                    strong { "Held back. " }
-                    "The plan would change more at once than the change budget allows, so nothing of it was applied. "
-                    "Whoever has looked at it can let it pass."
-                }
+                p { strong { "Not applied. " } (plain(why)) ". Whoever has looked at it can let it pass." }
                 p { "Its digest: " code { (plain(digest)) } }
                 @if view.may(Scope::Operate) {
-                    p { button.act type="button" data-act="approve" data-digest=(digest) { "Approve this plan" } }
+                    p { button.act type="button" data-act="approve" data-digest=(digest) { "Approve these changes" } }
                 }
             }
         }

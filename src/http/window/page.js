@@ -240,8 +240,8 @@
       done: ({ resource }) => `Resumed ${WHAT(resource)}.`,
     },
     approve: {
-      title: () => "Approve the plan that is held back", button: "Approve", reason: "wanted", path: () => "/api/v1/approve",
-      about: "All of it is applied, however much it changes. A plan that has become another one is held back again.",
+      title: () => "Approve the changes that wait", button: "Approve", reason: "wanted", path: () => "/api/v1/approve",
+      about: "All of them are applied, however many they are. Changes that have become others wait again.",
       body: ({ digest, reason }) => ({ digest, reason }), done: () => "Approved.",
     },
     rotate: {

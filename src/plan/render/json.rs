@@ -4,7 +4,7 @@ use serde::{Serialize, Serializer};
 use serde_json::{Map, Value as Json, json};
 
 use crate::change::{Action, Change, Compared, FieldDiff, Revision, Value, rfc3339};
-use crate::plan::{Plan, Summary};
+use crate::plan::{Held, Plan, Summary};
 
 /// The version of the shape below.
 pub const FORMAT_VERSION: &str = "1.0";
@@ -31,6 +31,7 @@ pub fn json(plan: &Plan) -> Json {
         "resource_changes": plan.changes.iter().map(|planned| json_change(&planned.change)).collect::<Vec<_>>(),
         "blocked": blocked.collect::<Vec<_>>(),
         "notes": notes.collect::<Vec<_>>(),
+        "held": plan.held.iter().map(held).collect::<Vec<_>>(),
         "summary": summary(&plan.summary()),
         "digest": plan.digest(),
     })
@@ -49,6 +50,12 @@ pub fn summary(summary: &Summary) -> Json {
         "create": create, "update": update, "rotate": rotate, "resume": resume, "blocked": blocked, "drift": drift,
         "unchanged": unchanged, "unmanaged": unmanaged,
     })
+}
+
+/// What waits for a person.
+fn held(held: &Held) -> Json {
+    let Held { digest, why, changes } = held;
+    json!({ "digest": digest, "reason": why, "changes": changes })
 }
 
 /// One side of a change, as a map of its fields; what is created has nothing before.

@@ -22,6 +22,9 @@ pub fn markdown(plan: &Plan, most: usize) -> String {
             escape(&header.environment)
         ));
     }
+    for held in &plan.held {
+        out.push_str(&format!("\n> **{}**\n", escape(&held.line())));
+    }
     if !plan.changes.is_empty() {
         out.push_str("\n| | resource | change | |\n|---|---|---|---|\n");
     }

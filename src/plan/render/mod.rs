@@ -6,7 +6,7 @@ mod text;
 
 pub use json::{FORMAT_VERSION, Side, json, json_change, json_revision};
 pub use markdown::markdown;
-pub use text::{Looks, PlanLine, header, text};
+pub use text::{Looks, PlanLine, header, held_line, text};
 
 use super::Summary;
 use crate::change::{Action, Change, FieldDiff, Value};

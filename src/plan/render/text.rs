@@ -4,7 +4,7 @@ use anstyle::{AnsiColor, Style};
 
 use super::{details, sentence};
 use crate::change::{Action, Blocked, Change, Origin, ResourceId, Width, hanging, printable, wrapped};
-use crate::plan::{Header, Plan};
+use crate::plan::{Header, Held, Plan};
 
 /// How the text is to look.
 #[derive(Clone, Copy, Debug)]
@@ -46,6 +46,7 @@ pub fn text(plan: &Plan, looks: Looks) -> String {
     out.push('\n');
     out.push_str(&hanging("", &closing(plan), 2, looks.width));
     out.push('\n');
+    plan.held.iter().for_each(|held| out.push_str(&held_line(held, looks.width)));
     out
 }
 
@@ -111,11 +112,16 @@ struct Layout {
     color: bool,
 }
 
+/// Why some of a plan waits, and the way on.
+pub fn held_line(held: &Held, width: Width) -> String {
+    format!("{}\n", hanging("", &held.line(), 2, width))
+}
+
 impl PlanLine {
     pub fn of_change<S>(change: &Change<S>) -> Self {
         let mark = match change.origin {
             Origin::Drift => "drift",
-            Origin::Intended => "",
+            Origin::Intended | Origin::Manual => "",
         };
         let notes = change.notes.iter().map(|note| printable(note)).collect();
         let (sign, id) = (change.action.sign(), change.id.to_string());

@@ -19,14 +19,14 @@ fn due_hosts(limit: u64) -> Story {
 #[test]
 fn hosts_that_are_held_back_do_not_use_up_the_schedule() {
     insta::assert_snapshot!(due_hosts(1).told(), @"
-      ± host/4       generation 5 -> 6, by Noor Team: scheduled, every 1d
+      ± host/4       generation 5 -> 6, by reconcile: scheduled, every 1d
                      the old GUID stays valid until the new one is claimed
-      ! host/1       it is protected in week.yaml:2:5; take `protect: true` away to
-                     change it
-      ! host/2       it is protected in week.yaml:3:5; take `protect: true` away to
-                     change it
-      ! host/3       it is protected in week.yaml:4:5; take `protect: true` away to
-                     change it
+      ! host/1       it is protected; to change it, write `protect: false` in its
+                     item at week.yaml:2:5
+      ! host/2       it is protected; to change it, write `protect: false` in its
+                     item at week.yaml:3:5
+      ! host/3       it is protected; to change it, write `protect: false` in its
+                     item at week.yaml:4:5
 
     Plan: 1 to rotate; 3 blocked. 1 unchanged, 5 unmanaged.
     ");
@@ -40,7 +40,7 @@ fn a_rotation_that_waits_for_a_later_turn_does_not_hold_up_other_fields() {
         Story::wants("hosts: [{session: 4, rotate_every: 1d}, {session: 5, rotate_every: 1d, expires_in: 90d}]")
             .desired;
     insta::assert_snapshot!(story.told(), @"
-      ± host/4       generation 5 -> 6, by Noor Team: scheduled, every 1d
+      ± host/4       generation 5 -> 6, by reconcile: scheduled, every 1d
                      the old GUID stays valid until the new one is claimed
       ~ host/5       expires_at 2027-01-30T12:00:00Z
 
@@ -90,11 +90,11 @@ fn each_kind_has_a_budget_of_its_own_and_what_is_held_back_is_not_counted() {
         for id in 1..=10 {
             story = story.has_session(id, "S").has_host(id, |_| {});
         }
-        story.plan().approve(budget, None, &[])
+        story.plan().hold(budget, &[]).held.into_iter().map(|held| held.why).collect::<Vec<_>>()
     };
-    assert_eq!(rotations(4, "").unwrap_err().over, ["4 of 10 hosts (limit 30 %)"]);
-    assert!(rotations(3, "").is_ok());
-    assert!(rotations(10, ", protect: true").is_ok());
+    assert_eq!(rotations(4, ""), ["4 of 10 hosts would change (limit 30 %)"]);
+    assert!(rotations(3, "").is_empty());
+    assert!(rotations(10, ", protect: true").is_empty());
 }
 
 #[test]

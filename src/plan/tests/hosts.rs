@@ -93,7 +93,7 @@ fn a_host_that_was_made_by_hand_is_adopted_and_not_rotated() {
 #[test]
 fn the_schedule_rotates_when_its_time_has_come_and_keeps_the_old_guid() {
     insta::assert_snapshot!(host("rotate_every: 29d", |_| {}).told(), @"
-      ± host/215     generation 5 -> 6, by Noor Team: scheduled, every 29d
+      ± host/215     generation 5 -> 6, by reconcile: scheduled, every 29d
                      the old GUID stays valid until the new one is claimed
 
     Plan: 1 to rotate. 1 unchanged, 0 unmanaged.
@@ -108,7 +108,7 @@ fn the_schedule_rotates_when_its_time_has_come_and_keeps_the_old_guid() {
 fn a_host_that_was_made_by_hand_is_adopted_by_its_first_scheduled_rotation() {
     let by_hand = |row: &mut host::Observed| row.rotation = 0;
     insta::assert_snapshot!(host("rotation: 1, rotate_every: 29d", by_hand).told(), @"
-      ± host/215     rotation 0 -> 1, generation 5 -> 6, by Noor Team: scheduled,
+      ± host/215     rotation 0 -> 1, generation 5 -> 6, by reconcile: scheduled,
                      every 29d
                      the old GUID stays valid until the new one is claimed
 
@@ -170,7 +170,8 @@ fn revocation_is_sticky_until_a_higher_number() {
     ");
     insta::assert_snapshot!(host("rotation: 3, rotate_every: 1d", revoke).told(), @"No changes. The database matches the desired state. 2 unchanged.");
     insta::assert_snapshot!(host("rotation: 4, overlap: 15m", revoke).told(), @"
-      ± host/215     rotation 3 -> 4, by Noor Team
+      ± host/215     rotation 3 -> 4, active false -> true, revoked_at
+                     2026-12-01T12:00:00Z -> (none), by Noor Team
                      session 215 is live: its host will have to sign in again
 
     Plan: 1 to rotate. 1 unchanged, 0 unmanaged.

@@ -1,6 +1,6 @@
 //! The budget, long plans, digests, and the forms for machines and for pull requests.
 
-use super::super::budget::{Budget, Force, Held};
+use super::super::budget::{Budget, Force};
 use super::super::render::{json, markdown};
 use super::*;
 use crate::change::Width;
@@ -18,19 +18,31 @@ fn sessions(all: i64, changed: i64) -> Story {
     story
 }
 
+/// Why changes wait.
+fn held(story: &Story, approvals: &[String]) -> Vec<String> {
+    story.plan().hold(BUDGET, approvals).held.into_iter().map(|held| held.why).collect()
+}
+
 #[test]
-fn a_turn_that_changes_too_much_at_once_is_held_back() {
-    assert!(sessions(10, 3).plan().approve(BUDGET, None, &[]).is_ok());
-    let Held { over, .. } = sessions(10, 4).plan().approve(BUDGET, None, &[]).unwrap_err();
-    assert_eq!(over, ["4 of 10 sessions (limit 30 %)"]);
-    assert!(sessions(9, 9).plan().approve(BUDGET, None, &[]).is_ok(), "of a few, any change is a large share");
+fn a_run_that_changes_too_much_at_once_waits() {
+    assert!(held(&sessions(10, 3), &[]).is_empty());
+    assert_eq!(held(&sessions(10, 4), &[]), ["4 of 10 sessions would change (limit 30 %)"]);
+    assert!(held(&sessions(9, 9), &[]).is_empty(), "of a few, any change is a large share");
+    let plan = sessions(10, 4).plan().hold(BUDGET, &[]);
+    let digest = plan.held[0].digest.clone();
+    let shown = text(&plan, Looks { color: false, width: Width::of_terminal(80), most: 9 });
+    let line = format!("not applied: 4 of 10 sessions would change (limit 30 %); run `reconcile approve {digest}");
+    assert!(shown.replace('\n', " ").contains(&line), "{shown}");
+    assert_eq!(json(&plan)["held"][0]["digest"], digest);
+    assert!(markdown(&plan, 9).contains(&digest));
+    assert_eq!(plan.approve(None).changes().count(), 0);
 }
 
 #[test]
 fn creates_are_free_and_the_schedule_has_a_limit_of_its_own() {
     let mut story = sessions(10, 0);
     story.observed.sessions.rows.retain(|id, _| id.0 == 1);
-    assert!(story.plan().approve(BUDGET, None, &[]).is_ok());
+    assert!(held(&story, &[]).is_empty());
     let mut story = Story::wants("");
     let items: String = (1..=20).map(|id| format!("  - {{session: {id}, rotate_every: 1d}}\n")).collect();
     for id in 1..=20 {
@@ -38,16 +50,47 @@ fn creates_are_free_and_the_schedule_has_a_limit_of_its_own() {
     }
     story.desired = Story::wants(&format!("hosts:\n{items}")).desired;
     assert_eq!(story.plan().changes.len(), 20);
-    assert!(story.plan().approve(BUDGET, None, &[]).is_ok());
+    assert!(held(&story, &[]).is_empty());
 }
 
 #[test]
 fn force_and_approval_let_it_pass() {
     let plan = sessions(10, 9).plan();
-    let digest = plan.digest();
-    assert!(plan.clone().approve(BUDGET, Some(Force { reason: "meant".into() }), &[]).is_ok());
-    assert!(plan.clone().approve(BUDGET, None, &[digest]).is_ok());
-    assert!(plan.approve(BUDGET, None, &["another".into()]).is_err());
+    let waits = plan.clone().hold(BUDGET, &[]);
+    let digest = waits.held[0].digest.clone();
+    assert_eq!(waits.approve(Some(Force { reason: "meant".into() })).changes().count(), 9);
+    let approved = plan.clone().hold(BUDGET, std::slice::from_ref(&digest));
+    assert_eq!((approved.approved.as_slice(), approved.held.len()), (&[digest][..], 0));
+    assert_eq!(approved.approve(None).changes().count(), 9);
+    assert_eq!(plan.hold(BUDGET, &["another".into()]).approve(None).changes().count(), 0);
+}
+
+#[test]
+fn what_the_budget_does_not_concern_is_applied_and_drift_does_not_void_an_approval() {
+    let mut story = sessions(20, 10).has_host(1, |_| {});
+    let hosts = Story::wants("hosts: [{session: 1, rotation: 4, reason: Lost}]").desired.hosts;
+    story.desired.hosts = hosts;
+    let plan = story.plan().hold(BUDGET, &[]);
+    let digest = plan.held[0].digest.clone();
+    let applied: Vec<String> = plan.approve(None).changes().map(|planned| planned.change.id.to_string()).collect();
+    assert_eq!(applied, ["host/1"]);
+    // Somebody changes another row meanwhile: the same plan waits, and what drifted is put right.
+    let twenty = story.observed.sessions.rows.get_mut(&SessionId(20)).unwrap();
+    twenty.title = "Drifted".to_owned();
+    let digests = Story { desired: story.desired.clone(), ..sessions(20, 0) }.was_applied().ledger.applied;
+    let id = ResourceId::new(Session::KIND, 20);
+    story.ledger.applied.insert(id.clone(), digests[&id].clone());
+    let plan = story.plan().hold(BUDGET, &[]);
+    assert_eq!(plan.held[0].digest, digest);
+    let applied: Vec<String> = plan.approve(None).changes().map(|planned| planned.change.id.to_string()).collect();
+    assert_eq!(applied, ["session/20", "host/1"]);
+}
+
+#[test]
+fn a_mass_drift_waits_under_a_digest_of_its_own() {
+    let story = sessions(10, 4).was_applied();
+    assert_eq!(held(&story, &[]), ["4 of 10 sessions would change (limit 30 %, drift)"]);
+    assert!(held(&sessions(10, 3).was_applied(), &[]).is_empty());
 }
 
 #[test]
@@ -102,6 +145,7 @@ fn json_holds_what_a_machine_needs() {
       "driver": "sqlite",
       "environment": "development",
       "format_version": "1.0",
+      "held": [],
       "notes": [],
       "planned_at": "2026-12-01T12:00:00Z",
       "resource_changes": [

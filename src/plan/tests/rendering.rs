@@ -132,7 +132,7 @@ fn markdown_shows_origin_notes_and_what_it_left_out() {
     - host/8: session 8 does not exist in sessions (nearest&#58; 1, 2); declare it under sessions&#58; or set missing\_session&#58; create
     - … and 1 more
     "#);
-    insta::assert_snapshot!(markdown(&plan, 9).lines().find(|line| line.contains("host/1")).unwrap(), @"| 🔁 rotate | host/1 | rotation 3 -&gt; 4, by Noor Team<br>session 1 is live&#58; its host will have to sign in again | drift |");
+    insta::assert_snapshot!(markdown(&plan, 9).lines().find(|line| line.contains("host/1")).unwrap(), @"| 🔁 rotate | host/1 | rotation 3 -&gt; 4, by reconcile<br>session 1 is live&#58; its host will have to sign in again | drift |");
 }
 
 #[test]

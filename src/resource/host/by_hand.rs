@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::diff::{SessionState, missing, sticky};
+use super::diff::{SessionState, missing, renewed, sticky};
 use super::{Expiry, KIND, Keep, Mint, Observed, Revoke, Step};
 use crate::change::{Action, Blocked, Change, FieldDiff, Obstacle, Origin, ResourceId, Value};
 use crate::resource::session::SessionId;
@@ -88,10 +88,18 @@ impl Intent {
         let after = generation(observed.map_or(1, |observed| observed.generation.saturating_add(1)));
         let expiry = expires_in.map(Expiry::In);
         let mut fields = vec![FieldDiff { field: "generation", before, after }];
-        fields.extend(expiry.map(|expiry| {
-            let (field, after) = expiry.value();
-            FieldDiff { field, before: Value::None, after }
-        }));
+        let mut notes = Vec::new();
+        match observed {
+            Some(observed) => fields.extend(renewed(observed, true, expiry)),
+            None => fields.extend(expiry.map(|expiry| {
+                let (field, after) = expiry.value();
+                FieldDiff { field, before: Value::None, after }
+            })),
+        }
+        if let Some(observed) = observed.filter(|_| force_new) {
+            let id = observed.host_session_id;
+            notes.push(format!("host session {id} is deactivated, and a new row takes its place"));
+        }
         let step = Step::Mint(Mint {
             session: self.session,
             over: observed.map(Observed::over),
@@ -105,7 +113,7 @@ impl Intent {
             claim_life,
         });
         let action = if observed.is_some() { Action::Rotate } else { Action::Create };
-        self.change(action, fields, vec!["host_guid_hash", "attempt"], step)
+        Change { notes, ..self.change(action, fields, vec!["host_guid_hash", "attempt"], step) }
     }
 
     fn revoke(&self, observed: &Observed) -> Change<Step> {
@@ -118,7 +126,7 @@ impl Intent {
         Change {
             id: self.id(),
             action,
-            origin: Origin::Intended,
+            origin: Origin::Manual,
             fields,
             unknown,
             actor: Some(self.actor.clone()),

@@ -64,6 +64,7 @@ pub async fn deactivate(duplicate: &Duplicate, tx: &mut Tx) -> Result<()> {
         before: Some(picture(true).to_string()),
         after: Some(picture(false).to_string()),
         reason: Some("another active host of this session is newer".to_owned()),
+        origin: None,
     };
     journal::write(tx, &entry).await
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::{Adjust, Expiry, Host, KIND, Keep, Mint, MissingSession, Observed, SECTION, Step, add};
-use crate::change::{Action, Blocked, Change, FieldDiff, Kind, Obstacle, Origin, Value, moment, span};
+use crate::change::{Action, Blocked, Change, FieldDiff, Kind, OURSELVES, Obstacle, Origin, Value, moment, span};
 use crate::resource::session::SessionId;
 use crate::resource::{Asked, Needs, Resource, Verdict};
 use crate::yaml::{Item, Problem, Section};
@@ -198,7 +198,7 @@ fn rotate_explicitly(asked: &Asked<'_, Host>, observed: &Observed, scope: &Scope
     };
     let mut fields =
         vec![FieldDiff { field: "rotation", before: Value::Int(observed.rotation), after: Value::Int(wanted) }];
-    fields.extend(expiry_field(asked.desired));
+    fields.extend(renewed(observed, asked.desired.active.unwrap_or(true), asked.desired.expiry.flatten()));
     let mut notes = Vec::new();
     if let SessionState::Present { live: true } = (scope.session)(*asked.key) {
         notes.push(match keep {
@@ -280,7 +280,7 @@ fn rotate_on_schedule(
         let (before, after) = (Value::Int(observed.rotation), Value::Int(wanted));
         fields.insert(0, FieldDiff { field: "rotation", before, after });
     }
-    fields.extend(expiry_field(asked.desired));
+    fields.extend(renewed(observed, asked.desired.active.unwrap_or(true), asked.desired.expiry.flatten()));
     let mut notes = vec!["the old GUID stays valid until the new one is claimed".to_owned()];
     notes.extend(is_past(asked.desired, scope.now));
     let reason = Some(format!("scheduled, every {}", span(every)));
@@ -331,8 +331,34 @@ fn expiry_field(desired: &Host) -> Option<FieldDiff> {
     Some(FieldDiff { field, before: Value::None, after })
 }
 
-fn actor(asked: &Asked<'_, Host>, scope: &Scope<'_>) -> String {
-    asked.desired.rotated_by.clone().unwrap_or_else(|| scope.actor.to_owned())
+/// What else a new GUID changes in its row. A life is compared with the one that the row has had.
+pub(super) fn renewed(observed: &Observed, is_active: bool, expiry: Option<Expiry>) -> Vec<FieldDiff> {
+    let life = observed.expires_at.and_then(|until| (until - observed.minted_at).to_std().ok());
+    let (field, before, after) = match expiry {
+        Some(Expiry::In(wanted)) => {
+            let before = life.map_or(Value::time(observed.expires_at), |life| Value::word(span(life)));
+            ("expires_in", before, Value::word(span(wanted)))
+        }
+        expiry => {
+            ("expires_at", Value::time(observed.expires_at), expiry.map_or(Value::None, |expiry| expiry.value().1))
+        }
+    };
+    let fields = [
+        ("active", Value::Flag(observed.is_active), Value::Flag(is_active)),
+        ("revoked_at", Value::time(observed.revoked_at), Value::None),
+        (field, before, after),
+    ];
+    let fields = fields.into_iter().map(|(field, before, after)| FieldDiff { field, before, after });
+    fields.filter(|diff| diff.before != diff.after).collect()
+}
+
+/// For whom a GUID is made: what the schedule asks for, or drift, no person has asked for.
+fn actor(asked: &Asked<'_, Host>, scope: &Scope<'_>, keep: Keep) -> String {
+    match (keep, &asked.desired.rotated_by, asked.origin) {
+        (Keep::UntilClaimed(_), ..) | (_, None, Origin::Drift) => OURSELVES.to_owned(),
+        (_, Some(by), _) => by.clone(),
+        (_, None, _) => scope.actor.to_owned(),
+    }
 }
 
 fn mint(
@@ -350,7 +376,7 @@ fn mint(
         expiry: asked.desired.expiry.flatten(),
         is_active: asked.desired.active.unwrap_or(true),
         keep,
-        by: actor(asked, scope),
+        by: actor(asked, scope, keep),
         create_session,
         claim_life: scope.claim_life,
     })

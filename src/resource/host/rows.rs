@@ -202,6 +202,7 @@ async fn create_session(id: SessionId, title: &str, tx: &mut Tx) -> Result<()> {
             before: None,
             after: Some(json!({ "title": title, "status": step.after.status }).to_string()),
             reason: Some("missing_session: create".to_owned()),
+            origin: None,
         };
         journal::write(tx, &entry).await?;
     }

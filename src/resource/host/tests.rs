@@ -111,7 +111,10 @@ fn revocation_ends_by_rotate_and_not_by_create() {
                      2026-11-01T12:00:00Z, and revocation is sticky; `reconcile host
                      rotate --session-id 215` ends the revocation
     ");
-    insta::assert_snapshot!(told(ROTATE, Some(&revoked())), @"  ± host/215     generation 5 -> 6, by Amina: New term");
+    insta::assert_snapshot!(told(ROTATE, Some(&revoked())), @"
+      ± host/215     generation 5 -> 6, active false -> true, revoked_at
+                     2026-11-01T12:00:00Z -> (none), by Amina: New term
+    ");
     assert_eq!(told(Wish::Revoke, Some(&revoked())), "nothing to do\n");
 }
 

@@ -136,6 +136,7 @@ impl Standing {
             before: None,
             after: Some(json!({ "attempt": attempt.to_string() }).to_string()),
             reason: None,
+            origin: None,
         };
         journal::write(tx, &entry).await?;
         Ok(true)
@@ -145,6 +146,14 @@ impl Standing {
 /// Journals that somebody wanted a GUID that was taken already: one of the two readers was not meant to have it.
 pub async fn incident(session: SessionId, why: &str, tx: &mut Tx) -> Result<()> {
     let id = ResourceId::new(KIND, session);
-    let entry = Entry { id, actor: None, action: "incident", before: None, after: None, reason: Some(why.to_owned()) };
+    let entry = Entry {
+        id,
+        actor: None,
+        action: "incident",
+        before: None,
+        after: None,
+        reason: Some(why.to_owned()),
+        origin: None,
+    };
     journal::write(tx, &entry).await
 }

@@ -203,7 +203,7 @@ impl Intent {
         Change {
             id: self.address(),
             action,
-            origin: Origin::Intended,
+            origin: Origin::Manual,
             fields,
             unknown: Vec::new(),
             actor: Some(self.by.clone()),

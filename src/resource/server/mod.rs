@@ -203,6 +203,10 @@ impl Resource for Server {
     type Scope<'a> = diff::Scope<'a>;
     type Step = Step;
 
+    fn former(&self) -> Option<&ServerName> {
+        self.formerly.as_ref()
+    }
+
     fn declare(item: &Item<'_>) -> Result<(ServerName, Self), Vec<Problem>> {
         let name = ServerName(item.text("name").unwrap_or_default().to_owned());
         let server = Server {

@@ -147,8 +147,11 @@ impl World {
             let after = json!({ "target": delivery.target, "event": delivery.event.word(), "items": delivery.items });
             let id = ResourceId::new(NOTIFICATION, delivery.id);
             let after = Some(after.to_string());
-            journal::write(&mut tx, &Entry { id, actor: None, action: "give up", before: None, after, reason: why })
-                .await?;
+            journal::write(
+                &mut tx,
+                &Entry { id, actor: None, action: "give up", before: None, after, reason: why, origin: None },
+            )
+            .await?;
         }
         Ok(tx.commit().await?)
     }

@@ -13,11 +13,12 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
-use super::{Outcome, Request, Turned, World};
+use super::{Request, Turned, World};
 use crate::change::{Obstacle, Origin, moment};
 use crate::config::Receiver;
 use crate::failure::{Failure, Result};
 use crate::notice::{Event, Notice};
+use crate::plan::Planned;
 use crate::store::Tx;
 use crate::store::outbox::{self, Delivery, Posted};
 use crate::store::sql::{Id, now};
@@ -145,22 +146,17 @@ async fn troubles(tx: &mut Tx, turned: &Turned) -> Result<Vec<Notice>> {
     for blocked in turned.plan.blocked.iter().filter(|blocked| blocked.obstacle != Obstacle::Suspended) {
         found.insert(blocked.id.to_string(), (Event::Blocked, format!("{}; {}", blocked.reason, blocked.hint)));
     }
-    match &turned.outcome {
-        Outcome::Applied(report) => {
-            let failed = report.failed.iter().map(|(id, why)| (id.to_string(), (Event::Failure, why.clone())));
-            found.extend(failed);
-        }
-        Outcome::Held { over, digest } => {
-            let way = format!("`reconcile approve {digest} --reason R` lets it pass");
-            found.insert(format!("plan/{digest}"), (Event::Blocked, format!("held back: {}; {way}", over.join(", "))));
-        }
+    let failed = turned.report.failed.iter().map(|(id, why)| (id.to_string(), (Event::Failure, why.clone())));
+    found.extend(failed);
+    for held in &turned.plan.held {
+        found.insert(format!("plan/{}", held.digest), (Event::Blocked, held.line()));
     }
     let before = outbox::told(tx, TOPIC).await?;
-    if let Outcome::Held { .. } = turned.outcome {
-        // Nothing was tried, so nothing that had failed is over.
-        let failed = before.as_object().into_iter().flatten().filter(|(_, what)| *what == Event::Failure.word());
-        for (about, _) in failed {
-            found.entry(about.clone()).or_insert_with(|| (Event::Failure, String::new()));
+    // What waits was not tried, so that nothing of it that had failed is over.
+    let waits = turned.plan.changes.iter().filter(|planned| planned.held.is_some());
+    for about in waits.map(|planned| planned.change.id.to_string()) {
+        if before.get(&about).and_then(Json::as_str) == Some(Event::Failure.word()) {
+            found.entry(about).or_insert_with(|| (Event::Failure, String::new()));
         }
     }
     let kept: BTreeMap<String, &str> =
@@ -204,19 +200,20 @@ async fn fills(tx: &mut Tx, turned: &Turned) -> Result<Vec<Notice>> {
 /// What somebody else has changed. The same again in the turn after is the same.
 async fn drifts(tx: &mut Tx, turned: &Turned) -> Result<Vec<Notice>> {
     const TOPIC: &str = "drift";
-    let all = turned.plan.changes.iter().map(|planned| &planned.change).filter(|change| change.origin == Origin::Drift);
-    let drifted: Vec<String> = all.clone().take(DRIFTS).map(|change| change.id.to_string()).collect();
-    let count = all.count();
+    let all = turned.plan.changes.iter().filter(|planned| planned.change.origin == Origin::Drift);
+    let drifted: Vec<String> = all.clone().take(DRIFTS).map(|planned| planned.change.id.to_string()).collect();
+    let count = all.clone().count();
     let state = if count == 0 { Json::Null } else { json!({ "count": count, "first": drifted }) };
     if outbox::told(tx, TOPIC).await? == state {
         return Ok(Vec::new());
     }
     outbox::tell(tx, TOPIC, &state).await?;
-    let became = match turned.outcome {
-        Outcome::Applied(_) => "it was changed by somebody else, and is put right",
-        Outcome::Held { .. } => "it was changed by somebody else; the plan that puts it right is held back",
+    let became = |planned: &Planned| match planned.held {
+        None => "it was changed by somebody else, and is put right",
+        Some(_) => "it was changed by somebody else; that it is put right waits for approval",
     };
-    let mut notices: Vec<Notice> = drifted.iter().map(|about| notice(Event::Drift, about, became)).collect();
+    let told = |planned: &Planned| notice(Event::Drift, planned.change.id.to_string(), became(planned));
+    let mut notices: Vec<Notice> = all.take(DRIFTS).map(told).collect();
     if count > DRIFTS {
         notices.push(notice(Event::Drift, TURN, format!("{} more were changed by somebody else", count - DRIFTS)));
     }

@@ -27,7 +27,7 @@ fn every_shape() {
     assert_eq!(session.text("title"), Some("yes"));
     assert_eq!(session.word("status"), Some("ended"));
     assert_eq!(session.nullable_time("expires_at"), Some(Some(time("2026-12-31T20:59:59.123456Z"))));
-    assert!(session.protect() && !host.protect());
+    assert_eq!((session.protect(), host.protect()), (Some(true), None));
     assert_eq!(session.place().to_string(), "state/a.yaml:2:5");
     assert_eq!(session.place_of("title").to_string(), "state/a.yaml:3:12");
     assert_eq!(session.place_of("nothing"), session.place());

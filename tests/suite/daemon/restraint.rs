@@ -43,17 +43,17 @@ both! {
         world.write("desired-state/a.yaml", &ten("Old"));
         let mut daemon = start(world);
         world.write("desired-state/a.yaml", &ten("New"));
-        daemon.wait_for("held back", SOON);
+        daemon.wait_for("not applied: ", SOON);
         look(&daemon);
         assert!(found(world).starts_with("Old Old Old Old Same"), "{}", found(world));
         let stderr = daemon.stderr();
-        assert_eq!(stderr.matches("held back").count(), 1, "{stderr}");
+        assert_eq!(stderr.matches("not applied: ").count(), 1, "{stderr}");
         let digest = stderr.split("reconcile approve ").nth(1).unwrap().split(' ').next().unwrap();
         let status = world.run(&["status"]).expect_code(0).stdout;
         assert!(status.contains(digest), "{status}");
         let explained = world.run(&["explain", "session/1"]).expect_code(0).stdout;
         let said = explained.split_whitespace().collect::<Vec<_>>().join(" ");
-        assert!(said.contains("held back with the whole plan") && said.contains(&format!("approve {digest}")), "{said}");
+        assert!(said.contains("not applied: ") && said.contains(&format!("approve {digest}")), "{said}");
         let calm = world.run(&["explain", "session/10"]).expect_code(0).stdout;
         assert!(calm.contains("in sync"), "{calm}");
 
@@ -62,7 +62,7 @@ both! {
         settle(AT_ONCE, &true, || found(world).starts_with("New New New New Same"));
         // It was for this plan, once.
         world.write("desired-state/a.yaml", &ten("Newer"));
-        settle(SOON, &2, || daemon.stderr().matches("held back").count());
+        settle(SOON, &2, || daemon.stderr().matches("not applied: ").count());
         end(daemon);
     }
 

@@ -118,8 +118,8 @@ fn a_turn_that_fails_or_is_held_answers_too() {
     let client = Client::new(&world, &daemon, "operate");
     world.sql("UPDATE sessions SET title = 'Drifted'");
     let held = client.post(NOW, "").expect(200).json();
-    assert!(held["turn"]["outcome"].as_str().is_some_and(|outcome| outcome.starts_with("held back: ")), "{held}");
-    let digest = held["turn"]["outcome"].as_str().unwrap().split_whitespace().last().unwrap().to_owned();
+    assert!(held["turn"]["outcome"].as_str().is_some_and(|outcome| outcome.starts_with("not applied: ")), "{held}");
+    let digest = held["turn"]["outcome"].as_str().unwrap().split_whitespace().rev().nth(2).unwrap().to_owned();
     client.post("/api/v1/approve", &format!("{{\"digest\": \"{digest}\", \"reason\": \"Meant\"}}")).expect(200);
     settle(LATE, &"40\n".to_owned(), || world.sql("SELECT COUNT(*) FROM sessions WHERE title LIKE 'Title%'"));
 

@@ -135,7 +135,7 @@ fn the_page_asks_the_api_for_what_people_do() {
     let mut daemon = start(&world);
     world.run(&["suspend", "session/2", "--reason", "Under repair"]).expect_code(0);
     twelve(&world, "!");
-    daemon.wait_for("held back", LATE);
+    daemon.wait_for("not applied: ", LATE);
     tell(&world, &daemon, "acting");
     end(daemon);
 }

@@ -117,10 +117,17 @@ both! {
         world.run(ONCE).expect_code(0);
         for (verb, more) in [("provision", &[][..]), ("retry", &[]), ("forget", &["--name", "customer 1"])] {
             let refused = world.run(&[&["instance", verb, &id(1)], more].concat()).expect_code(1);
-            assert!(flat(&refused.stderr).contains(": it is protected in desired-state/"), "{}", refused.text());
+            assert!(flat(&refused.stderr).contains("it is protected hint: to change it, write `protect: false`"), "{}", refused.text());
         }
         assert!(estate.messages().is_empty());
+        // The line is gone, and another file cannot be read: it stays protected.
         declare(world, [1], "");
+        world.write("desired-state/broken.yaml", "hosts: 5");
+        let refused = world.run(&["instance", "provision", &id(1)]).expect_code(1);
+        assert!(flat(&refused.stderr).contains("it is protected"), "{}", refused.text());
+        world.write("desired-state/broken.yaml", "");
+        declare(world, [1], "protect: false");
+        world.run(ONCE).expect_code(0);
         world.run(&["instance", "provision", &id(1)]).expect_code(0);
         assert_eq!(estate.messages().len(), 1);
     }

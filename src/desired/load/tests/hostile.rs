@@ -78,8 +78,8 @@ fn read(bytes: &[u8]) -> (String, Problems) {
     let file: Arc<str> = Arc::from(FILE);
     let leaf = leaf(SourceFile { path: Arc::clone(&file), bytes: bytes.to_vec() }, LIMIT);
     let (desired, clashes) = Desired::gather(std::iter::once((&file, &leaf.sheet)));
-    let Desired { sessions, hosts, servers, instances } = &desired;
-    let mut meaning = format!("{clashes:?}\n");
+    let Desired { sessions, hosts, servers, instances, lifts, wrong } = &desired;
+    let mut meaning = format!("{clashes:?} {:?} {wrong:?}\n", lifts.keys());
     for (key, declared) in (0..sessions.len()).filter_map(|number| sessions.declared(number)) {
         tell(&mut meaning, key, &declared);
     }
@@ -91,7 +91,7 @@ fn read(bytes: &[u8]) -> (String, Problems) {
 
 fn tell<T: std::fmt::Debug>(meaning: &mut String, key: impl std::fmt::Debug, declared: &Declared<T>) {
     let Declared { value, place: _, protect } = declared;
-    writeln!(meaning, "{key:?} {value:?} {protect}").unwrap();
+    writeln!(meaning, "{key:?} {value:?} {protect:?}").unwrap();
 }
 
 /// Whether every problem says where, inside the file, what, and how to mend it.

@@ -208,7 +208,7 @@ pub fn at_the_journal(wanted: &Wanted, world: &World, found: &mut Found) {
     // as the mark of a store.
     let rows = world.sql(
         "SELECT j.kind, j.name, j.action, COUNT(*) FROM reconcile_journal j
-         WHERE (j.kind IN ('session', 'host') AND j.name <> '*') OR (j.kind = 'instance' AND j.action <> 'update' AND
+         WHERE j.kind IN ('session', 'host') OR (j.kind = 'instance' AND j.action <> 'update' AND
                j.name IN (SELECT CAST(i.id AS TEXT) FROM instances i WHERE i.status <> 'forgotten'))
          GROUP BY j.kind, j.name, j.action",
     );
