@@ -258,6 +258,13 @@ impl Sheet {
         &self.sessions
     }
 
+    /// About how much memory it takes, in bytes.
+    pub fn weight(&self) -> usize {
+        let Self { sessions, hosts, servers, instances } = self;
+        // Texts are about as long as the fields that hold them.
+        sessions.weight() + 2 * (size_of_val(&**hosts) + size_of_val(&**servers) + size_of_val(&**instances))
+    }
+
     /// After the last item: gives back the memory that nothing was put in.
     pub fn close(&mut self) {
         Arc::get_mut(&mut self.sessions).into_iter().for_each(Page::shrink);

@@ -181,7 +181,7 @@ fn finish(mode: &Mode, turned: &Turned) -> Result<u8> {
 
 /// What a turn did, as text.
 fn told(turned: &Turned) -> String {
-    let Turned { plan, outcome, warnings: _, work: _ } = turned;
+    let Turned { plan, outcome, warnings: _, work: _, enforced: _ } = turned;
     let mut text = String::new();
     let Outcome::Applied(report) = outcome else { return text };
     for line in &report.lines {

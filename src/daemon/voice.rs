@@ -3,6 +3,7 @@
 use super::systemd;
 use crate::failure::{Failure, Result};
 use crate::plan::render::sentence;
+use crate::turn::last_good::Enforced;
 use crate::turn::{Outcome, Turned};
 
 /// Columns of what is shown of a file in the log.
@@ -13,6 +14,8 @@ const WIDTH: usize = 100;
 pub struct Voice {
     /// The trouble of the last turn, on one line.
     trouble: Option<String>,
+    /// Why the last good state is enforced in the place of the files.
+    enforced: Option<String>,
     /// The digest of the plan that is held back.
     held: Option<String>,
     /// What is blocked, and what could not be applied; `None` before the first turn.
@@ -24,40 +27,38 @@ pub struct Voice {
 impl Voice {
     /// Says why there was no turn; says whether that is new.
     pub fn trouble(&mut self, failure: &Failure) -> bool {
-        let report = failure.problems().map(|problems| problems.render(false, WIDTH));
-        // The same number of problems in the files may be others.
-        let line = report.as_ref().map_or_else(|| failure.line(), |report| format!("{}\n{report}", failure.line()));
-        if self.trouble.as_ref() == Some(&line) {
+        let is_new = say(&mut self.trouble, failure.line(), failure);
+        if !is_new {
             tracing::debug!("still: {}", failure.line());
-            return false;
         }
-        match report {
-            Some(report) => {
-                tracing::error!("{}; the last good state stays in force\n{}", failure.line(), report.trim_end())
-            }
-            None => tracing::error!("{line}"),
-        }
-        for hint in &failure.hints {
-            tracing::error!("hint: {hint}");
-        }
-        systemd::status(&failure.line());
-        self.trouble = Some(line);
-        true
+        is_new
     }
 
     /// Says that the trouble is over, where there was any, so that the same trouble is said when it comes again.
     pub fn well(&mut self) {
-        if self.trouble.take().is_some() {
+        let was_enforced = self.enforced.take().is_some();
+        if self.trouble.take().is_some() || was_enforced {
             tracing::info!("all is well again");
         }
+    }
+
+    /// Says what is enforced in the place of the files, where that is new.
+    fn enforced(&mut self, enforced: &Enforced) {
+        if self.trouble.take().is_some() {
+            tracing::info!("turns are carried through again");
+        }
+        say(&mut self.enforced, enforced.line(), &enforced.failure);
     }
 
     /// Says what a turn did, and what is blocked when that has changed.
     ///
     /// Errors: `tell` cannot say it.
     pub fn turned(&mut self, turned: &Turned, tell: &dyn Fn(&Turned) -> Result<()>) -> Result<()> {
-        self.well();
-        let Turned { plan, outcome, warnings, work: _ } = turned;
+        let Turned { plan, outcome, warnings, work: _, enforced } = turned;
+        match enforced {
+            Some(enforced) => self.enforced(enforced),
+            None => self.well(),
+        }
         let warnings = warnings.render(false, WIDTH);
         if warnings != self.warnings && !warnings.is_empty() {
             tracing::warn!("{}", warnings.trim_end());
@@ -71,7 +72,8 @@ impl Voice {
             }
             Outcome::Applied(report) => {
                 self.held = None;
-                systemd::status(&sentence(&plan.summary()));
+                let line = enforced.as_ref().map_or_else(|| sentence(&plan.summary()), Enforced::line);
+                systemd::status(&line);
                 let failed: Vec<String> = report.failed.iter().map(|(id, why)| format!("{id}: {why}")).collect();
                 failed.iter().filter(|line| !self.failed.contains(line)).for_each(|line| tracing::error!("{line}"));
                 self.failed = failed;
@@ -92,4 +94,24 @@ impl Voice {
         systemd::status(&line);
         self.held = Some(digest.to_owned());
     }
+}
+
+/// Says `line`, with what is wrong with the files and the way out, unless `said` shows that it was said last. Says whether
+/// it was new.
+fn say(said: &mut Option<String>, line: String, failure: &Failure) -> bool {
+    // The same number of problems in the files may be others.
+    let whole = match failure.problems().map(|problems| problems.render(false, WIDTH)) {
+        Some(report) => format!("{line}\n{}", report.trim_end()),
+        None => line.clone(),
+    };
+    if said.as_ref() == Some(&whole) {
+        return false;
+    }
+    tracing::error!("{whole}");
+    for hint in &failure.hints {
+        tracing::error!("hint: {hint}");
+    }
+    systemd::status(&line);
+    *said = Some(whole);
+    true
 }

@@ -38,17 +38,20 @@ enum Ended {
     Done,
     Partial,
     Held,
+    /// The last good state was applied: the files cannot be followed.
+    LastGood,
     Failed,
 }
 
 impl Ended {
-    const ALL: [Self; 4] = [Self::Done, Self::Partial, Self::Held, Self::Failed];
+    const ALL: [Self; 5] = [Self::Done, Self::Partial, Self::Held, Self::LastGood, Self::Failed];
 
     fn label(self) -> [Word; 1] {
         let word = match self {
             Ended::Done => "done",
             Ended::Partial => "partial",
             Ended::Held => "held",
+            Ended::LastGood => "last_good",
             Ended::Failed => "failed",
         };
         [("outcome", word)]
@@ -107,6 +110,8 @@ pub struct Metrics {
     drift: Gauge,
     files: Gauge,
     problems: Gauge,
+    enforced: Gauge,
+    paused: Gauge,
     rows: Counter,
     reused: Counter,
     last_success: Maybe<Real>,
@@ -194,6 +199,16 @@ impl Metrics {
                 "Problems of the state files, as last read",
                 Gauge::default(),
             ),
+            enforced: shelf.add(
+                "reconcile_last_good_enforced",
+                "Whether the last good state is enforced, because the files cannot be followed",
+                Gauge::default(),
+            ),
+            paused: shelf.add(
+                "reconcile_paused",
+                "Whether nothing is reconciled: the files cannot be followed, and no last good state is known",
+                Gauge::default(),
+            ),
             rows: shelf.add("reconcile_rows_compared", "Rows of sessions compared with the files", Counter::default()),
             reused: shelf.add("reconcile_files_reused", "Files not read again, being unchanged", Counter::default()),
             last_success: shelf.add(
@@ -249,7 +264,7 @@ impl Metrics {
     /// A turn that was carried through, or held back.
     pub fn turned(&self, turned: &Turned, took: Duration) {
         let _whole = self.lock();
-        let Turned { plan, outcome, warnings: _, work: Work { files, reused, rows } } = turned;
+        let Turned { plan, outcome, warnings: _, work: Work { files, reused, rows }, enforced } = turned;
         let ended = match outcome {
             Outcome::Held { .. } => Ended::Held,
             Outcome::Applied(report) => {
@@ -260,7 +275,11 @@ impl Metrics {
                     let labels = [("kind", change.id.kind.name), ("action", change.action.name())];
                     self.changes.get_or_create(&labels).inc();
                 }
-                if undone.is_empty() { Ended::Done } else { Ended::Partial }
+                match (undone.is_empty(), enforced) {
+                    (true, None) => Ended::Done,
+                    (true, Some(_)) => Ended::LastGood,
+                    (false, _) => Ended::Partial,
+                }
             }
         };
         self.ended(ended, took);
@@ -275,7 +294,7 @@ impl Metrics {
         }
         self.drift.set(count(plan.summary().drift));
         self.files.set(count(*files as u64));
-        self.problems.set(0);
+        self.tell_of_files(enforced.as_ref().map(|enforced| &enforced.failure));
         self.rows.inc_by(*rows);
         self.reused.inc_by(*reused as u64);
     }
@@ -284,9 +303,18 @@ impl Metrics {
     pub fn failed(&self, failure: &Failure, took: Duration) {
         let _whole = self.lock();
         self.ended(Ended::Failed, took);
-        if let Some(problems) = failure.problems() {
-            self.problems.set(count(problems.len() as u64));
+        if failure.is_paused {
+            self.tell_of_files(Some(failure));
         }
+    }
+
+    /// What is wrong with the files, if anything; and whether something is enforced all the same.
+    fn tell_of_files(&self, failure: Option<&Failure>) {
+        let problems = failure.and_then(Failure::problems).map_or(0, |problems| problems.len() as u64);
+        let is_paused = failure.is_some_and(|failure| failure.is_paused);
+        self.problems.set(count(problems));
+        self.paused.set(i64::from(is_paused));
+        self.enforced.set(i64::from(failure.is_some() && !is_paused));
     }
 
     /// So many connections are open.
@@ -313,6 +341,7 @@ impl Metrics {
             // What is blocked is told by whoever applies.
             self.blocked.clear();
             self.drift.set(0);
+            self.tell_of_files(None);
         }
     }
 

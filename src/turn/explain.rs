@@ -1,5 +1,6 @@
 //! One answer to "why is this not done?": where a resource is declared, how it stands, and what comes next.
 
+use super::last_good::Enforced;
 use super::{Focus, Request, World};
 use crate::change::{Blocked, Change, ResourceId, hanging, moment, printable, rfc3339};
 use crate::failure::Result;
@@ -37,7 +38,10 @@ pub struct Explanation {
 impl World {
     pub async fn explain(&self, id: &ResourceId) -> Result<Explanation> {
         let request = Request::everything();
-        let wanted = self.read().await?;
+        let (wanted, enforced) = match self.read().await {
+            Ok(wanted) => (wanted, None),
+            Err(failure) => self.enforce(failure).await.map(|(wanted, enforced)| (wanted, Some(enforced)))?,
+        };
         let picture = self.look(Focus::Everything(&wanted.desired), request.now).await?;
         let plan = self.plan(&wanted, &picture, &request);
         let (plan, held) = match plan.approve(self.budget(), None, &picture.approvals) {
@@ -75,6 +79,7 @@ impl World {
         };
         let of_this = plan.notes.iter().filter(|(of, _)| of == id).map(|(_, note)| note.clone());
         let mut notes: Vec<String> = of_this.collect();
+        notes.extend(enforced.iter().map(Enforced::line));
         notes.extend(whereabouts(id, &wanted.desired, &picture.observed));
         // A plan says it of what is blocked, or changed.
         notes.extend(revocation(id, &picture.observed).filter(|_| change.is_none() && blocked.is_none()));

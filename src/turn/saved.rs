@@ -126,11 +126,11 @@ impl World {
             Ok(approved) => {
                 let report = self.apply(&approved, lease.authority(), &context, &picture).await?;
                 let (outcome, warnings) = (Outcome::Applied(report), wanted.warnings);
-                Turned { plan: approved.into_plan(), outcome, warnings, work }
+                Turned { plan: approved.into_plan(), outcome, warnings, work, enforced: None }
             }
             Err(held) => {
                 let outcome = Outcome::Held { over: held.over, digest: held.digest };
-                Turned { plan: *held.plan, outcome, warnings: wanted.warnings, work }
+                Turned { plan: *held.plan, outcome, warnings: wanted.warnings, work, enforced: None }
             }
         };
         // Whoever asks that all be looked at is not answered by a plan of yesterday's.

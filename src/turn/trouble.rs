@@ -4,10 +4,13 @@ use std::time::Instant;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use super::last_good::{Enforced, unfollowed};
 use super::{Outcome, Request, Turned, World};
+use crate::change::{Compared, Revision};
 use crate::failure::{Failure, Result};
 use crate::plan::render::sentence;
 use crate::store::Context;
+use crate::store::enforced::{self, Applied};
 use crate::store::lease::Lease;
 use crate::store::requests;
 use crate::store::sql::{Id, now};
@@ -36,6 +39,9 @@ impl World {
     ) -> Result<()> {
         let mut tx = self.database.begin(&lease.authority(), context).await?;
         turns::write(&mut tx, &failed(lease, context, begun, failure)).await?;
+        if failure.is_paused {
+            self.note_enforced(&mut tx, Some(unfollowed(None, failure))).await?;
+        }
         self.tell_of_failure(&mut tx, failure).await?;
         Ok(tx.commit().await?)
     }
@@ -52,7 +58,8 @@ impl World {
     ) -> Result<()> {
         let (outcome, good) = match &turned.outcome {
             Outcome::Applied(report) if report.failed.is_empty() && report.conflicts.is_empty() => {
-                ("done".to_owned(), true)
+                let enforced = turned.enforced.as_ref().map(Enforced::line);
+                (enforced.unwrap_or_else(|| "done".to_owned()), turned.enforced.is_none())
             }
             Outcome::Applied(report) => {
                 (format!("{} failed, {} in conflict", report.failed.len(), report.conflicts.len()), false)
@@ -72,7 +79,14 @@ impl World {
             good_at: good.then_some(finished_at),
         };
         turns::write(&mut tx, &turn).await?;
-        self.tell_of_turn(&mut tx, request, turned).await?;
+        if request.target.is_none() && matches!(turned.outcome, Outcome::Applied(_)) {
+            let Revision { commit, compared, .. } = &turned.plan.header.revision;
+            let applied = Applied { commit: commit.clone(), is_clean: *compared == Compared::Clean };
+            enforced::note_applied(&mut tx, &applied).await?;
+        }
+        let state = turned.enforced.as_ref().map(|enforced| unfollowed(Some(&enforced.what), &enforced.failure));
+        let before = self.note_enforced(&mut tx, state).await?;
+        self.tell_of_turn(&mut tx, request, turned, before.as_ref()).await?;
         if !asked.is_empty() {
             requests::answered(&mut tx, asked, &turn).await?;
         }
