@@ -44,6 +44,9 @@ pub struct Failure {
     pub is_away: bool,
     /// There is no schema of ours, or one of another version than this program's.
     pub is_schema: bool,
+    /// Nothing is reconciled: the files cannot be followed, and there is no last good state to enforce. The last cause
+    /// says why.
+    pub is_paused: bool,
     /// What could not be done.
     pub message: String,
     /// Why, the nearest cause first.
@@ -67,6 +70,7 @@ impl Failure {
             trouble: Trouble::Transient,
             is_away: false,
             is_schema: false,
+            is_paused: false,
             message: message.into(),
             causes: Vec::new(),
             hints: Vec::new(),
@@ -129,6 +133,23 @@ impl Failure {
     pub fn hints(mut self, hints: impl IntoIterator<Item = String>) -> Self {
         self.hints.extend(hints);
         self
+    }
+
+    /// The files cannot be followed, and for this reason nothing can be enforced in their place.
+    #[must_use]
+    pub fn paused(mut self, why: &str) -> Self {
+        self.is_paused = true;
+        self.causes.push(format!("reconciliation is paused: {why}"));
+        self
+    }
+
+    /// What is wrong with the files, in a few words.
+    pub fn of_files(&self) -> String {
+        match self.problems().map(Problems::len) {
+            Some(1) => "1 problem in the files".to_owned(),
+            Some(count) => format!("{count} problems in the files"),
+            None => self.line(),
+        }
     }
 
     pub fn exit_code(&self) -> u8 {

@@ -202,7 +202,7 @@ fn finish(mode: &Mode, turned: &Turned) -> Result<u8> {
 
 /// What a turn did, as text.
 fn told(turned: &Turned, width: Width) -> String {
-    let Turned { plan, report, warnings: _, work: _ } = turned;
+    let Turned { plan, report, warnings: _, work: _, enforced: _ } = turned;
     let mut text = String::new();
     for line in &report.lines {
         text.push_str(&line.text(width));

@@ -22,10 +22,11 @@ use crate::change::span;
 use crate::failure::{Class, Failure, Result};
 use crate::http::{Board, Door};
 use crate::store::Context;
-use crate::store::error::Error;
+use crate::store::error::{Error, Trouble};
 use crate::store::lease::{self, Lease, Patience};
 use crate::store::listen::Listener;
-use crate::turn::{Request, Turned, World};
+use crate::turn::last_good::Unreadable;
+use crate::turn::{Extent, Request, Turned, World};
 
 /// How long a turn may go on after `SIGTERM`, and how long giving the lease back may take: ten seconds in all.
 const FAREWELL: (Duration, Duration) = (Duration::from_secs(7), Duration::from_secs(2));
@@ -42,6 +43,8 @@ enum Wake {
     Files,
     Database,
     Timer,
+    /// What was in the way may be gone.
+    Retry,
     Signal,
     /// Somebody has asked for it, over HTTP.
     Asked,
@@ -49,11 +52,18 @@ enum Wake {
     Heart,
 }
 
+impl Wake {
+    /// Whether it tells of nothing but the files, which every turn reads afresh: of anything else the database may know.
+    fn is_of_files(self) -> bool {
+        matches!(self, Wake::Files | Wake::Retry)
+    }
+}
+
 /// What to wait for after a turn.
 #[derive(Clone, Copy, Debug)]
 enum Next {
-    /// Anything; but the database only after so long.
-    Anything(Duration),
+    /// Anything; but the database only after `rest`. `again`: or so long, because the files could not be read.
+    Anything { rest: Duration, again: Option<Duration> },
     /// So long, or until the files change, in which the trouble may lie.
     Trouble(Duration),
 }
@@ -79,6 +89,8 @@ pub async fn serve(world: World, tell: &dyn Fn(&Turned)) -> Result<()> {
         watch,
         voice: Voice::default(),
         leading: None,
+        owes: true,
+        due: Instant::now(),
         has_read: false,
         has_met: false,
         is_ready: false,
@@ -114,6 +126,11 @@ struct Daemon {
     voice: Voice,
     backoff: Backoff,
     leading: Option<Leading>,
+    /// Something happened since the last turn that looked at everything, and no such turn has ended well yet: the next
+    /// one looks at everything, whatever wakes it.
+    owes: bool,
+    /// When the timer wakes it.
+    due: Instant,
     /// The desired state could be read once, good or bad.
     has_read: bool,
     /// The lease was ours once, or somebody's whom we followed, so that the database is the right one.
@@ -139,15 +156,23 @@ impl Daemon {
         loop {
             tracing::debug!(?wake, "a turn begins");
             let begun = Instant::now();
-            let Some(ended) = self.attempt(wake, signals, tell).await else { return Ok(()) };
+            self.owes |= !wake.is_of_files();
+            let Some(ended) = self.attempt(signals, tell).await else { return Ok(()) };
             let next = match ended {
-                Ok(()) => {
-                    self.backoff.reset();
+                Ok(unread) => {
                     tracing::debug!(took_ms = begun.elapsed().as_millis(), "the turn is over");
-                    Next::Anything(if wake == Wake::Database { begun.elapsed() * REST } else { Duration::ZERO })
+                    let rest = if wake == Wake::Database { begun.elapsed() * REST } else { Duration::ZERO };
+                    let again = unread.map(|trouble| self.backoff.pause(trouble, fastrand::f64()));
+                    if again.is_none() {
+                        self.backoff.reset();
+                    }
+                    Next::Anything { rest, again }
                 }
                 Err(failure) if self.is_fatal(&failure) => return Err(failure),
                 Err(failure) => {
+                    // Whatever was noticed is to be looked at by the next one.
+                    self.owes = true;
+                    self.due = Instant::now() + backoff::period(self.world.config.interval, fastrand::f64());
                     self.board.failed(&failure, begun.elapsed());
                     self.meet(&failure, begun).await
                 }
@@ -159,8 +184,9 @@ impl Daemon {
         }
     }
 
-    /// Takes the lease where it is not ours, then one turn. `None`: a signal has ended it.
-    async fn attempt(&mut self, wake: Wake, signals: &mut Signals, tell: &dyn Fn(&Turned)) -> Option<Result<()>> {
+    /// Takes the lease where it is not ours, then one turn. `None`: a signal has ended it. Gives what ends it that the files
+    /// could not be read at all, where the last good state was enforced for that.
+    async fn attempt(&mut self, signals: &mut Signals, tell: &dyn Fn(&Turned)) -> Option<Result<Option<Trouble>>> {
         if self.leading.is_none() {
             // Nothing is under way yet that would have to be finished.
             tokio::select! {
@@ -169,7 +195,7 @@ impl Daemon {
             }
         }
         let board = Arc::clone(&self.board);
-        let turn = self.turn(wake, tell);
+        let turn = self.turn(tell);
         tokio::pin!(turn);
         tokio::select! {
             ended = &mut turn => Some(ended),
@@ -191,14 +217,18 @@ impl Daemon {
 
     /// Takes the lease, following its holder for as long as it lives.
     async fn lead(&mut self) -> Result<()> {
-        let read = self.world.read().await;
-        self.has_read |= !matches!(&read, Err(failure) if failure.problems().is_none());
-        if let Err(failure) = read
-            && (failure.problems().is_none() || !self.world.exists().await?)
-        {
-            // A bad file must not even make a database.
-            return Err(failure);
+        if let Err(failure) = self.world.read().await {
+            // A bad file must not even make a database; and files that were never there are no reason to wait for them.
+            let is_waited_for = match failure.problems() {
+                Some(_) => true,
+                None => self.has_read || self.world.has_applied().await.unwrap_or(false),
+            };
+            self.has_read |= is_waited_for;
+            if !is_waited_for || !self.world.exists().await? {
+                return Err(failure);
+            }
         }
+        self.has_read = true;
         self.world.prepare().await?;
         let (is_ready, has_met, voice, board) = (&mut self.is_ready, &mut self.has_met, &mut self.voice, &self.board);
         let waiting = |other: &str| {
@@ -218,13 +248,15 @@ impl Daemon {
         }
         tracing::info!("applying as {}", lease.holder());
         self.has_met = true;
+        // Another may have applied something meanwhile.
+        self.owes = true;
         self.board.leads(lease.fencing());
         self.leading = Some(Leading { lease: Arc::new(lease), heart: None, courier: None, is_sure: false });
         Ok(())
     }
 
-    async fn turn(&mut self, wake: Wake, tell: &dyn Fn(&Turned)) -> Result<()> {
-        let Some(Leading { lease, heart, courier, is_sure }) = &mut self.leading else { return Ok(()) };
+    async fn turn(&mut self, tell: &dyn Fn(&Turned)) -> Result<Option<Trouble>> {
+        let Some(Leading { lease, heart, courier, is_sure }) = &mut self.leading else { return Ok(None) };
         // While the heart beats, the lease was ours a moment ago, and every transaction asks again.
         if heart.is_none() || !*is_sure {
             if let Err(error) = lease.beat(&self.world.database, &self.context).await {
@@ -241,15 +273,21 @@ impl Daemon {
         }
         *is_sure = false;
         // Before the database is read, so that no later change is missed.
-        self.listener.open().await;
-        let request = if wake == Wake::Files { Request::changes() } else { Request::everything() };
+        self.owes |= self.listener.open().await;
+        let extent = if self.owes { Extent::Everything } else { Extent::Changes };
+        let request = Request { extent, unreadable: Unreadable::EnforcesLastGood, ..Request::everything() };
         let begun = Instant::now();
         let turned = self.world.turn(lease, &request).await?;
         *is_sure = true;
+        if extent == Extent::Everything {
+            self.owes = false;
+            self.due = Instant::now() + backoff::period(self.world.config.interval, fastrand::f64());
+        }
         courier.iter().for_each(Courier::wake);
         self.board.turned(&turned, begun.elapsed());
         self.voice.turned(&turned, tell);
-        Ok(())
+        let unread = turned.enforced.map(|enforced| enforced.failure).filter(|failure| failure.problems().is_none());
+        Ok(unread.map(|failure| failure.trouble))
     }
 
     /// What no waiting mends is told at once to whoever starts the daemon; later, it may be mended.
@@ -279,7 +317,7 @@ impl Daemon {
             self.world.note_outage(failure);
         }
         if failure.problems().is_some() {
-            return Next::Anything(begun.elapsed() * REST);
+            return Next::Anything { rest: begun.elapsed() * REST, again: None };
         }
         Next::Trouble(self.backoff.pause(failure.trouble, fastrand::f64()))
     }
@@ -297,18 +335,20 @@ impl Daemon {
 
     /// Waits for the next reason to look; `None`: the reason to end.
     async fn wait(&mut self, next: Next, signals: &mut Signals) -> Option<Wake> {
-        let Self { world, board, watch, listener, leading, .. } = self;
+        let Self { board, watch, listener, leading, due, .. } = self;
+        let now = Instant::now();
         let (until, calm) = match next {
-            Next::Anything(_) => (backoff::period(world.config.interval, fastrand::f64()), Duration::ZERO),
-            Next::Trouble(wait) => (wait, backoff::LEAST),
+            Next::Anything { again, .. } => (again.map_or(*due, |again| (now + again).min(*due)), Duration::ZERO),
+            Next::Trouble(wait) => (now + wait, backoff::LEAST),
         };
+        let timed = if until < *due { Wake::Retry } else { Wake::Timer };
         let files = async {
             tokio::time::sleep(calm).await;
             watch.changed().await
         };
         let database = async {
             match next {
-                Next::Anything(rest) => tokio::time::sleep(rest).await,
+                Next::Anything { rest, .. } => tokio::time::sleep(rest).await,
                 Next::Trouble(_) => std::future::pending().await,
             }
             listener.changed().await;
@@ -333,7 +373,7 @@ impl Daemon {
             () = asked => Some(Wake::Asked),
             _ = files => Some(Wake::Files),
             () = database => Some(Wake::Database),
-            () = tokio::time::sleep(until) => Some(Wake::Timer),
+            () = tokio::time::sleep_until(until.into()) => Some(timed),
         }
     }
 

@@ -6,6 +6,7 @@ use crate::log;
 use crate::plan::Held;
 use crate::plan::render::sentence;
 use crate::turn::Turned;
+use crate::turn::last_good::Enforced;
 use crate::yaml::WIDEST;
 
 /// Remembers what was said last.
@@ -13,6 +14,8 @@ use crate::yaml::WIDEST;
 pub struct Voice {
     /// The trouble of the last turn, on one line.
     trouble: Option<String>,
+    /// Why the last good state is enforced in the place of the files.
+    enforced: Option<String>,
     /// What waits for a person.
     held: Vec<Held>,
     /// What is blocked, and what could not be applied; `None` before the first turn.
@@ -26,30 +29,17 @@ pub struct Voice {
 impl Voice {
     /// Says why there was no turn; says whether that is new.
     pub fn trouble(&mut self, failure: &Failure) -> bool {
-        let report = failure.problems().map(|problems| problems.render(false, WIDEST));
-        // The same number of problems in the files may be others.
-        let line = report.as_ref().map_or_else(|| failure.line(), |report| format!("{}\n{report}", failure.line()));
-        if self.trouble.as_ref() == Some(&line) {
+        let is_new = say(&mut self.trouble, failure.line(), failure);
+        if !is_new {
             tracing::debug!("still: {}", failure.line());
-            return false;
         }
-        match report {
-            Some(report) => {
-                tracing::error!("{}; the last good state stays in force\n{}", failure.line(), report.trim_end())
-            }
-            None => tracing::error!("{line}"),
-        }
-        for hint in &failure.hints {
-            tracing::error!("hint: {hint}");
-        }
-        systemd::status(&failure.line());
-        self.trouble = Some(line);
-        true
+        is_new
     }
 
     /// Says that the trouble is over, where there was any, so that the same trouble is said when it comes again.
     pub fn well(&mut self) {
-        if self.trouble.take().is_some() {
+        let was_enforced = self.enforced.take().is_some();
+        if self.trouble.take().is_some() || was_enforced {
             tracing::info!("all is well again");
         }
     }
@@ -64,17 +54,29 @@ impl Voice {
         }
     }
 
+    /// Says what is enforced in the place of the files, where that is new.
+    fn enforced(&mut self, enforced: &Enforced) {
+        if self.trouble.take().is_some() {
+            tracing::info!("turns are carried through again");
+        }
+        say(&mut self.enforced, enforced.line(), &enforced.failure);
+    }
+
     /// Says what a turn did, and what is blocked when that has changed.
     pub fn turned(&mut self, turned: &Turned, tell: &dyn Fn(&Turned)) {
-        self.well();
-        let Turned { plan, report, warnings, work: _ } = turned;
+        let Turned { plan, report, warnings, work: _, enforced } = turned;
+        match enforced {
+            Some(enforced) => self.enforced(enforced),
+            None => self.well(),
+        }
         let warnings = warnings.render(false, WIDEST);
         if warnings != self.warnings && !warnings.is_empty() {
             tracing::warn!("{}", warnings.trim_end());
         }
         self.warnings = warnings;
         let blocked: Vec<String> = plan.blocked.iter().map(|one| format!("{}: {}", one.id, one.reason)).collect();
-        systemd::status(&sentence(&plan.summary()));
+        let line = enforced.as_ref().map_or_else(|| sentence(&plan.summary()), Enforced::line);
+        systemd::status(&line);
         self.held(&plan.held);
         let failed: Vec<String> = report.failed.iter().map(|(id, why)| format!("{id}: {why}")).collect();
         failed.iter().filter(|line| !self.failed.contains(line)).for_each(|line| tracing::error!("{line}"));
@@ -96,4 +98,24 @@ impl Voice {
         }
         self.held = held.to_vec();
     }
+}
+
+/// Says `line`, with what is wrong with the files and the way out, unless `said` shows that it was said last. Says whether
+/// it was new.
+fn say(said: &mut Option<String>, line: String, failure: &Failure) -> bool {
+    // The same number of problems in the files may be others.
+    let whole = match failure.problems().map(|problems| problems.render(false, WIDEST)) {
+        Some(report) => format!("{line}\n{}", report.trim_end()),
+        None => line.clone(),
+    };
+    if said.as_ref() == Some(&whole) {
+        return false;
+    }
+    tracing::error!("{whole}");
+    for hint in &failure.hints {
+        tracing::error!("hint: {hint}");
+    }
+    systemd::status(&line);
+    *said = Some(whole);
+    true
 }

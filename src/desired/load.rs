@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::tree::{self, Filed, Limits, SourceFile, TreeError};
-use crate::change::{ResourceId, Revision, Source};
+use super::tree::{self, At, Filed, Limits, SourceFile, TreeError};
+use crate::change::{ResourceId, Revision};
 use crate::kinds::{Claims, Clashes, Desired, Sheet, sections};
 use crate::yaml::{self, Place, Problem, Problems};
 
@@ -13,6 +13,15 @@ use crate::yaml::{self, Place, Problem, Problems};
 pub struct Leaf {
     pub sheet: Sheet,
     problems: Problems,
+}
+
+impl Leaf {
+    /// About how much memory it takes, in bytes.
+    pub fn weight(&self) -> usize {
+        /// Of a problem with its line.
+        const PROBLEM: usize = 1 << 10;
+        self.sheet.weight() + self.problems.iter().count() * PROBLEM
+    }
 }
 
 /// What all files say together.
@@ -36,13 +45,13 @@ const ATTEMPTS: usize = 4;
 ///
 /// Errors: there is no picture of the files at all.
 pub async fn load(
-    source: Source,
+    at: impl Into<At<'_>>,
     dir: &Path,
     limits: &Limits,
     mut known: Arc<[Filed<Leaf>]>,
     seen: impl Fn() + Clone + Send + Sync + 'static,
 ) -> Result<Loaded, TreeError> {
-    let limit = limits.file;
+    let (at, limit) = (at.into(), limits.file);
     let mut attempt = 1;
     loop {
         let seen = seen.clone();
@@ -50,7 +59,7 @@ pub async fn load(
             seen();
             leaf(file, limit)
         };
-        let tree = tree::read(source, dir, limits, known, read).await?;
+        let tree = tree::read(at, dir, limits, known, read).await?;
         let leaves: Arc<[Filed<Leaf>]> = tree.files.into();
         let mut problems = Problems::default();
         for problem in tree.problems {
@@ -64,7 +73,7 @@ pub async fn load(
         leaves.iter().for_each(|leaf| problems.append(leaf.made.problems.clone()));
         let (desired, clashes) = Desired::gather(leaves.iter().map(|leaf| (&leaf.path, &leaf.made.sheet)));
         if !clashes.is_empty() {
-            let told = told(source, dir, limits, clashes).await?;
+            let told = told(at, dir, limits, clashes).await?;
             if told.is_empty() && attempt < ATTEMPTS {
                 // Somebody has mended them meanwhile.
                 (known, attempt) = (leaves, attempt + 1);
@@ -85,14 +94,14 @@ fn leaf(SourceFile { path, bytes }: SourceFile, limit: usize) -> Leaf {
 }
 
 /// Reads all files once more, to show where the resources stand that are declared twice: sheets keep no text.
-async fn told(source: Source, dir: &Path, limits: &Limits, clashes: Clashes) -> Result<Problems, TreeError> {
+async fn told(at: At<'_>, dir: &Path, limits: &Limits, clashes: Clashes) -> Result<Problems, TreeError> {
     let (limit, clashes) = (limits.file, Arc::new(clashes));
     let read = move |SourceFile { path, bytes }: SourceFile| {
         let mut claims = Claims::of(Arc::clone(&clashes));
         yaml::read(path, &bytes, limit, sections(), &mut claims);
         claims
     };
-    let tree = tree::read(source, dir, limits, Arc::from([]), read).await?;
+    let tree = tree::read(at, dir, limits, Arc::from([]), read).await?;
     let mut problems = Problems::default();
     let mut first: BTreeMap<&ResourceId, &Place> = BTreeMap::new();
     for (id, place, problem) in tree.files.iter().flat_map(|file| file.made.found()) {

@@ -33,7 +33,14 @@ pub async fn of_worktree(git: &Git, lying: Lying) -> Result<Revision, GitError> 
 ///
 /// Errors: as `git` gives them; no commit is an error here.
 pub async fn head(git: &Git) -> Result<Revision, GitError> {
-    let printed = git.ask(&git::COMMIT, &["--"], &[]).await?;
+    of_commit(git, "HEAD").await
+}
+
+/// A commit by its full id, or by the name `HEAD`, and its author.
+///
+/// Errors: as `git` gives them; the repository does not hold it.
+pub async fn of_commit(git: &Git, commit: &str) -> Result<Revision, GitError> {
+    let printed = git.ask(&git::COMMIT, &[commit, "--"], &[]).await?;
     let text = String::from_utf8_lossy(&printed);
     let line = text.lines().nth(1).unwrap_or_default();
     let (commit, author) = line.split_once('\0').unwrap_or_default();

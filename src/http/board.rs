@@ -152,8 +152,8 @@ impl Board {
         self.tell();
     }
 
-    /// There was no turn, or it broke off. What is in the way of this turn alone, such as a file with problems, leaves
-    /// the last good state in force, and a daemon that was ready stays so.
+    /// There was no turn, or it broke off. What is in the way of this turn alone leaves a daemon
+    /// ready that was so.
     pub fn failed(&self, failure: &Failure, took: Duration) {
         let mut state = self.lock();
         let reason = match failure {

@@ -39,17 +39,20 @@ enum Ended {
     Done,
     Partial,
     Held,
+    /// The last good state was applied: the files cannot be followed.
+    LastGood,
     Failed,
 }
 
 impl Ended {
-    const ALL: [Self; 4] = [Self::Done, Self::Partial, Self::Held, Self::Failed];
+    const ALL: [Self; 5] = [Self::Done, Self::Partial, Self::Held, Self::LastGood, Self::Failed];
 
     fn label(self) -> [Word; 1] {
         let word = match self {
             Ended::Done => "done",
             Ended::Partial => "partial",
             Ended::Held => "held",
+            Ended::LastGood => "last_good",
             Ended::Failed => "failed",
         };
         [("outcome", word)]
@@ -108,6 +111,8 @@ pub struct Metrics {
     drift: Gauge,
     files: Gauge,
     problems: Gauge,
+    enforced: Gauge,
+    paused: Gauge,
     rows: Counter,
     reused: Counter,
     last_success: Maybe<Real>,
@@ -196,6 +201,16 @@ impl Metrics {
                 "Problems of the state files, as last read",
                 Gauge::default(),
             ),
+            enforced: shelf.add(
+                "reconcile_last_good_enforced",
+                "Whether the last good state is enforced, because the files cannot be followed",
+                Gauge::default(),
+            ),
+            paused: shelf.add(
+                "reconcile_paused",
+                "Whether nothing is reconciled: the files cannot be followed, and no last good state is known",
+                Gauge::default(),
+            ),
             rows: shelf.add("reconcile_rows_compared", "Rows of sessions compared with the files", Counter::default()),
             reused: shelf.add("reconcile_files_reused", "Files not read again, being unchanged", Counter::default()),
             last_success: shelf.add(
@@ -256,17 +271,18 @@ impl Metrics {
     /// A run that was carried through, all of it or but for what waits.
     pub fn turned(&self, turned: &Turned, took: Duration) {
         let _whole = self.lock();
-        let Turned { plan, report, warnings: _, work: Work { files, reused, rows } } = turned;
+        let Turned { plan, report, warnings: _, work: Work { files, reused, rows }, enforced } = turned;
         let undone: BTreeSet<&ResourceId> = report.failed.iter().map(|(id, _)| id).chain(&report.conflicts).collect();
         let done = plan.changes.iter().filter(|planned| planned.held.is_none()).map(|planned| &planned.change);
         for change in done.filter(|change| undone.is_empty() || !undone.contains(&change.id)) {
             let labels = [("kind", change.id.kind.name), ("action", change.action.name())];
             self.changes.get_or_create(&labels).inc();
         }
-        let ended = match (undone.is_empty(), plan.held.is_empty()) {
-            (_, false) => Ended::Held,
-            (true, true) => Ended::Done,
-            (false, true) => Ended::Partial,
+        let ended = match (undone.is_empty(), plan.held.is_empty(), enforced) {
+            (_, false, _) => Ended::Held,
+            (true, true, None) => Ended::Done,
+            (true, true, Some(_)) => Ended::LastGood,
+            (false, true, _) => Ended::Partial,
         };
         self.ended(ended, took);
         if matches!(ended, Ended::Done) {
@@ -280,7 +296,7 @@ impl Metrics {
         }
         self.drift.set(count(plan.summary().drift));
         self.files.set(count(*files as u64));
-        self.problems.set(0);
+        self.tell_of_files(enforced.as_ref().map(|enforced| &enforced.failure));
         self.rows.inc_by(*rows);
         self.reused.inc_by(*reused as u64);
     }
@@ -289,9 +305,18 @@ impl Metrics {
     pub fn failed(&self, failure: &Failure, took: Duration) {
         let _whole = self.lock();
         self.ended(Ended::Failed, took);
-        if let Some(problems) = failure.problems() {
-            self.problems.set(count(problems.len() as u64));
+        if failure.is_paused {
+            self.tell_of_files(Some(failure));
         }
+    }
+
+    /// What is wrong with the files, if anything; and whether something is enforced all the same.
+    fn tell_of_files(&self, failure: Option<&Failure>) {
+        let problems = failure.and_then(Failure::problems).map_or(0, |problems| problems.len() as u64);
+        let is_paused = failure.is_some_and(|failure| failure.is_paused);
+        self.problems.set(count(problems));
+        self.paused.set(i64::from(is_paused));
+        self.enforced.set(i64::from(failure.is_some() && !is_paused));
     }
 
     /// So many connections are open.
@@ -318,6 +343,7 @@ impl Metrics {
             // What is blocked is told by whoever applies.
             self.blocked.clear();
             self.drift.set(0);
+            self.tell_of_files(None);
         }
     }
 

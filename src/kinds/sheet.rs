@@ -31,6 +31,14 @@ impl Sheet {
         &self.sessions
     }
 
+    /// About how much memory it takes, in bytes.
+    pub fn weight(&self) -> usize {
+        let Self { sessions, hosts, servers, instances, lifts, wrong } = self;
+        // Texts are about as long as the fields that hold them.
+        let others = size_of_val(&**hosts) + size_of_val(&**servers) + size_of_val(&**instances);
+        sessions.weight() + 2 * (others + size_of_val(&**lifts) + size_of_val(&**wrong))
+    }
+
     /// After the last item: gives back the memory that nothing was put in.
     pub fn close(&mut self) {
         Arc::get_mut(&mut self.sessions).into_iter().for_each(Page::shrink);

@@ -74,6 +74,11 @@ impl<R: Compact> Page<R> {
         self.bytes.shrink_to_fit();
     }
 
+    /// How much memory it takes, in bytes.
+    pub fn weight(&self) -> usize {
+        self.bytes.len() + size_of_val(&*self.lines)
+    }
+
     /// The keys, with what is wanted of each and what its line says of protection: equal texts, equal wishes.
     pub fn wishes(&self) -> impl Iterator<Item = (R::Key, &[u8], Option<bool>)> {
         self.lines.iter().enumerate().map(|(number, line)| (line.key, self.packed(number), line.protect))

@@ -36,7 +36,12 @@ const GLANCE: Duration = Duration::from_secs(1);
 
 /// Hears of changes, on either database.
 pub enum Listener {
-    Server { source: Box<Source>, listener: Option<PgListener> },
+    Server {
+        source: Box<Source>,
+        listener: Option<PgListener>,
+        /// A burst has begun that nobody was told of yet.
+        heard: bool,
+    },
     Bell(Bell),
 }
 
@@ -159,17 +164,25 @@ impl Listener {
                     rested: Instant::now(),
                 }),
                 listener: None,
+                heard: false,
             },
         }
     }
 
     /// Begins to listen, where nobody does yet: what happens from now on is told by [`Listener::changed`]. Where it
-    /// fails, that tries again.
-    pub async fn open(&mut self) {
+    /// fails, that tries again. Says whether it has begun now, so that what happened before was told to nobody.
+    pub async fn open(&mut self) -> bool {
         match self {
-            Self::Server { source, listener } if listener.is_none() => *listener = source.listen().await,
-            Self::Server { .. } => {}
-            Self::Bell(bell) => bell.seen = bell.seen.take().or_else(|| bell.glance()),
+            Self::Server { source, listener, heard: _ } if listener.is_none() => {
+                *listener = source.listen().await;
+                listener.is_some()
+            }
+            Self::Server { .. } => false,
+            Self::Bell(bell) => {
+                let is_first = bell.seen.is_none();
+                bell.seen = bell.seen.take().or_else(|| bell.glance());
+                is_first && bell.seen.is_some()
+            }
         }
     }
 
@@ -178,13 +191,17 @@ impl Listener {
     /// missed; after a cut it is for the turn that follows to begin again, since the whole server may be away.
     pub async fn changed(&mut self) {
         match self {
-            Self::Server { source, listener } => told(source, listener).await,
+            Self::Server { source, listener, heard } => {
+                told(source, listener, heard).await;
+                *heard = false;
+            }
             Self::Bell(bell) => bell.rung().await,
         }
     }
 }
 
-async fn told(source: &mut Source, listener: &mut Option<PgListener>) {
+/// Waits for the end of a burst. `begun` outlives a wait that is cancelled in the middle of one.
+async fn told(source: &mut Source, listener: &mut Option<PgListener>, begun: &mut bool) {
     loop {
         let Some(listening) = listener else {
             *listener = source.listen().await;
@@ -194,14 +211,15 @@ async fn told(source: &mut Source, listener: &mut Option<PgListener>) {
             tokio::time::sleep(source.rested.saturating_duration_since(Instant::now())).await;
             continue;
         };
-        if !heard(listening).await {
+        if !*begun && !heard(listening).await {
             *listener = None;
             return;
         }
-        let begun = Instant::now();
+        *begun = true;
+        let since = Instant::now();
         loop {
             match tokio::time::timeout(QUIET, heard(listening)).await {
-                Ok(true) if begun.elapsed() < AT_MOST => {}
+                Ok(true) if since.elapsed() < AT_MOST => {}
                 Ok(true) | Err(_) => return,
                 Ok(false) => {
                     *listener = None;

@@ -7,6 +7,7 @@ pub mod bulk;
 pub mod connect;
 mod diverted;
 pub mod doctor;
+pub mod enforced;
 pub mod error;
 mod file;
 pub mod held;

@@ -1,5 +1,6 @@
 //! One answer to "why is this not done?": where a resource is declared, how it stands, and what comes next.
 
+use super::last_good::Enforced;
 use super::{Focus, Request, World, protection};
 use crate::change::{Blocked, Change, ResourceId, Width, hanging, moment, printable, rfc3339};
 use crate::failure::Result;
@@ -40,7 +41,10 @@ pub struct Explanation {
 impl World {
     pub async fn explain(&self, id: &ResourceId) -> Result<Explanation> {
         let request = Request::everything();
-        let wanted = self.read().await?;
+        let (wanted, enforced) = match self.read().await {
+            Ok(wanted) => (wanted, None),
+            Err(failure) => self.enforce(failure).await.map(|(wanted, enforced)| (wanted, Some(enforced)))?,
+        };
         let picture = self.look(Focus::Everything(&wanted.desired), request.now).await?;
         let plan = self.plan(&wanted, &picture, &request);
         let declared = wanted.desired.place(id);
@@ -77,6 +81,7 @@ impl World {
             let hint = kinds::protected(id.clone(), declared.as_deref()).hint;
             format!("it is protected by {actor} since {}; {hint}", moment(protected_at))
         }));
+        notes.extend(enforced.iter().map(Enforced::line));
         notes.extend(whereabouts(id, &wanted.desired, &picture.observed));
         // A plan says it of what is blocked, or changed.
         notes.extend(revocation(id, &picture.observed).filter(|_| change.is_none() && blocked.is_none()));

@@ -10,6 +10,7 @@ pub mod hosts;
 mod idempotency;
 pub mod instances;
 pub mod inventory;
+pub mod last_good;
 pub mod list;
 mod look;
 mod memory;
@@ -30,6 +31,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use chrono::{DateTime, Utc};
+use last_good::{Enforced, Unreadable};
 use memory::Memory;
 use uuid::Uuid;
 
@@ -81,6 +83,7 @@ pub struct Request {
     pub target: Option<ResourceId>,
     pub force: Option<Force>,
     pub extent: Extent,
+    pub unreadable: Unreadable,
 }
 
 /// How much a turn looks at.
@@ -94,12 +97,8 @@ pub enum Extent {
 impl Request {
     /// Everything, now.
     pub fn everything() -> Self {
-        Self { now: now(), target: None, force: None, extent: Extent::Everything }
-    }
-
-    /// What the files have changed, now.
-    pub fn changes() -> Self {
-        Self { extent: Extent::Changes, ..Self::everything() }
+        let (extent, unreadable) = (Extent::Everything, Unreadable::Fails);
+        Self { now: now(), target: None, force: None, extent, unreadable }
     }
 }
 
@@ -112,6 +111,8 @@ pub struct Turned {
     /// What the files were read with.
     pub warnings: Problems,
     pub work: Work,
+    /// What was gone by in the place of files that cannot be followed.
+    pub enforced: Option<Enforced>,
 }
 
 /// How much a turn had to look at.
@@ -259,7 +260,7 @@ impl World {
             Extent::Everything => Some(Ahead::begin(&self.database, &session::rows::ALL)),
             Extent::Changes => None,
         };
-        let wanted = self.read().await?;
+        let (wanted, enforced) = self.follow(request).await?;
         let context = self.context(wanted.revision.actor(), &wanted.revision);
         let mut request = request.clone();
         let mut total = Report::default();
@@ -297,7 +298,7 @@ impl World {
         }
         let (plan, rows, work) = first.ok_or_else(|| Failure::error("the turn was never planned"))?;
         let warnings = wanted.warnings.clone();
-        let turned = Turned { plan, report: total, warnings, work };
+        let turned = Turned { plan, report: total, warnings, work, enforced };
         self.sweep().await;
         self.remember(lease, &context, started_at, &request, &turned, asked).await?;
         self.memory.settle(&wanted, &turned, rows);

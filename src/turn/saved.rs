@@ -123,7 +123,8 @@ impl World {
         let work = wanted.work(None, &picture);
         let approved = plan.approve(request.force.clone());
         let report = self.apply(&approved, lease.authority(), &context, &picture).await?;
-        let turned = Turned { plan: approved.into_plan(), report, warnings: wanted.warnings, work };
+        let (plan, warnings) = (approved.into_plan(), wanted.warnings);
+        let turned = Turned { plan, report, warnings, work, enforced: None };
         // Whoever asks that all be looked at is not answered by a plan of yesterday's.
         self.remember(lease, &context, started_at, &request, &turned, &[]).await?;
         Ok(turned)

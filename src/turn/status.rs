@@ -7,6 +7,7 @@ use crate::change::{EVERYTHING, ResourceId, Width, hanging, moment, printable, q
 use crate::desired::git::Place;
 use crate::failure::{Failure, Result};
 use crate::resource::{host, instance, server};
+use crate::store::enforced::{self, Unfollowed};
 use crate::store::lease::{self, Seen};
 use crate::store::ledger::{self, Suspension};
 use crate::store::outbox::{self, Waiting as Undelivered};
@@ -30,6 +31,8 @@ pub struct Status {
 pub struct Known {
     pub lease: Seen,
     pub last: Option<Turn>,
+    /// The files cannot be followed; what is enforced instead.
+    pub unfollowed: Option<Unfollowed>,
     pub suspensions: Vec<Suspension>,
     /// What waits in the hand-off for its reader: address, and until when.
     pub waiting: Vec<(String, chrono::DateTime<chrono::Utc>)>,
@@ -58,6 +61,7 @@ impl World {
         let mut known = Known {
             lease: lease::seen(&mut snapshot).await?,
             last: turns::last(&mut snapshot).await?,
+            unfollowed: enforced::read(&mut snapshot).await?,
             suspensions: ledger::suspensions(&mut snapshot).await?,
             waiting: Vec::new(),
             handoff_trouble: None,
@@ -188,7 +192,8 @@ impl Status {
             text.push_str("  nothing was applied yet: there is no schema\n");
             return text;
         };
-        let Known { lease, last, suspensions, waiting, handoff_trouble, servers, phases, notifications } = known;
+        let Known { lease, last, unfollowed, suspensions, waiting, handoff_trouble, servers, phases, notifications } =
+            known;
         let mut line = |name: &str, about: String| {
             text.push_str(&hanging(&format!("  {name:<10} "), &about, 13, width));
             text.push('\n');
@@ -210,6 +215,9 @@ impl Status {
                 }
                 line("last good", turn.good_at.map_or_else(|| "never".to_owned(), moment));
             }
+        }
+        for (name, about) in unfollowed.iter().flat_map(files_lines) {
+            line(name, about);
         }
         for suspension in suspensions {
             let Suspension { kind, name, actor, reason, suspended_at } = suspension;
@@ -246,7 +254,8 @@ impl Status {
                 "schema_missing": true,
             });
         };
-        let Known { lease, last, suspensions, waiting, handoff_trouble, servers, phases, notifications } = known;
+        let Known { lease, last, unfollowed, suspensions, waiting, handoff_trouble, servers, phases, notifications } =
+            known;
         let last = last.as_ref().map(|turn| {
             json!({
                 "run": turn.run.to_string(), "holder": turn.holder, "started_at": rfc3339(turn.started_at),
@@ -275,6 +284,7 @@ impl Status {
             "schema_missing": false,
             "lease": { "holder": lease.holder, "fencing": lease.fencing },
             "last_turn": last,
+            "files": unfollowed.as_ref().map(Unfollowed::json),
             "suspended": suspensions.iter().map(suspension).collect::<Vec<_>>(),
             "hand_offs": waiting.iter().map(handoff).collect::<Vec<_>>(),
             "hand_off_trouble": handoff_trouble,
@@ -283,6 +293,20 @@ impl Status {
             "notifications": notifications.iter().map(notification).collect::<Vec<_>>(),
         })
     }
+}
+
+/// What is enforced while the files cannot be followed, and the first of their problems.
+fn files_lines(unfollowed: &Unfollowed) -> Vec<(&'static str, String)> {
+    /// What fits on a screen beside the rest.
+    const MOST: usize = 5;
+    let Unfollowed { problems, count, .. } = unfollowed;
+    let mut lines = vec![("files", unfollowed.line())];
+    lines.extend(problems.iter().take(MOST).map(|problem| ("problem", printable(problem))));
+    let shown = problems.len().min(MOST) as u64;
+    if *count > shown {
+        lines.push(("problem", format!("and {} more; `reconcile validate` shows all", count - shown)));
+    }
+    lines
 }
 
 /// The part of it that tells of the servers.

@@ -4,12 +4,15 @@ use std::time::Instant;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use super::last_good::{Enforced, unfollowed};
 use super::{Request, Turned, World};
 use crate::apply::Report;
+use crate::change::{Compared, Revision};
 use crate::failure::{Failure, Result};
 use crate::plan::Held;
 use crate::plan::render::sentence;
 use crate::store::Context;
+use crate::store::enforced::{self, Applied};
 use crate::store::lease::Lease;
 use crate::store::requests;
 use crate::store::sql::{Id, now};
@@ -38,6 +41,9 @@ impl World {
     ) -> Result<()> {
         let mut tx = self.database.begin(&lease.authority(), context).await?;
         turns::write(&mut tx, &failed(lease, context, begun, failure)).await?;
+        if failure.is_paused {
+            self.note_enforced(&mut tx, Some(unfollowed(None, failure))).await?;
+        }
         self.tell_of_failure(&mut tx, failure).await?;
         Ok(tx.commit().await?)
     }
@@ -57,7 +63,9 @@ impl World {
         if !failed.is_empty() || !conflicts.is_empty() {
             undone.insert(0, format!("{} failed, {} in conflict", failed.len(), conflicts.len()));
         }
-        let good = undone.is_empty();
+        let enforced = turned.enforced.as_ref().map(Enforced::line);
+        let good = undone.is_empty() && enforced.is_none();
+        undone.extend(enforced);
         let outcome = if good { "done".to_owned() } else { undone.join("; ") };
         let held = turned
             .plan
@@ -82,7 +90,14 @@ impl World {
             // It says nothing of what waits elsewhere.
             Some(_) => turns::write_beside(&mut tx, &turn).await?,
         }
-        self.tell_of_turn(&mut tx, request, turned).await?;
+        if request.target.is_none() && turned.plan.held.is_empty() {
+            let Revision { commit, compared, .. } = &turned.plan.header.revision;
+            let applied = Applied { commit: commit.clone(), is_clean: *compared == Compared::Clean };
+            enforced::note_applied(&mut tx, &applied).await?;
+        }
+        let state = turned.enforced.as_ref().map(|enforced| unfollowed(Some(&enforced.what), &enforced.failure));
+        let before = self.note_enforced(&mut tx, state).await?;
+        self.tell_of_turn(&mut tx, request, turned, before.as_ref()).await?;
         if !asked.is_empty() {
             requests::answered(&mut tx, asked, &turn).await?;
         }

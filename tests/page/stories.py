@@ -84,7 +84,7 @@ def following(world):
         browser.press("Under rep")
         write(world, "c.yaml", "sessions:\n  - {id: one}\n")
         browser.wait_for_text("desired-state/c.yaml:2:10", ".notice")
-        browser.wait_for_text("The last good state stays in force", ".notice")
+        browser.wait_for_text("still enforcing the files as read at", ".notice")
         stumbles(browser, "problems of files")
         browser.press("air")
         assert browser.find("#act-reason").get_attribute("value") == "Under repair"

@@ -7,8 +7,10 @@ use rustix::process::Signal;
 use crate::fixture::process::{Output, Running};
 use crate::fixture::{Database, World, both};
 
+mod events;
 mod files;
 mod head;
+mod last_good;
 mod lease;
 mod restraint;
 mod systemd;

@@ -14,6 +14,29 @@ use notify::{ErrorKind, RecommendedWatcher, RecursiveMode, Watcher};
 use super::notes::{Notes, Stale};
 use crate::file;
 
+/// How file events are asked for.
+pub type Open = fn(&Arc<Notes>) -> notify::Result<Eyes>;
+
+/// Why there are no file events, and what to do.
+pub fn why_none(error: &notify::Error) -> String {
+    let system = match &error.kind {
+        ErrorKind::Io(error) => error.raw_os_error().map(rustix::io::Errno::from_raw_os_error),
+        _ => None,
+    };
+    match system {
+        // The same error is that of a process that has too many files open, which then cannot list a directory either.
+        Some(rustix::io::Errno::MFILE) if file::list(Path::new("/")).is_ok() => {
+            "all inotify instances that this user may have are in use; raise fs.inotify.max_user_instances, or end what \
+             uses them"
+                .to_owned()
+        }
+        Some(rustix::io::Errno::MFILE) => {
+            "this process has as many files open as it may; raise LimitNOFILE, or `ulimit -n`".to_owned()
+        }
+        _ => error.to_string(),
+    }
+}
+
 /// Watches directories, each by itself, and lets the notes be taken.
 #[derive(Debug)]
 pub struct Eyes {
@@ -75,6 +98,9 @@ impl Eyes {
                 }
             }
         }
+        if !self.short && std::mem::take(&mut self.said) {
+            tracing::info!("all directories of the desired state are watched again");
+        }
         new
     }
 
@@ -99,8 +125,8 @@ impl Eyes {
         let path = path.display();
         if matches!(error.kind, ErrorKind::MaxFilesWatch) {
             tracing::warn!(
-                "`{path}` is not watched, because the limit of the system is reached: changes are looked for every \
-                 second instead; raise fs.inotify.max_user_watches"
+                "`{path}` is not watched, because all inotify watches that this user may have are in use: changes are \
+                 looked for every second instead; raise fs.inotify.max_user_watches, or end what uses them"
             );
         } else {
             tracing::warn!("`{path}` is not watched ({error}): changes are looked for every second instead");

@@ -3,21 +3,44 @@
 
 use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
 use super::view::{View, landmarks};
-use crate::desired::git::{GitError, MOST_POINTER, Place};
+use crate::desired::git::{MOST_POINTER, Place};
 use crate::file::{self, Rules};
 
 /// The most that is read of a list of references or of tables, in bytes. Of one that is larger, its size and times say
 /// whether it has changed: a hint too many costs a look.
 const MOST_LIST: u64 = 1 << 20;
 
+/// Looks at the commit of the state directory. The repository is found anew each time: a link on the way to it may have
+/// been turned to another work tree, a `.git` file to another directory. `files` are those that it was looked up in when it
+/// was there last: where they come back is where it does.
+pub fn view(dir: &Path, files: &mut BTreeSet<PathBuf>) -> View {
+    let mut hasher = DefaultHasher::new();
+    match Place::around(dir) {
+        Ok(place) => {
+            let inside = place.dir();
+            let repository = Repository { own: place.repository.own, common: place.repository.common };
+            let mut seen = BTreeSet::from([
+                place.repository.top.join(".git"),
+                repository.own.join("commondir"),
+                repository.own.join("HEAD"),
+                repository.common.join("packed-refs"),
+            ]);
+            (inside, &repository.own, repository.commit(&mut seen)).hash(&mut hasher);
+            *files = seen;
+        }
+        // The reader will say why there is none; here it is only looked for again.
+        Err(error) => error.to_string().hash(&mut hasher),
+    }
+    let compared = files.iter().flat_map(|path| landmarks(path)).collect();
+    View { print: hasher.finish(), dirs: BTreeSet::new(), named: landmarks(dir), compared }
+}
+
 /// Where a repository keeps its references.
-#[derive(Clone, Debug)]
-pub struct Repository {
+struct Repository {
     /// Of this work tree: `HEAD`.
     own: PathBuf,
     /// Of all its work trees: branches.
@@ -25,24 +48,6 @@ pub struct Repository {
 }
 
 impl Repository {
-    /// The repository of `dir`, or of the nearest directory above it that exists.
-    pub async fn locate(dir: &Path) -> Result<Self, GitError> {
-        let asked = dir.to_path_buf();
-        let found = tokio::task::spawn_blocking(move || Place::find(&asked)).await;
-        let place = found.map_err(|ended| GitError::Io { what: "rev-parse", source: io::Error::other(ended) })??;
-        Ok(Self { own: place.repository.own, common: place.repository.common })
-    }
-
-    /// Looks at `HEAD`. Nothing, when it is not there any more: the repository may have moved.
-    pub fn view(&self) -> Option<View> {
-        let mut seen = BTreeSet::from([self.own.join("HEAD"), self.common.join("packed-refs")]);
-        let commit = self.commit(&mut seen)?;
-        let mut hasher = DefaultHasher::new();
-        commit.hash(&mut hasher);
-        let named = seen.iter().flat_map(|path| landmarks(path)).collect();
-        Some(View { print: hasher.finish(), dirs: BTreeSet::new(), named })
-    }
-
     /// The commit of `HEAD`, or what else tells its state; adds the files that were looked into.
     fn commit(&self, seen: &mut BTreeSet<PathBuf>) -> Option<String> {
         /// `HEAD` names a branch; a branch that names another is rare, and git itself stops after five.

@@ -24,7 +24,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use self::eyes::Eyes;
+use self::eyes::{Eyes, Open};
 use self::notes::{Notes, Stale};
 use self::sentry::{Pace, Sentry};
 use crate::change::Source;
@@ -46,7 +46,8 @@ pub struct WatchError {
     source: io::Error,
 }
 
-/// Watches the state directory, or the `HEAD` of its repository, until it is dropped.
+/// Watches the state directory, where its files are followed as they lie, and the `HEAD` of its repository, until it is
+/// dropped.
 #[derive(Debug)]
 pub struct Watch {
     hints: mpsc::Receiver<Hint>,
@@ -59,8 +60,9 @@ impl Watch {
     /// first event a burst that does not end is reported all the same.
     ///
     /// Guarantees: a change after this has returned leads to a hint, also when the directory does not exist yet, is
-    /// deleted and made again, moved away and back, or is a link that is turned elsewhere. Where file events cannot
-    /// be had, the log says so once, and looking goes on without them.
+    /// deleted and made again, moved away and back, or is a link that is turned elsewhere; and when the commit of its
+    /// repository is another. Where file events cannot be had, the log says so once, and looking goes on without them
+    /// until they can be had again.
     ///
     /// Assumptions: a tokio runtime with time and I/O.
     ///
@@ -69,23 +71,10 @@ impl Watch {
         Self::at_pace(source, dir, Pace { quiet, at_most, ..Pace::USUAL }, Eyes::new).await
     }
 
-    async fn at_pace(
-        source: Source,
-        dir: &Path,
-        pace: Pace,
-        eyes: impl FnOnce(&Arc<Notes>) -> notify::Result<Eyes>,
-    ) -> Result<Watch, WatchError> {
+    async fn at_pace(source: Source, dir: &Path, pace: Pace, open: Open) -> Result<Watch, WatchError> {
         let failed = |source| WatchError { dir: dir.to_path_buf(), source };
         let notes = Arc::new(Notes::default());
-        let eyes = match eyes(&notes) {
-            Ok(eyes) => Some(eyes),
-            Err(error) => {
-                let seconds = pace.blind_poll.as_secs_f32();
-                tracing::warn!("no file events ({error}): the desired state is looked at every {seconds} s instead");
-                None
-            }
-        };
-        let sentry = Sentry::new(source, std::path::absolute(dir).map_err(failed)?, notes, eyes);
+        let sentry = Sentry::new(source, std::path::absolute(dir).map_err(failed)?, notes, open);
         let (sentry, _) = sentry.look(Stale::default()).await.map_err(failed)?;
         // One waiting hint says all that two would: it is taken before anything is read.
         let (sender, hints) = mpsc::channel(1);

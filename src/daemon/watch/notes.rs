@@ -18,8 +18,10 @@ use crate::desired::tree::names::is_state_file;
 pub struct Interest {
     /// Directories of state files: whatever appears or disappears in them counts.
     pub dirs: BTreeSet<PathBuf>,
-    /// Single names that count, wherever they are: the state directory itself, links on the way to it, `HEAD`.
+    /// Single names that count, wherever they are: the state directory itself, links on the way to it.
     pub named: BTreeSet<PathBuf>,
+    /// The same, where looking tells all: what `HEAD` and the references say.
+    pub compared: BTreeSet<PathBuf>,
     /// All directories with a watch of their own.
     pub watched: BTreeSet<PathBuf>,
 }
@@ -155,8 +157,9 @@ impl Interest {
 
     fn weigh(&self, path: &Path, weight: Weight, stale: &mut Stale) -> Option<bool> {
         let (named, watched) = (self.named.contains(path), self.watched.contains(path));
+        let compared = !named && self.compared.contains(path);
         let inside = path.parent().is_some_and(|parent| self.dirs.contains(parent));
-        let ours = named || (inside && path.file_name().and_then(OsStr::to_str).is_some_and(is_state_file));
+        let ours = named || compared || (inside && path.file_name().and_then(OsStr::to_str).is_some_and(is_state_file));
         let counts = match weight {
             // A log or a database that lies among the state files may be written all day long.
             Weight::Content => ours,
@@ -166,10 +169,10 @@ impl Interest {
         if !counts {
             return None;
         }
-        if weight == Weight::Place && (named || watched) {
+        if weight == Weight::Place && (named || compared || watched) {
             stale.add(path);
         }
-        Some(weight != Weight::About && (ours || self.dirs.contains(path)))
+        Some(weight != Weight::About && !compared && (ours || self.dirs.contains(path)))
     }
 }
 
@@ -183,7 +186,8 @@ mod tests {
         let paths = |paths: &[&str]| paths.iter().map(PathBuf::from).collect();
         Interest {
             dirs: paths(&["/s", "/s/week"]),
-            named: paths(&["/s", "/h/HEAD"]),
+            named: paths(&["/s"]),
+            compared: paths(&["/h/HEAD"]),
             watched: paths(&["/", "/s", "/s/week", "/h"]),
         }
     }
@@ -207,7 +211,7 @@ mod tests {
     fn content_counts_for_state_files_alone() {
         let written = |path| judge(EventKind::Modify(ModifyKind::Data(DataChange::Any)), path).0;
         assert_eq!(written("/s/week/a.yml"), Some(true));
-        assert_eq!(written("/h/HEAD"), Some(true));
+        assert_eq!(written("/h/HEAD"), Some(false));
         for path in ["/s/daemon.log", "/s/.a.yaml.swp", "/h/HEAD.lock", "/other/a.yaml"] {
             assert_eq!(written(path), None, "{path}");
         }

@@ -1,5 +1,6 @@
 //! The one that looks: after every burst of events, and every now and then without any.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,8 +9,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 use super::Hint;
-use super::eyes::Eyes;
-use super::head::Repository;
+use super::eyes::{self, Eyes, Open};
+use super::head;
 use super::notes::{Interest, Notes, Stale};
 use super::view::{self, View};
 use crate::change::Source;
@@ -50,16 +51,31 @@ pub struct Sentry {
     /// Absolute.
     dir: PathBuf,
     notes: Arc<Notes>,
+    open: Open,
+    /// `None`: file events cannot be had. They are asked for again at each look.
     eyes: Option<Eyes>,
-    repository: Option<Repository>,
+    /// That has been said.
+    said: bool,
+    /// Of the repository, where the commit was looked up last.
+    files: BTreeSet<PathBuf>,
     print: u64,
     /// How long the last look took.
     cost: Duration,
 }
 
 impl Sentry {
-    pub fn new(source: Source, dir: PathBuf, notes: Arc<Notes>, eyes: Option<Eyes>) -> Self {
-        Self { source, dir, notes, eyes, repository: None, print: 0, cost: Duration::ZERO }
+    pub fn new(source: Source, dir: PathBuf, notes: Arc<Notes>, open: Open) -> Self {
+        Self {
+            source,
+            dir,
+            notes,
+            open,
+            eyes: None,
+            said: false,
+            files: BTreeSet::new(),
+            print: 0,
+            cost: Duration::ZERO,
+        }
     }
 
     /// Stands watch until nobody listens any more.
@@ -90,10 +106,6 @@ impl Sentry {
     ///
     /// Errors: it was cut short by a panic or the end of the runtime.
     pub async fn look(mut self, stale: Stale) -> io::Result<(Self, bool)> {
-        if self.source == Source::Head && self.repository.is_none() {
-            // The reader will say why there is no repository; here it is only looked for again.
-            self.repository = Repository::locate(&self.dir).await.ok();
-        }
         let looked = tokio::task::spawn_blocking(move || {
             let changed = self.look_now(&stale);
             (self, changed)
@@ -101,20 +113,42 @@ impl Sentry {
         looked.await.map_err(io::Error::other)
     }
 
-    /// As [`Sentry::look`]; after a panic a new sentry, without file events, goes on.
+    /// As [`Sentry::look`]; after a panic a new sentry begins anew.
     async fn look_or_recover(self, stale: Stale) -> (Self, bool) {
-        let heir = Self::new(self.source, self.dir.clone(), Arc::clone(&self.notes), None);
+        let heir = Self::new(self.source, self.dir.clone(), Arc::clone(&self.notes), self.open);
         match self.look(stale).await {
             Ok(looked) => looked,
             Err(error) => {
-                tracing::error!("watching the desired state failed ({error}): looking goes on without file events");
+                tracing::error!("watching the desired state failed ({error}), and begins anew");
                 (heir, true)
             }
         }
     }
 
+    /// Asks for file events, where there are none.
+    fn open_eyes(&mut self) {
+        if self.eyes.is_some() {
+            return;
+        }
+        match (self.open)(&self.notes) {
+            Ok(eyes) => {
+                if std::mem::take(&mut self.said) {
+                    tracing::info!("there are file events again");
+                }
+                self.eyes = Some(eyes);
+            }
+            Err(error) if !self.said => {
+                self.said = true;
+                let why = eyes::why_none(&error);
+                tracing::warn!("no file events ({why}): the desired state is looked at every second instead");
+            }
+            Err(_) => {}
+        }
+    }
+
     fn look_now(&mut self, stale: &Stale) -> bool {
         let begun = Instant::now();
+        self.open_eyes();
         if let Some(eyes) = &mut self.eyes {
             eyes.forget(stale);
         }
@@ -122,8 +156,8 @@ impl Sentry {
         if let Some(mut eyes) = self.eyes.take() {
             for _ in 0..MOST_ROUNDS {
                 let wanted = view.watched();
-                let (dirs, named) = (view.dirs.clone(), view.named.clone());
-                self.notes.mind(Interest { dirs, named, watched: wanted.clone() });
+                let View { dirs, named, compared, print: _ } = view.clone();
+                self.notes.mind(Interest { dirs, named, compared, watched: wanted.clone() });
                 if !eyes.turn_to(&wanted) {
                     break;
                 }
@@ -136,16 +170,12 @@ impl Sentry {
         std::mem::replace(&mut self.print, view.print) != view.print
     }
 
+    /// Files as they lie are put down to a commit, and a new one may hold them as they are.
     fn view(&mut self) -> View {
+        let head = head::view(&self.dir, &mut self.files);
         match self.source {
-            Source::Worktree => view::of_worktree(&self.dir),
-            Source::Head => match self.repository.as_ref().and_then(Repository::view) {
-                Some(view) => view,
-                None => {
-                    self.repository = None;
-                    View { named: view::landmarks(&self.dir), ..View::default() }
-                }
-            },
+            Source::Worktree => view::of_worktree(&self.dir).and(head),
+            Source::Head => head,
         }
     }
 
@@ -167,8 +197,7 @@ mod tests {
         let place = Place::temporary();
         place.write("s/a.yaml", "");
         let notes = Arc::new(Notes::default());
-        let eyes = Eyes::new(&notes).unwrap();
-        let sentry = Sentry::new(Source::Worktree, place.path("s"), Arc::clone(&notes), Some(eyes));
+        let sentry = Sentry::new(Source::Worktree, place.path("s"), Arc::clone(&notes), Eyes::new);
         let (mut sentry, _) = sentry.look(Stale::default()).await.unwrap();
         sentry.eyes.as_mut().unwrap().dazzle();
         place.write("s/a.yaml", "# nobody sees it\n");

@@ -219,7 +219,7 @@ async fn without_events_looking_finds_every_change() {
     place.write("s/a.yaml", "");
     place.commit("one");
     let pace = Pace { blind_poll: Duration::from_millis(20), ..PACE };
-    let blind = |_: &_| Err(notify::Error::generic("no inotify here"));
+    let blind: Open = |_| Err(notify::Error::generic("no inotify here"));
     let mut files = Watch::at_pace(Source::Worktree, &place.path("s"), pace, blind).await.unwrap();
     let mut head = Watch::at_pace(Source::Head, &place.path("s"), pace, blind).await.unwrap();
     let polled = async |watch: &mut Watch| tokio::time::timeout(PATIENCE, watch.changed()).await;

@@ -9,7 +9,7 @@ use crate::desired::tree::{Limits, walk};
 use crate::file;
 
 /// What one look sees.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct View {
     /// Differs from that of any other state, as far as can be told without reading the files.
     pub print: u64,
@@ -17,12 +17,26 @@ pub struct View {
     pub dirs: BTreeSet<PathBuf>,
     /// Single names outside of those.
     pub named: BTreeSet<PathBuf>,
+    /// Names in the repository, whose change says nothing that the print does not say.
+    pub compared: BTreeSet<PathBuf>,
 }
 
 impl View {
+    /// What both see together.
+    pub fn and(mut self, other: View) -> View {
+        let View { print, dirs, named, compared } = other;
+        let mut hasher = DefaultHasher::new();
+        (self.print, print).hash(&mut hasher);
+        self.print = hasher.finish();
+        self.dirs.extend(dirs);
+        self.named.extend(named);
+        self.compared.extend(compared);
+        self
+    }
+
     /// All directories that want a watch.
     pub fn watched(&self) -> BTreeSet<PathBuf> {
-        let above = self.named.iter().filter_map(|path| path.parent()).map(Path::to_path_buf);
+        let above = self.named.iter().chain(&self.compared).filter_map(|path| path.parent()).map(Path::to_path_buf);
         self.dirs.iter().cloned().chain(above).collect()
     }
 }
@@ -36,12 +50,13 @@ pub fn of_worktree(dir: &Path) -> View {
     match walk::list(dir, &limits) {
         Ok(listing) => {
             view.dirs.extend(listing.dirs);
-            for walk::Found { real, shown: _, stamp } in listing.files {
+            for walk::Found { real, shown, stamp } in listing.files {
                 (&real, stamp).hash(&mut hasher);
                 let usual = real.file_name().and_then(|name| name.to_str()).is_some_and(is_state_file);
                 let listed = real.parent().is_some_and(|parent| view.dirs.contains(parent));
                 if !(usual && listed) {
-                    // Only a link leads there: in a hidden directory, or by another name.
+                    // Only a link leads there: in a hidden directory, or by another name; and perhaps over others.
+                    view.named.extend(std::path::absolute(&*shown).iter().flat_map(|path| landmarks(path)));
                     view.named.insert(real);
                 }
             }

@@ -62,10 +62,10 @@ pub struct Verb {
 
 /// The hash function, and where the repository really is, one a line.
 const OPEN: Verb = Verb { name: "rev-parse", options: &["--show-object-format", "--absolute-git-dir"] };
-/// The commit of `HEAD` and its author, as `commit ID`, then `ID NUL AUTHOR`. `%an` is the name that the commit holds,
-/// whatever a `.mailmap` says.
+/// A commit and its author, as `commit ID`, then `ID NUL AUTHOR`. `%an` is the name that the commit holds, whatever a
+/// `.mailmap` says.
 pub const COMMIT: Verb =
-    Verb { name: "rev-list", options: &["--max-count=1", "--encoding=UTF-8", "--format=%H%x00%an", "HEAD"] };
+    Verb { name: "rev-list", options: &["--max-count=1", "--encoding=UTF-8", "--format=%H%x00%an"] };
 /// All files below a directory, as `MODE TYPE ID TAB PATH NUL`.
 pub const LIST: Verb = Verb { name: "ls-tree", options: &["-r", "-z", "--full-tree"] };
 /// The same with sizes in bytes: `MODE TYPE ID SIZE TAB PATH NUL`.

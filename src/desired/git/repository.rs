@@ -55,7 +55,7 @@ impl Place {
     }
 
     /// As [`Place::find`], wherever the repository takes its objects from.
-    pub(super) fn around(dir: &Path) -> Result<Self, GitError> {
+    pub fn around(dir: &Path) -> Result<Self, GitError> {
         let none = || GitError::NoRepository(dir.to_path_buf());
         let whole = std::path::absolute(dir).map_err(|_| none())?;
         let nearest = whole.ancestors().find(|path| file::is_directory(path)).ok_or_else(none)?;

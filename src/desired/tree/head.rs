@@ -1,4 +1,4 @@
-//! Reads the state files as `HEAD` has them, and never as they lie: a file half saved is not there to be read.
+//! Reads the state files as a commit has them, and never as they lie: a file half saved is not there to be read.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -16,9 +16,10 @@ use crate::desired::git::{self, CONTENTS, Git, GitError, Place};
 use crate::desired::revision;
 use crate::parallel::side_by_side;
 
-/// Reads the files that `HEAD` has below `dir`, which need not exist in the working tree.
+/// Reads the files that the commit, or else `HEAD`, has below `dir`, which need not exist in the working tree.
 pub async fn read<T: Send + Sync + 'static>(
     place: Result<Place, GitError>,
+    commit: Option<&str>,
     dir: &Path,
     limits: &Limits,
     known: Arc<[Filed<T>]>,
@@ -26,8 +27,13 @@ pub async fn read<T: Send + Sync + 'static>(
 ) -> Result<Tree<T>, TreeError> {
     let failed = |source| TreeError::Git { dir: dir.to_path_buf(), source };
     let git = Git::open(place.map_err(failed)?).await.map_err(failed)?;
-    git.place.repository.at_rest().map_err(failed)?;
-    let revision = revision::head(&git).await.map_err(failed)?;
+    let revision = match commit {
+        Some(commit) => revision::of_commit(&git, commit).await.map_err(failed)?,
+        None => {
+            git.place.repository.at_rest().map_err(failed)?;
+            revision::head(&git).await.map_err(failed)?
+        }
+    };
     // From here on the commit has its own name: `HEAD` may move while its files are read.
     let commit = revision.commit.clone().unwrap_or_default();
     revision::way_is_held(&git, &commit).await.map_err(failed)?;

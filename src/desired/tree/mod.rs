@@ -101,6 +101,21 @@ pub struct Tree<T> {
     pub reused: usize,
 }
 
+/// Which state of the files is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum At<'c> {
+    /// The one that is to be followed.
+    Source(Source),
+    /// That of a commit, by its full id, whatever `HEAD` names and whatever is under way in the repository.
+    Commit(&'c str),
+}
+
+impl From<Source> for At<'_> {
+    fn from(source: Source) -> Self {
+        Self::Source(source)
+    }
+}
+
 /// What earlier readings left, by path.
 type Known<'k, T> = HashMap<&'k str, &'k Filed<T>>;
 
@@ -163,20 +178,20 @@ static READERS: Semaphore = Semaphore::const_new(4);
 ///
 /// Errors: [`TreeError`], each with its hint.
 pub async fn read<T: Send + Sync + 'static>(
-    source: Source,
+    at: impl Into<At<'_>>,
     dir: &Path,
     limits: &Limits,
     known: Arc<[Filed<T>]>,
     make: impl Make<T>,
 ) -> Result<Tree<T>, TreeError> {
-    match tokio::time::timeout(PATIENCE, unbounded(source, dir, limits, known, make)).await {
+    match tokio::time::timeout(PATIENCE, unbounded(at.into(), dir, limits, known, make)).await {
         Ok(tree) => tree,
         Err(_) => Err(TreeError::TooSlow(dir.to_path_buf())),
     }
 }
 
 async fn unbounded<T: Send + Sync + 'static>(
-    source: Source,
+    at: At<'_>,
     dir: &Path,
     limits: &Limits,
     known: Arc<[Filed<T>]>,
@@ -184,9 +199,10 @@ async fn unbounded<T: Send + Sync + 'static>(
 ) -> Result<Tree<T>, TreeError> {
     let asked = dir.to_path_buf();
     let place = blocking(dir, move || Place::find(&asked)).await?;
-    match source {
-        Source::Head => head::read(place, dir, limits, known, make).await,
-        Source::Worktree => lying(place, dir, limits, known, make).await,
+    match at {
+        At::Source(Source::Head) => head::read(place, None, dir, limits, known, make).await,
+        At::Source(Source::Worktree) => lying(place, dir, limits, known, make).await,
+        At::Commit(commit) => head::read(place, Some(commit), dir, limits, known, make).await,
     }
 }
 

@@ -14,7 +14,17 @@ use crate::turn::status::Known;
 const MOST: usize = 100;
 
 pub fn parts(view: &View<'_>, known: &Known) -> Markup {
-    let Known { lease: _, last: _, suspensions, waiting, handoff_trouble, servers, phases, notifications } = known;
+    let Known {
+        lease: _,
+        last: _,
+        unfollowed: _,
+        suspensions,
+        waiting,
+        handoff_trouble,
+        servers,
+        phases,
+        notifications,
+    } = known;
     html! {
         @if !suspensions.is_empty() { (suspended(view, suspensions)) }
         @if !servers.is_empty() || !phases.is_empty() {

@@ -5,6 +5,7 @@ use maud::{Markup, html};
 use super::data::{View, action, plain, prose, time};
 use crate::failure::Failure;
 use crate::plan::states::State;
+use crate::store::enforced::Unfollowed;
 use crate::store::turns::{Turn, Waiting};
 use crate::token::Scope;
 
@@ -31,9 +32,13 @@ pub fn troubles(view: &View<'_>) -> Markup {
     let plan = survey.inventory.as_ref().err();
     let plan = plan.filter(|plan| status.is_none_or(|status| status.line() != plan.line()));
     let held = view.last().map(|turn| turn.held.as_slice()).unwrap_or_default();
+    let unfollowed = view.known().and_then(|known| known.unfollowed.as_ref());
     html! {
         @if let Some(reason) = view.reason { div.notice.bad { p { strong { "Not ready: " } (prose(reason)) } } }
-        @for failure in status.into_iter().chain(plan) { (trouble(failure)) }
+        @for failure in status.into_iter().chain(plan) { (trouble(failure, unfollowed)) }
+        @if let (None, Some(unfollowed)) = (plan, unfollowed) {
+            div.notice.bad { p { strong { (prose(&unfollowed.line())) } } }
+        }
         @for Waiting { digest, why } in held {
             div.notice.warn {
                 p { strong { "Not applied. " } (plain(why)) ". Whoever has looked at it can let it pass." }
@@ -47,13 +52,13 @@ pub fn troubles(view: &View<'_>) -> Markup {
     }
 }
 
-fn trouble(failure: &Failure) -> Markup {
+fn trouble(failure: &Failure, unfollowed: Option<&Unfollowed>) -> Markup {
     let problems: Vec<_> = failure.problems().into_iter().flat_map(|problems| problems.iter()).take(PROBLEMS).collect();
     let count = failure.problems().map_or(0, |problems| problems.len());
     html! {
         div.notice.bad {
             p { strong { (plain(&failure.line())) } }
-            @if count > 0 { p { "The last good state stays in force until they are mended." } }
+            @if let Some(unfollowed) = unfollowed { p { (prose(&unfollowed.line())) } }
             @if !problems.is_empty() {
                 ul.problems {
                     @for problem in &problems {

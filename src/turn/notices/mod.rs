@@ -20,6 +20,7 @@ use crate::failure::{Failure, Result};
 use crate::notice::{Event, Notice};
 use crate::plan::Planned;
 use crate::store::Tx;
+use crate::store::enforced::Unfollowed;
 use crate::store::outbox::{self, Delivery, Posted};
 use crate::store::sql::{Id, now};
 
@@ -52,14 +53,22 @@ impl World {
         *self.outage.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = None;
     }
 
-    /// Puts down what is new in what a turn has found, and makes messages of all that is put down.
-    pub(super) async fn tell_of_turn(&self, tx: &mut Tx, request: &Request, turned: &Turned) -> Result<()> {
+    /// Puts down what is new in what a turn has found, and makes messages of all that is put down. `before` is what was
+    /// noted of files that could not be followed.
+    pub(super) async fn tell_of_turn(
+        &self,
+        tx: &mut Tx,
+        request: &Request,
+        turned: &Turned,
+        before: Option<&Unfollowed>,
+    ) -> Result<()> {
         if self.config.receivers.is_empty() {
             // Another applier may have receivers, and gives up its messages after the same time.
             let limit = tx.now() - delivery::LIFE;
             return Ok(outbox::clear(tx, limit).await?);
         }
         let mut notices = self.turns_again(tx).await?;
+        notices.extend(files(before, turned));
         // The plan for one target tells nothing of the others, not even that they are well.
         if request.target.is_none() {
             notices.extend(troubles(tx, turned).await?);
@@ -114,6 +123,22 @@ impl World {
             }
         }
         Ok(())
+    }
+}
+
+/// That the files can no longer be followed, or can be followed again.
+fn files(before: Option<&Unfollowed>, turned: &Turned) -> Option<Notice> {
+    // While reconciliation was paused, that was told as a failure of the turn.
+    let before = before.filter(|before| before.enforced.is_some());
+    match (before, &turned.enforced) {
+        (None, Some(enforced)) => Some(notice(Event::Failure, TURN, enforced.line())),
+        (Some(before), Some(enforced)) if before.trouble != enforced.failure.of_files() => {
+            Some(notice(Event::Failure, TURN, enforced.line()))
+        }
+        (Some(before), None) => {
+            Some(notice(Event::Recovery, TURN, format!("the files are followed again, after: {}", before.trouble)))
+        }
+        (Some(_), Some(_)) | (None, None) => None,
     }
 }
 

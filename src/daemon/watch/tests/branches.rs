@@ -173,3 +173,74 @@ async fn a_repository_that_is_lost_and_found_wakes() {
     tokio::time::timeout(PATIENCE, watch.changed()).await.unwrap();
     no_hint(&mut watch).await;
 }
+
+/// As git-sync publishes a commit: a new work tree beside the old one, and a link that is turned to it.
+#[tokio::test]
+async fn a_link_that_is_turned_to_another_work_tree_wakes() {
+    for source in [Source::Head, Source::Worktree] {
+        let place = Place::temporary();
+        place.git("init -q -b main");
+        place.write("s/a.yaml", "");
+        place.commit("one");
+        place.git("worktree add -q --detach .worktrees/A HEAD");
+        place.link("link", ".worktrees/A");
+        let mut watch = watch(source, &place.path("link/s")).await;
+        place.write("s/a.yaml", "# two\n");
+        place.commit("two");
+        place.git("worktree add -q --detach .worktrees/B HEAD");
+        no_hint(&mut watch).await;
+        for target in [".worktrees/B", ".worktrees/A"] {
+            place.link("next", target);
+            place.rename("next", "link");
+            hints(&mut watch).await;
+        }
+        // The work tree that is left behind is watched no more, and the one that is shown is.
+        place.git("-C .worktrees/B checkout -q --detach HEAD~1");
+        no_hint(&mut watch).await;
+        place.git("-C .worktrees/A commit -q --allow-empty -m three");
+        hints(&mut watch).await;
+    }
+}
+
+/// A linked work tree is found by a file, which may be turned to another repository.
+#[tokio::test]
+async fn a_git_file_that_leads_elsewhere_wakes() {
+    let place = Place::temporary();
+    for name in ["one", "two"] {
+        place.git(&format!("init -q -b main {name}"));
+        place.git(&format!("-C {name} commit -q --allow-empty -m {name}"));
+    }
+    place.write("tree/s/a.yaml", "");
+    place.write("tree/.git", "gitdir: ../one/.git\n");
+    let mut watch = watch(Source::Head, &place.path("tree/s")).await;
+    place.write("tree/.git", "gitdir: ../two/.git\n");
+    hints(&mut watch).await;
+    place.git("-C one commit -q --allow-empty -m more");
+    no_hint(&mut watch).await;
+    place.git("-C two commit -q --allow-empty -m more");
+    hints(&mut watch).await;
+    place.rename("two/.git", "two/away");
+    hints(&mut watch).await;
+    place.rename("two/away", "two/.git");
+    hints(&mut watch).await;
+}
+
+/// What lies there is put down to another commit.
+#[tokio::test]
+async fn a_commit_of_what_lies_there_wakes() {
+    for init in ["init -q -b main", "init -q -b main --ref-format=reftable"] {
+        let place = Place::temporary();
+        place.git(init);
+        place.write("s/a.yaml", "");
+        let mut watch = watch(Source::Worktree, &place.path("s")).await;
+        place.commit("one");
+        hints(&mut watch).await;
+        place.git("tag v1");
+        place.git("pack-refs --all");
+        if !init.contains("reftable") {
+            no_hint(&mut watch).await;
+        }
+        place.git("commit -q --allow-empty -m two");
+        hints(&mut watch).await;
+    }
+}

@@ -159,3 +159,24 @@ async fn a_mounted_volume_that_is_swapped_wakes() {
     place.write("v/..2026_03/hosts.yaml", "changed in place");
     one_hint(&mut watch).await;
 }
+
+/// As Kubernetes publishes a ConfigMap, and once more with a link in a directory that nothing lists.
+#[tokio::test]
+async fn a_link_on_the_way_to_a_file_wakes() {
+    let place = Place::temporary();
+    for version in ["1", "2"] {
+        place.write(&format!("s/..{version}/a.yaml"), &format!("# {version}\n"));
+        place.write(&format!("s/.store/v{version}/b.yaml"), &format!("# {version}\n"));
+    }
+    place.link("s/..data", "..1");
+    place.link("s/a.yaml", "..data/a.yaml");
+    place.link("s/.store/current", "v1");
+    place.link("s/b.yaml", ".store/current/b.yaml");
+    let mut watch = watch(Source::Worktree, &place.path("s")).await;
+    for (link, target) in [("s/..data", "..2"), ("s/.store/current", "v2"), ("s/..data", "..1")] {
+        place.link(&format!("{link}_tmp"), target);
+        place.rename(&format!("{link}_tmp"), link);
+        hints(&mut watch).await;
+        no_hint(&mut watch).await;
+    }
+}
