@@ -62,6 +62,12 @@ const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("../../migrations/sqlite/0007_notices.sql"),
         postgres: include_str!("../../migrations/postgres/0007_notices.sql"),
     },
+    Migration {
+        version: 8,
+        name: "lineage",
+        sqlite: include_str!("../../migrations/sqlite/0008_lineage.sql"),
+        postgres: include_str!("../../migrations/postgres/0008_lineage.sql"),
+    },
 ];
 
 impl Migration {

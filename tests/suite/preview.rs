@@ -17,6 +17,7 @@ pub const TABLES: [&str; 24] = [
     "reconcile_idempotency",
     "reconcile_journal",
     "reconcile_lease",
+    "reconcile_lineage",
     "reconcile_migrations",
     "reconcile_outbox",
     "reconcile_releases",
