@@ -30,8 +30,20 @@ pub enum Class {
     Unavailable,
     /// Refused by the guard: exit code 3.
     Refused,
+    /// Held until somebody lets it pass, and to be told from an error: exit code 4.
+    Held,
     /// A question that was answered with no, of which nothing more is said: exit code 1.
     Silent,
+}
+
+impl Class {
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Class::Error | Class::Missing | Class::Conflict | Class::Invalid | Class::Unavailable | Class::Silent => 1,
+            Class::Refused => 3,
+            Class::Held => 4,
+        }
+    }
 }
 
 /// A failure, ready to be shown.
@@ -132,10 +144,7 @@ impl Failure {
     }
 
     pub fn exit_code(&self) -> u8 {
-        match self.class {
-            Class::Error | Class::Missing | Class::Conflict | Class::Invalid | Class::Unavailable | Class::Silent => 1,
-            Class::Refused => 3,
-        }
+        self.class.exit_code()
     }
 
     /// On one line, for a log.

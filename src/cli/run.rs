@@ -5,17 +5,17 @@ use std::time::Duration;
 use super::args::{Format, Global, Mode};
 use super::print::{Terminal, out, out_json, working};
 use super::{limited, only};
-use crate::change::ResourceId;
+use crate::change::{ResourceId, hanging, printable};
 use crate::daemon;
 use crate::daemon::signals::Signals;
-use crate::failure::{Failure, Result};
+use crate::failure::{Class, Failure, Result};
 use crate::plan::Summary;
 use crate::plan::budget::Force;
 use crate::plan::render::{self, Looks, sentence};
 use crate::store::Context;
 use crate::store::lease::{self, Lease, Patience};
 use crate::turn::saved::{self, SavedPlan};
-use crate::turn::{Outcome, Request, Turned, World};
+use crate::turn::{Outcome, Preview, Request, Turned, World};
 
 /// Changes that a plan shows of each sort unless `--all` is given.
 const MOST: usize = 200;
@@ -73,20 +73,20 @@ async fn declared(world: &World, target: &ResourceId) -> Result<()> {
 
 async fn preview(world: &World, mode: &Mode, request: &Request, format: Format, terminal: Terminal) -> Result<u8> {
     only(format, &[Format::Text, Format::Json, Format::Markdown])?;
-    let plan = match &mode.out {
+    let Preview { plan, wanted: _, is_held } = match &mode.out {
         None => {
-            let (plan, wanted) = working("planning", &world.progress, world.preview(request)).await?;
-            terminal.warned(&wanted.warnings);
-            plan
+            let preview = working("planning", &world.progress, world.preview(request)).await?;
+            terminal.warned(&preview.wanted.warnings);
+            preview
         }
         Some(file) if file.as_os_str() == "-" => {
             return Err(Failure::error("--out wants a file, which --apply reads")
                 .hint("`--plan --format json` prints the plan; to save one in a file of that name: --out ./-"));
         }
         Some(file) => {
-            let (plan, saved) = working("planning", &world.progress, world.save(request)).await?;
+            let (preview, saved) = working("planning", &world.progress, world.save(request)).await?;
             world.save_to(file, &saved)?;
-            plan
+            preview
         }
     };
     let most = if mode.all { usize::MAX } else { MOST };
@@ -95,7 +95,10 @@ async fn preview(world: &World, mode: &Mode, request: &Request, format: Format, 
         Format::Markdown => out(&render::markdown(&plan, most))?,
         Format::Text | Format::Csv => out(&render::text(&plan, Looks { color: terminal.color, most }))?,
     }
-    Ok(code(mode, &plan.summary(), plan.changes.len() as u64))
+    match is_held && mode.detailed_exitcode {
+        true => Ok(Class::Held.exit_code()),
+        false => Ok(code(mode, &plan.summary(), plan.changes.len() as u64)),
+    }
 }
 
 async fn once(world: &World, mode: &Mode, global: &Global, terminal: Terminal, job: Job) -> Result<u8> {
@@ -163,13 +166,19 @@ async fn tell(world: &World, lease: &Lease, context: &Context) {
 }
 
 fn finish(mode: &Mode, turned: &Turned) -> Result<u8> {
+    let held = |why: &str| {
+        let mut failure = Failure::error(format!("held back, and nothing was applied: {why}"));
+        failure.class = if mode.detailed_exitcode { Class::Held } else { Class::Error };
+        failure
+    };
     match &turned.outcome {
-        Outcome::Held { over, digest } => Err(Failure::error(format!(
-            "held back, and nothing was applied: the plan would change {}",
-            over.join(", ")
-        ))
-        .hint("look at it with `reconcile --plan`; if it is meant: --force --reason R")
-        .hint(format!("or let the daemon do it: `reconcile approve {digest} --reason R`"))),
+        Outcome::Behind(hold) => Err(held(&hold.why)
+            .hint(&hold.hint)
+            .hint("if you mean to go back: --force --reason R")
+            .hint(format!("or let the daemon do it: `reconcile approve {} --reason R`", hold.digest))),
+        Outcome::Held { over, digest } => Err(held(&format!("the plan would change {}", over.join(", ")))
+            .hint("look at it with `reconcile --plan`; if it is meant: --force --reason R")
+            .hint(format!("or let the daemon do it: `reconcile approve {digest} --reason R`"))),
         Outcome::Applied(report) if !report.failed.is_empty() || !report.conflicts.is_empty() => {
             let failed = report.failed.iter().map(|(id, why)| format!("{id}: {why}"));
             let moved = report.conflicts.iter().map(|id| format!("{id}: it kept changing while it was to be written"));
@@ -193,6 +202,9 @@ fn told(turned: &Turned) -> String {
     }
     for blocked in plan.blocked.iter().take(MOST) {
         text.push_str(&render::blocked_line(blocked));
+    }
+    if let Some(note) = plan.lineage.note() {
+        text.push_str(&format!("{}\n", hanging("", &printable(&note), 2)));
     }
     let summary = plan.summary();
     if report.applied == 0 && plan.changes.is_empty() && plan.blocked.is_empty() {

@@ -19,6 +19,8 @@ pub struct Voice {
     blocked: Option<Vec<String>>,
     failed: Vec<String>,
     warnings: String,
+    /// What is to be known of how the commit follows the last one.
+    lineage: Option<String>,
 }
 
 impl Voice {
@@ -63,10 +65,20 @@ impl Voice {
             tracing::warn!("{}", warnings.trim_end());
         }
         self.warnings = warnings;
+        let lineage = plan.lineage.note().filter(|_| plan.lineage.held().is_none());
+        if lineage != self.lineage {
+            lineage.iter().for_each(|note| tracing::warn!("{note}"));
+            self.lineage = lineage;
+        }
         let blocked: Vec<String> = plan.blocked.iter().map(|one| format!("{}: {}", one.id, one.reason)).collect();
         let did = match outcome {
             Outcome::Held { over, digest } => {
-                self.held(over, digest);
+                let way = format!("`reconcile approve {digest} --reason R` lets it pass");
+                self.held(&over.join(", "), digest, &way);
+                false
+            }
+            Outcome::Behind(hold) => {
+                self.held(&hold.why, &hold.digest, &format!("{}; {}", hold.hint, hold.way()));
                 false
             }
             Outcome::Applied(report) => {
@@ -83,12 +95,12 @@ impl Voice {
         if did || is_new { tell(turned) } else { Ok(()) }
     }
 
-    fn held(&mut self, over: &[String], digest: &str) {
+    fn held(&mut self, why: &str, digest: &str, way: &str) {
         if self.held.as_deref() == Some(digest) {
             return;
         }
-        let line = format!("held back: {}", over.join(", "));
-        tracing::warn!("{line}; `reconcile approve {digest} --reason R` lets it pass");
+        let line = format!("held back: {why}");
+        tracing::warn!("{line}; {way}");
         systemd::status(&line);
         self.held = Some(digest.to_owned());
     }

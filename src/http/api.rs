@@ -145,7 +145,7 @@ pub async fn explain(
 pub async fn plan(State(office): State<Arc<Office>>) -> Response {
     let Some(_one) = office.plan().await else { return ending().answer() };
     let planned = office.world.preview(&Request::everything()).await;
-    printed(planned.map(|(plan, _)| render::json(&plan)))
+    printed(planned.map(|planned| render::json(&planned.plan)))
 }
 
 /// What `reconcile history --format json` prints.

@@ -251,7 +251,7 @@ impl Metrics {
         let _whole = self.lock();
         let Turned { plan, outcome, warnings: _, work: Work { files, reused, rows } } = turned;
         let ended = match outcome {
-            Outcome::Held { .. } => Ended::Held,
+            Outcome::Held { .. } | Outcome::Behind(_) => Ended::Held,
             Outcome::Applied(report) => {
                 let undone: BTreeSet<&ResourceId> =
                     report.failed.iter().map(|(id, _)| id).chain(&report.conflicts).collect();

@@ -56,7 +56,7 @@ impl Problem {
     pub fn of(failure: &Failure) -> Self {
         let status = match failure.class {
             Class::Missing => StatusCode::NOT_FOUND,
-            Class::Conflict => StatusCode::CONFLICT,
+            Class::Conflict | Class::Held => StatusCode::CONFLICT,
             Class::Invalid => StatusCode::UNPROCESSABLE_ENTITY,
             Class::Unavailable | Class::Refused => StatusCode::SERVICE_UNAVAILABLE,
             Class::Error | Class::Silent if failure.problems().is_some() => StatusCode::CONFLICT,

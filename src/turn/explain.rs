@@ -1,10 +1,9 @@
 //! One answer to "why is this not done?": where a resource is declared, how it stands, and what comes next.
 
-use super::{Focus, Request, World};
+use super::{Focus, Outcome, Request, World};
 use crate::change::{Blocked, Change, ResourceId, hanging, moment, printable, rfc3339};
 use crate::failure::Result;
 use crate::kinds::{Desired, Observed, Step};
-use crate::plan::budget::Held;
 use crate::plan::render::{change_line, json_change};
 use crate::resource::Resource;
 use crate::resource::host;
@@ -39,10 +38,10 @@ impl World {
         let request = Request::everything();
         let wanted = self.read().await?;
         let picture = self.look(Focus::Everything(&wanted.desired), request.now).await?;
-        let plan = self.plan(&wanted, &picture, &request);
-        let (plan, held) = match plan.approve(self.budget(), None, &picture.approvals) {
+        let plan = self.judged(self.plan(&wanted, &picture, &request), &picture).await?;
+        let (plan, held) = match self.admit(plan, None, &picture) {
             Ok(approved) => (approved.into_plan(), None),
-            Err(Held { plan, digest, over }) => (*plan, Some((digest, over))),
+            Err((plan, outcome)) => (*plan, held(outcome)),
         };
         let declared = wanted.desired.place(id);
         let session = id.name.parse().ok().map(SessionId).filter(|_| id.kind == Session::KIND);
@@ -55,9 +54,7 @@ impl World {
         let blocked = plan.blocked.iter().find(|blocked| blocked.id == *id);
         let held = held.filter(|_| change.is_some());
         let verdict = match (&held, change, blocked, &declared) {
-            (Some((_, over)), ..) => {
-                format!("held back with the whole plan, which would change {}", over.join(", "))
-            }
+            (Some((why, _)), ..) => format!("held back with the whole plan{why}"),
             (None, Some(change), ..) => {
                 format!("the next turn will {} it ({})", change.action.name(), change.origin.name())
             }
@@ -82,12 +79,21 @@ impl World {
         // A plan says it of what is blocked, or in sync and named by a file.
         notes.extend(suspended.filter(|note| blocked.is_none() && !plan.notes.iter().any(|(_, said)| said == note)));
         let change = change.cloned();
-        let approve = held.map(|(digest, _)| {
-            format!("look at it with `reconcile --plan`; `reconcile approve {digest} --reason R` lets it pass")
-        });
-        let hint = approve.or_else(|| blocked.map(|blocked| blocked.hint.clone()));
+        let hint = held.map(|(_, way)| way).or_else(|| blocked.map(|blocked| blocked.hint.clone()));
         let considered = plan.considered.get(id).cloned().unwrap_or_default();
         Ok(Explanation { id: id.clone(), declared, exists, verdict, hint, change, notes, considered, history })
+    }
+}
+
+/// Why nothing of a plan is applied, and what to do.
+fn held(outcome: Outcome) -> Option<(String, String)> {
+    match outcome {
+        Outcome::Applied(_) => None,
+        Outcome::Held { over, digest } => Some((
+            format!(", which would change {}", over.join(", ")),
+            format!("look at it with `reconcile --plan`; `reconcile approve {digest} --reason R` lets it pass"),
+        )),
+        Outcome::Behind(hold) => Some((format!(": {}", hold.why), format!("{}; {}", hold.hint, hold.way()))),
     }
 }
 

@@ -12,6 +12,7 @@ use serde_json::{Value as Json, json};
 use super::Wanted;
 use crate::change::{Action, Change, Kind, Obstacle, Origin, ResourceId, moment};
 use crate::kinds::{Desired, Listed};
+use crate::plan::lineage::Lineage;
 use crate::plan::render::details;
 use crate::plan::{Header, Plan, Planned};
 use crate::resource::Resource;
@@ -120,6 +121,8 @@ pub struct Sheet<'a> {
 /// Every declared resource, at one moment.
 pub struct Inventory {
     pub header: Header,
+    /// Whether the commit may follow the one that was applied last.
+    pub lineage: Lineage,
     pub made_at: DateTime<Utc>,
     /// Resources that the database has and no file names.
     pub unmanaged: u64,
@@ -135,12 +138,21 @@ pub struct Inventory {
 impl Inventory {
     /// From a plan of everything, what it was made from, and who has suspended what.
     pub fn new(plan: Plan, wanted: Wanted, suspensions: &[Suspension]) -> Self {
-        let Plan { header, now, changes, blocked, mut notes, unmanaged, .. } = plan;
+        let Plan { header, lineage, now, changes, blocked, mut notes, unmanaged, .. } = plan;
         let desired = wanted.desired;
         notes.truncate(NOTES);
         let states = vec![State::InSync; desired.len()];
-        let mut inventory =
-            Self { header, made_at: now, unmanaged, notes, desired, states, about: BTreeMap::new(), counts: [0; 5] };
+        let mut inventory = Self {
+            header,
+            lineage,
+            made_at: now,
+            unmanaged,
+            notes,
+            desired,
+            states,
+            about: BTreeMap::new(),
+            counts: [0; 5],
+        };
         let numbers = inventory.numbers();
         let number = |desired: &Desired, id: &ResourceId| match id.kind {
             Session::KIND => desired.sessions.number(&SessionId(id.name.parse().ok()?)),

@@ -18,6 +18,7 @@ use crate::resource::session::{self, Seen, Session, SessionId, packed};
 use crate::resource::{Resource, host, instance, server};
 use crate::store::ahead::Ahead;
 use crate::store::error::Error;
+use crate::store::lineage::{self, Applied};
 use crate::store::scan::{Cells, scan};
 use crate::store::sql::{Id, now};
 use crate::store::{self, Snapshot, billing, lease, ledger};
@@ -29,6 +30,8 @@ pub struct Picture {
     pub ledger: Ledger,
     /// Digests of plans that somebody let pass.
     pub approvals: Vec<String>,
+    /// The commit that was last applied, where that is to be known.
+    pub applied: Option<Applied>,
     /// There is no schema of ours yet.
     pub is_new: bool,
     /// The fencing number that is in force.
@@ -157,10 +160,11 @@ impl World {
         let known = ledger::read(&mut snapshot).await?;
         let (unnoted, sessions) = self.noted(&mut snapshot, focus, &observed).await?;
         let fencing = lease::seen(&mut snapshot).await?.fencing;
+        let applied = lineage::last(&mut snapshot, &self.config.lineage).await?;
         snapshot.finish().await?;
         let approvals = known.approvals.clone();
         let ledger = Ledger { unnoted, ..as_planned(known, sessions) };
-        Ok(Picture { observed, approvals, ledger, fencing, ..Picture::default() })
+        Ok(Picture { observed, approvals, applied, ledger, fencing, ..Picture::default() })
     }
 
     /// All sessions, compared with what is declared, and the snapshot that they are from. `None`: there is none yet.

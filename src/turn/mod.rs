@@ -10,6 +10,7 @@ pub mod hosts;
 mod idempotency;
 pub mod instances;
 pub mod inventory;
+mod lineage;
 mod look;
 mod memory;
 mod notices;
@@ -37,6 +38,7 @@ use crate::config::Config;
 use crate::failure::{Failure, Result};
 use crate::guard::{Guard, Policy, Target, Transport};
 use crate::plan::budget::{Approved, Budget, Force};
+use crate::plan::lineage::Hold;
 use crate::plan::{self, Header, Keys, Plan, Terms};
 use crate::port::redis::Bindings;
 use crate::port::task::{Dispatcher, Results};
@@ -110,6 +112,16 @@ pub enum Outcome {
         over: Vec<String>,
         digest: String,
     },
+    /// Nothing was applied: the commit does not follow the one that was applied last.
+    Behind(Hold),
+}
+
+/// What a turn would do.
+pub struct Preview {
+    pub plan: Plan,
+    pub wanted: Wanted,
+    /// It would be held, and nothing applied, as things stand.
+    pub is_held: bool,
 }
 
 /// A turn that was carried through.
@@ -187,12 +199,13 @@ impl World {
     }
 
     /// Plans, and writes nothing anywhere.
-    pub async fn preview(&self, request: &Request) -> Result<(Plan, Wanted)> {
+    pub async fn preview(&self, request: &Request) -> Result<Preview> {
         let ahead = Ahead::begin(&self.database, &session::rows::ALL);
         let wanted = self.read().await?;
         let picture = self.look_on(Focus::Everything(&wanted.desired), request.now, Some(ahead)).await?;
-        let plan = self.plan(&wanted, &picture, request);
-        Ok((plan, wanted))
+        let plan = self.judged(self.plan(&wanted, &picture, request), &picture).await?;
+        let is_held = self.admit(plan.clone(), None, &picture).is_err();
+        Ok(Preview { plan, wanted, is_held })
     }
 
     pub fn plan(&self, wanted: &Wanted, picture: &Picture, request: &Request) -> Plan {
@@ -279,13 +292,12 @@ impl World {
             };
             let picture = self.look_on(focus, request.now, ahead.take()).await?;
             self.note_health(lease, &context, &picture).await?;
-            let plan = self.plan(&wanted, &picture, &request);
-            let approved = match plan.approve(self.budget(), request.force.clone(), &picture.approvals) {
+            let plan = self.judged(self.plan(&wanted, &picture, &request), &picture).await?;
+            let approved = match self.admit(plan, request.force.clone(), &picture) {
                 Ok(approved) => approved,
-                Err(held) => {
-                    let outcome = Outcome::Held { over: held.over, digest: held.digest };
+                Err((plan, outcome)) => {
                     let work = wanted.work(since.as_ref(), &picture);
-                    let turned = Turned { plan: *held.plan, outcome, warnings: wanted.warnings, work };
+                    let turned = Turned { plan: *plan, outcome, warnings: wanted.warnings, work };
                     self.remember(lease, &context, started_at, &request, &turned, asked).await?;
                     return Ok(turned);
                 }

@@ -9,12 +9,11 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{Focus, Outcome, Picture, Request, Turned, World};
+use super::{Focus, Outcome, Picture, Preview, Request, Turned, World};
 use crate::change::{ResourceId, hex, moment};
 use crate::failure::{Failure, Result};
 use crate::file::{self, Fault, Rules};
 use crate::kinds::parse_id;
-use crate::plan::Plan;
 use crate::plan::budget::Force;
 use crate::plan::render::{self, FORMAT_VERSION};
 use crate::store::identity::TargetIdentity;
@@ -56,10 +55,10 @@ fn observed_digest(picture: &Picture) -> String {
 
 impl World {
     /// Plans, and gives the plan as it is to be saved.
-    pub async fn save(&self, request: &Request) -> Result<(Plan, SavedPlan)> {
+    pub async fn save(&self, request: &Request) -> Result<(Preview, SavedPlan)> {
         let wanted = self.read().await?;
         let picture = self.look(Focus::Everything(&wanted.desired), request.now).await?;
-        let plan = self.plan(&wanted, &picture, request);
+        let plan = self.judged(self.plan(&wanted, &picture, request), &picture).await?;
         let saved = SavedPlan {
             format_version: FORMAT_VERSION.to_owned(),
             reconcile_version: VERSION.to_owned(),
@@ -71,7 +70,8 @@ impl World {
             plan_digest: plan.digest(),
             plan: render::json(&plan),
         };
-        Ok((plan, saved))
+        let is_held = self.admit(plan.clone(), None, &picture).is_err();
+        Ok((Preview { plan, wanted, is_held }, saved))
     }
 
     /// Checks a saved plan against this very target and time, before anything is opened for writing.
@@ -110,7 +110,7 @@ impl World {
         picture.is_new = saved.plan["schema_missing"] == true
             && picture.ledger.applied.is_empty()
             && picture.observed.sessions.total == 0;
-        let plan = self.plan(&wanted, &picture, &request);
+        let plan = self.judged(self.plan(&wanted, &picture, &request), &picture).await?;
         let same = plan.digest() == saved.plan_digest
             && observed_digest(&picture) == saved.observed_digest
             && shown(&render::json(&plan)) == shown(&saved.plan);
@@ -121,17 +121,13 @@ impl World {
         }
         let context = self.context(wanted.revision.actor(), &wanted.revision);
         let work = wanted.work(None, &picture);
-        let approved = plan.approve(self.budget(), request.force.clone(), &picture.approvals);
-        let turned = match approved {
+        let turned = match self.admit(plan, request.force.clone(), &picture) {
             Ok(approved) => {
                 let report = self.apply(&approved, lease.authority(), &context, &picture).await?;
                 let (outcome, warnings) = (Outcome::Applied(report), wanted.warnings);
                 Turned { plan: approved.into_plan(), outcome, warnings, work }
             }
-            Err(held) => {
-                let outcome = Outcome::Held { over: held.over, digest: held.digest };
-                Turned { plan: *held.plan, outcome, warnings: wanted.warnings, work }
-            }
+            Err((plan, outcome)) => Turned { plan: *plan, outcome, warnings: wanted.warnings, work },
         };
         // Whoever asks that all be looked at is not answered by a plan of yesterday's.
         self.remember(lease, &context, started_at, &request, &turned, &[]).await?;
@@ -139,11 +135,13 @@ impl World {
     }
 }
 
-/// What people read of a plan before they let it be applied: all but the commit, which may move without changing it.
+/// What people read of a plan before they let it be applied: all but the commit, which may move without changing it, and
+/// whether it follows the one that was applied last, which is judged anew.
 fn shown(plan: &serde_json::Value) -> serde_json::Value {
     let mut plan = plan.clone();
     if let Some(fields) = plan.as_object_mut() {
         fields.remove("revision");
+        fields.remove("lineage");
     }
     plan
 }

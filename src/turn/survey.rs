@@ -21,7 +21,7 @@ impl World {
         let known = status.as_ref().ok().and_then(|status| status.known.as_ref());
         let suspensions = known.map(|known| known.suspensions.as_slice()).unwrap_or_default();
         let planned = self.preview(&Request::everything()).await;
-        let inventory = planned.map(|(plan, wanted)| Inventory::new(plan, wanted, suspensions));
+        let inventory = planned.map(|planned| Inventory::new(planned.plan, planned.wanted, suspensions));
         let (environment, catalog) = (self.guard.environment().to_string(), self.database.catalog().to_string());
         Survey { environment, catalog, driver: self.database.driver(), status, inventory }
     }

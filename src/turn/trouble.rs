@@ -6,6 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{Outcome, Request, Turned, World};
 use crate::failure::{Failure, Result};
+use crate::plan::lineage::Hold;
 use crate::plan::render::sentence;
 use crate::store::Context;
 use crate::store::lease::Lease;
@@ -57,8 +58,15 @@ impl World {
             Outcome::Applied(report) => {
                 (format!("{} failed, {} in conflict", report.failed.len(), report.conflicts.len()), false)
             }
-            Outcome::Held { digest, .. } => (format!("{}{digest}", turns::HELD), false),
+            Outcome::Held { digest, .. } | Outcome::Behind(Hold { digest, .. }) => {
+                (format!("{}{digest}", turns::HELD), false)
+            }
         };
+        let summary = match &turned.outcome {
+            Outcome::Behind(hold) => format!("{}; {}", hold.why, hold.hint),
+            Outcome::Applied(_) | Outcome::Held { .. } => sentence(&turned.plan.summary()),
+        };
+        let applied = self.applied(turned).await;
         let mut tx = self.database.begin(&lease.authority(), context).await?;
         let finished_at = now();
         let turn = Turn {
@@ -68,10 +76,13 @@ impl World {
             finished_at,
             revision: context.revision.clone(),
             outcome,
-            summary: sentence(&turned.plan.summary()).into(),
+            summary: summary.into(),
             good_at: good.then_some(finished_at),
         };
         turns::write(&mut tx, &turn).await?;
+        if let Some(applied) = applied {
+            self.record(&mut tx, &applied, &turned.plan.lineage, request.force.as_ref()).await?;
+        }
         self.tell_of_turn(&mut tx, request, turned).await?;
         if !asked.is_empty() {
             requests::answered(&mut tx, asked, &turn).await?;

@@ -38,8 +38,13 @@ pub fn troubles(view: &View<'_>) -> Markup {
             div.notice.warn {
                 p {
                     strong { "Held back. " }
-                    "The plan would change more at once than the change budget allows, so nothing of it was applied. "
-                    "Whoever has looked at it can let it pass."
+                    @if let Some(hold) = survey.inventory.as_ref().ok().and_then(|inventory| inventory.lineage.held()) {
+                        "Nothing was applied: " (prose(&hold.why)) "; " (prose(&hold.hint)) ". "
+                        "Whoever means to go back can let it pass."
+                    } @else {
+                        "The plan would change more at once than the change budget allows, so nothing of it was applied. "
+                        "Whoever has looked at it can let it pass."
+                    }
                 }
                 p { "Its digest: " code { (plain(digest)) } }
                 @if view.may(Scope::Operate) {

@@ -22,6 +22,9 @@ pub fn markdown(plan: &Plan, most: usize) -> String {
             escape(&header.environment)
         ));
     }
+    if let Some(note) = plan.lineage.note() {
+        out.push_str(&format!("\n> {}\n", escape(&note)));
+    }
     if !plan.changes.is_empty() {
         out.push_str("\n| | resource | change | |\n|---|---|---|---|\n");
     }

@@ -3,7 +3,7 @@
 use anstyle::{AnsiColor, Style};
 
 use super::{details, sentence};
-use crate::change::{Action, Blocked, Change, Origin, printable, wrapped};
+use crate::change::{Action, Blocked, Change, Origin, hanging, printable, wrapped};
 use crate::plan::{Header, Plan};
 
 /// How the text is to look.
@@ -23,6 +23,10 @@ const WIDEST: usize = 24;
 /// The whole plan.
 pub fn text(plan: &Plan, looks: Looks) -> String {
     let mut out = header(&plan.header);
+    if let Some(note) = plan.lineage.note() {
+        out.push_str(&hanging("", &printable(&note), 2));
+        out.push('\n');
+    }
     let width = address_width(plan);
     let mut lines = Vec::new();
     for planned in plan.changes.iter().take(looks.most) {

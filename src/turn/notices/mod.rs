@@ -154,9 +154,13 @@ async fn troubles(tx: &mut Tx, turned: &Turned) -> Result<Vec<Notice>> {
             let way = format!("`reconcile approve {digest} --reason R` lets it pass");
             found.insert(format!("plan/{digest}"), (Event::Blocked, format!("held back: {}; {way}", over.join(", "))));
         }
+        Outcome::Behind(hold) => {
+            let text = format!("held back: {}; {}; {}", hold.why, hold.hint, hold.way());
+            found.insert(format!("plan/{}", hold.digest), (Event::Blocked, text));
+        }
     }
     let before = outbox::told(tx, TOPIC).await?;
-    if let Outcome::Held { .. } = turned.outcome {
+    if let Outcome::Held { .. } | Outcome::Behind(_) = turned.outcome {
         // Nothing was tried, so nothing that had failed is over.
         let failed = before.as_object().into_iter().flatten().filter(|(_, what)| *what == Event::Failure.word());
         for (about, _) in failed {
@@ -214,7 +218,9 @@ async fn drifts(tx: &mut Tx, turned: &Turned) -> Result<Vec<Notice>> {
     outbox::tell(tx, TOPIC, &state).await?;
     let became = match turned.outcome {
         Outcome::Applied(_) => "it was changed by somebody else, and is put right",
-        Outcome::Held { .. } => "it was changed by somebody else; the plan that puts it right is held back",
+        Outcome::Held { .. } | Outcome::Behind(_) => {
+            "it was changed by somebody else; the plan that puts it right is held back"
+        }
     };
     let mut notices: Vec<Notice> = drifted.iter().map(|about| notice(Event::Drift, about, became)).collect();
     if count > DRIFTS {
