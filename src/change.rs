@@ -2,6 +2,7 @@
 //!
 //! Nothing here knows a particular kind; `kinds` is the register of those.
 
+mod lineage;
 mod revision;
 
 use std::fmt;
@@ -12,7 +13,8 @@ use serde::{Serialize, Serializer};
 
 pub use crate::credential::masked;
 
-pub use revision::{Compared, NO_COMMIT, Revision};
+pub use lineage::History;
+pub use revision::{Compared, NO_COMMIT, Revision, short};
 
 /// One type of managed resource. Each room of `resource` declares its own; `kinds` lists them in order.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

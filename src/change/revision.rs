@@ -1,5 +1,7 @@
 //! Where the desired state came from: a commit and its author, or a user.
 
+use chrono::{DateTime, Utc};
+
 /// What stands for a commit where there is none: outside Git, and for what was done by hand.
 pub const NO_COMMIT: &str = "no commit";
 
@@ -30,6 +32,8 @@ impl Compared {
 pub struct Revision {
     /// Full commit id; `None` outside a Git repository or before its first commit.
     pub commit: Option<String>,
+    /// When it was committed; `None` also where the commit has a time that is none.
+    pub committed_at: Option<DateTime<Utc>>,
     /// The commit's author, as `Name`.
     pub author: Option<String>,
     /// Only what is clean is the author's.
@@ -56,12 +60,16 @@ impl Revision {
     pub fn label(&self) -> String {
         match &self.commit {
             Some(commit) => {
-                let short: String = commit.chars().take(7).collect();
-                format!("{short} ({})", self.compared.word())
+                format!("{} ({})", short(commit), self.compared.word())
             }
             None => NO_COMMIT.to_owned(),
         }
     }
+}
+
+/// A commit's id as people read it.
+pub fn short(commit: &str) -> String {
+    commit.chars().take(7).collect()
 }
 
 #[cfg(test)]
@@ -82,7 +90,7 @@ mod tests {
     fn only_what_is_clean_is_the_authors() {
         let told = |compared| {
             let (commit, author, user) = (Some("4f1c2ab99".into()), Some("Amina".into()), "noor".into());
-            let revision = Revision { commit, author, compared, user };
+            let revision = Revision { commit, committed_at: None, author, compared, user };
             (revision.label(), revision.actor())
         };
         let uncommitted = "uncommitted (noor)".to_owned();

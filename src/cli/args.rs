@@ -148,7 +148,7 @@ pub enum Verb {
     Doctor,
     /// Create or upgrade the schema (the embedded database: by itself)
     Migrate(MigrateArgs),
-    /// Let the daemon apply a plan that the change budget holds back
+    /// Let a run pass that the change budget or lineage holds
     Approve {
         /// The plan's digest, as `status` and the log show it
         digest: String,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::args::{Format, Global, Mode};
 use super::print::{Terminal, out, out_json, working};
 use super::{limited, only};
-use crate::change::{ResourceId, Width};
+use crate::change::{ResourceId, Width, hanging, printable};
 use crate::daemon;
 use crate::daemon::signals::Signals;
 use crate::failure::{Failure, Result};
@@ -213,6 +213,9 @@ fn told(turned: &Turned, width: Width) -> String {
     }
     for blocked in plan.blocked.iter().take(MOST) {
         text.push_str(&PlanLine::of_blocked(blocked).text(width));
+    }
+    if let Some(note) = plan.lineage.note() {
+        text.push_str(&format!("{}\n", hanging("", &printable(&note), 2, width)));
     }
     let summary = plan.summary();
     if report.applied == 0 && plan.changes.is_empty() && plan.blocked.is_empty() {

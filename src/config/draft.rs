@@ -47,6 +47,8 @@ impl Draft {
             database_url: None,
             schema: String::new(),
             source: Source::Head,
+            lineage: String::new(),
+            lineage_strict: false,
             interval: Duration::ZERO,
             debounce: Duration::ZERO,
             debounce_max: Duration::ZERO,

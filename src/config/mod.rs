@@ -62,6 +62,10 @@ pub struct Config {
     /// The schema on PostgreSQL.
     pub schema: String,
     pub source: Source,
+    /// Under which name the applied commits are recorded: 1 to 64 letters, digits, `.`, `_`, `-`.
+    pub lineage: String,
+    /// A commit of which it cannot be told whether it contains the one that was last applied is held.
+    pub lineage_strict: bool,
     /// Between two turns that nothing else has asked for. 1 s to 1 day.
     pub interval: Duration,
     /// How long files must be quiet before a turn, and how long to wait for that at most. Up to 1 min.

@@ -24,6 +24,8 @@ pub struct Voice {
     warnings: String,
     /// Log lines that were dropped, as far as that was told.
     dropped: u64,
+    /// What is to be known of how the commit follows the last one.
+    lineage: Option<String>,
 }
 
 impl Voice {
@@ -74,6 +76,11 @@ impl Voice {
             tracing::warn!("{}", warnings.trim_end());
         }
         self.warnings = warnings;
+        let lineage = plan.lineage.note().filter(|_| plan.lineage.held().is_none());
+        if lineage != self.lineage {
+            lineage.iter().for_each(|note| tracing::warn!("{note}"));
+            self.lineage = lineage;
+        }
         let blocked: Vec<String> = plan.blocked.iter().map(|one| format!("{}: {}", one.id, one.reason)).collect();
         let line = enforced.as_ref().map_or_else(|| sentence(&plan.summary()), Enforced::line);
         systemd::status(&line);

@@ -4,6 +4,8 @@ mod compare;
 
 use std::path::{Path, PathBuf};
 
+use chrono::DateTime;
+
 use super::git::object::{Content, ObjectId};
 use super::git::{self, Git, GitError};
 use crate::change::{Compared, Revision};
@@ -29,7 +31,10 @@ pub async fn of_worktree(git: &Git, lying: Lying) -> Result<Revision, GitError> 
     Ok(Revision { compared, ..head })
 }
 
-/// The commit that `HEAD` names, and its author.
+/// The first second of the year 10000, since 1970.
+const FIVE_DIGITS: i64 = 253_402_300_800;
+
+/// The commit that `HEAD` names, its time and its author.
 ///
 /// Errors: as `git` gives them; no commit is an error here.
 pub async fn head(git: &Git) -> Result<Revision, GitError> {
@@ -43,12 +48,17 @@ pub async fn of_commit(git: &Git, commit: &str) -> Result<Revision, GitError> {
     let printed = git.ask(&git::COMMIT, &[commit, "--"], &[]).await?;
     let text = String::from_utf8_lossy(&printed);
     let line = text.lines().nth(1).unwrap_or_default();
-    let (commit, author) = line.split_once('\0').unwrap_or_default();
+    let (commit, rest) = line.split_once('\0').unwrap_or_default();
+    let (time, author) = rest.split_once('\0').unwrap_or_default();
     if commit.is_empty() {
         return Err(GitError::NoCommit(git.top().to_path_buf()));
     }
     let author = (!author.trim().is_empty()).then(|| author.trim().to_owned());
-    Ok(Revision { commit: Some(commit.to_owned()), author, compared: Compared::Clean, user: user() })
+    // A commit may bear any number, and a database keeps no year of five digits.
+    let seconds = time.parse().ok().filter(|seconds| (0..FIVE_DIGITS).contains(seconds));
+    let committed_at = seconds.and_then(|seconds| DateTime::from_timestamp(seconds, 0));
+    let commit = Some(commit.to_owned());
+    Ok(Revision { commit, committed_at, author, compared: Compared::Clean, user: user() })
 }
 
 /// Errors: the way from the top of the repository to the state directory leads over a link that the commit does not

@@ -61,15 +61,27 @@ impl Place {
     }
 
     pub fn git_as(&self, author: &str, args: &str) -> String {
+        self.git_with(&[("GIT_AUTHOR_NAME", author)], args)
+    }
+
+    /// As it would be at that time.
+    pub fn git_at(&self, time: &str, args: &str) -> String {
+        self.git_with(
+            &[("GIT_AUTHOR_NAME", "Noor Team"), ("GIT_AUTHOR_DATE", time), ("GIT_COMMITTER_DATE", time)],
+            args,
+        )
+    }
+
+    fn git_with(&self, environment: &[(&str, &str)], args: &str) -> String {
         let done = Command::new("git")
             .args(args.split(' '))
             .current_dir(&self.root)
             .env("GIT_CONFIG_GLOBAL", "/dev/null")
             .env("GIT_CONFIG_NOSYSTEM", "1")
-            .env("GIT_AUTHOR_NAME", author)
             .env("GIT_AUTHOR_EMAIL", "team@example.org")
             .env("GIT_COMMITTER_NAME", "A Committer")
             .env("GIT_COMMITTER_EMAIL", "committer@example.org")
+            .envs(environment.iter().copied())
             .output()
             .unwrap();
         assert!(done.status.success(), "git {args}: {}", String::from_utf8_lossy(&done.stderr));

@@ -86,6 +86,13 @@ impl Plan {
         if force.is_some() {
             self.held.clear();
             self.changes.iter_mut().for_each(|planned| planned.held = None);
+            self.lineage.let_pass();
+        }
+        if self.lineage.held().is_some() {
+            // Nor is anything recorded of what such a commit says.
+            self.adopted.clear();
+            self.calmed.clear();
+            self.protected.clear();
         }
         Approved { plan: self, force }
     }

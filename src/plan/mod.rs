@@ -2,6 +2,7 @@
 
 pub mod budget;
 mod draft;
+pub mod lineage;
 pub mod pools;
 mod protect;
 pub mod render;
@@ -90,6 +91,8 @@ pub enum Keys {
 #[derive(Clone, Debug)]
 pub struct Plan {
     pub header: Header,
+    /// Whether the commit may follow the one that was applied last.
+    pub lineage: lineage::Lineage,
     pub now: DateTime<Utc>,
     pub changes: Vec<Planned>,
     pub blocked: Vec<Blocked>,
@@ -182,6 +185,7 @@ impl Plan {
     fn empty(header: Header, now: DateTime<Utc>) -> Self {
         Plan {
             header,
+            lineage: lineage::Lineage::default(),
             now,
             changes: Vec::new(),
             blocked: Vec::new(),
@@ -204,6 +208,7 @@ impl Plan {
     fn append(&mut self, part: Plan) {
         let Plan {
             header: _,
+            lineage: _,
             now: _,
             changes,
             blocked,

@@ -102,6 +102,7 @@ impl Story {
     fn plan(&self) -> Plan {
         let revision = Revision {
             commit: Some("4f1c2ab9".to_owned()),
+            committed_at: None,
             author: Some("Noor Team".to_owned()),
             compared: Compared::Clean,
             user: "noor".to_owned(),

@@ -63,6 +63,12 @@ const MIGRATIONS: &[Migration] = &[
         postgres: include_str!("../../migrations/postgres/0007_notices.sql"),
     },
     Migration {
+        version: 8,
+        name: "lineage",
+        sqlite: include_str!("../../migrations/sqlite/0008_lineage.sql"),
+        postgres: include_str!("../../migrations/postgres/0008_lineage.sql"),
+    },
+    Migration {
         version: 12,
         name: "protections",
         sqlite: include_str!("../../migrations/sqlite/0012_protections.sql"),

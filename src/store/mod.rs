@@ -16,6 +16,7 @@ pub mod identity;
 pub mod journal;
 pub mod lease;
 pub mod ledger;
+pub mod lineage;
 pub mod listen;
 pub mod migrate;
 pub mod outbox;

@@ -22,6 +22,7 @@ const NEEDS: &[(&str, &str)] = &[
     ("reconcile_idempotency", "INSERT UPDATE DELETE"),
     ("reconcile_journal", "INSERT"),
     ("reconcile_lease", "UPDATE"),
+    ("reconcile_lineage", "INSERT UPDATE DELETE"),
     ("reconcile_migrations", ""),
     ("reconcile_outbox", "INSERT DELETE"),
     ("reconcile_protections", "INSERT DELETE"),

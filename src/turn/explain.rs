@@ -46,7 +46,7 @@ impl World {
             Err(failure) => self.enforce(failure).await.map(|(wanted, enforced)| (wanted, Some(enforced)))?,
         };
         let picture = self.look(Focus::Everything(&wanted.desired), request.now).await?;
-        let plan = self.plan(&wanted, &picture, &request);
+        let plan = self.judged(self.plan(&wanted, &picture, &request), &picture).await?;
         let declared = wanted.desired.place(id);
         let session = id.name.parse().ok().map(SessionId).filter(|_| id.kind == Session::KIND);
         let exists = match session {

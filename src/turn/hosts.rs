@@ -130,7 +130,7 @@ impl World {
         let Some(mut snapshot) = self.database.snapshot().await? else { return Ok(Duplicates::default()) };
         let found = consolidate::find(snapshot.conn()).await?;
         snapshot.finish().await?;
-        self.judged(found).await
+        self.spared(found).await
     }
 
     /// Keeps the newest active host of each session, deactivates the rest, and makes the index that forbids more. Hosts
@@ -160,7 +160,7 @@ impl World {
     }
 
     /// Which of them a command may not touch, as the database has it.
-    async fn judged(&self, found: Vec<Duplicate>) -> Result<Duplicates> {
+    async fn spared(&self, found: Vec<Duplicate>) -> Result<Duplicates> {
         let ledger = self.glimpse_of_pools().await?.ledger;
         if ledger.all_suspended.is_some()
             && let Some(Blocked { reason, hint, .. }) = ledger.suspension(&everything())

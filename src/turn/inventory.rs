@@ -13,6 +13,7 @@ use super::{Picture, Request, World};
 use crate::change::{Blocked, ResourceId};
 use crate::failure::Result;
 use crate::kinds::{self, Desired, Key, Listed};
+use crate::plan::lineage::Lineage;
 use crate::plan::render::details;
 use crate::plan::states::{self, Standing, Standings, State, States, Told};
 use crate::plan::{Header, Held, Ledger, Plan, Planned};
@@ -28,6 +29,8 @@ const NOTES: usize = 1_000;
 /// Every resource, at one moment.
 pub struct Inventory {
     pub header: Header,
+    /// Whether the commit may follow the one that was applied last.
+    pub lineage: Lineage,
     pub made_at: DateTime<Utc>,
     /// Resources that the database has and no file names.
     pub unmanaged: u64,
@@ -70,7 +73,7 @@ impl Inventory {
         let all_suspended = suspensions.iter().find(|row| row.kind.is_empty()).map(|row| row.suspended_at);
         let standings = Standings::new(&plan, &desired, &ledger, &failed);
         let others = observed.unmanaged(&desired);
-        let Plan { header, now, mut changes, mut blocked, mut notes, unmanaged, held, .. } = plan;
+        let Plan { header, lineage, now, mut changes, mut blocked, mut notes, unmanaged, held, .. } = plan;
         changes.truncate(most);
         changes.shrink_to_fit();
         blocked.truncate(most);
@@ -83,6 +86,7 @@ impl Inventory {
         }
         Self {
             header,
+            lineage,
             made_at: now,
             unmanaged,
             notes,

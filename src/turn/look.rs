@@ -18,6 +18,7 @@ use crate::resource::session::{self, Seen, Session, SessionId, packed};
 use crate::resource::{Resource, host, instance, server};
 use crate::store::ahead::Ahead;
 use crate::store::error::Error;
+use crate::store::lineage::{self, Applied};
 use crate::store::scan::{Cells, scan};
 use crate::store::sql::{Id, now};
 use crate::store::{self, Snapshot, billing, lease, ledger};
@@ -31,6 +32,8 @@ pub struct Picture {
     pub suspensions: Vec<ledger::Suspension>,
     /// Digests of plans that somebody let pass.
     pub approvals: Vec<String>,
+    /// The commit that was last applied, where that is to be known.
+    pub applied: Option<Applied>,
     /// There is no schema of ours yet.
     pub is_new: bool,
     /// The fencing number that is in force.
@@ -160,10 +163,11 @@ impl World {
         let (unnoted, sessions) = self.noted(&mut snapshot, focus, &observed).await?;
         let (protected, protected_sessions) = protection::read(&mut snapshot, focus).await?;
         let fencing = lease::seen(&mut snapshot).await?.fencing;
+        let applied = lineage::last(&mut snapshot, &self.config.lineage).await?;
         snapshot.finish().await?;
         let (approvals, suspensions) = (known.approvals.clone(), known.suspensions.clone());
         let ledger = Ledger { unnoted, protected, protected_sessions, ..as_planned(known, sessions) };
-        Ok(Picture { observed, approvals, ledger, suspensions, fencing, ..Picture::default() })
+        Ok(Picture { observed, approvals, applied, ledger, suspensions, fencing, ..Picture::default() })
     }
 
     /// All sessions, compared with what is declared, and the snapshot that they are from. `None`: there is none yet.

@@ -11,6 +11,7 @@ mod idempotency;
 pub mod instances;
 pub mod inventory;
 pub mod last_good;
+mod lineage;
 pub mod list;
 mod look;
 mod memory;
@@ -190,7 +191,7 @@ impl World {
         let ahead = Ahead::begin(&self.database, &session::rows::ALL);
         let wanted = self.read().await?;
         let picture = self.look_on(Focus::Everything(&wanted.desired), request.now, Some(ahead)).await?;
-        let plan = self.plan(&wanted, &picture, request);
+        let plan = self.judged(self.plan(&wanted, &picture, request), &picture).await?;
         Ok((plan, wanted, picture))
     }
 
@@ -279,7 +280,7 @@ impl World {
             };
             let picture = self.look_on(focus, request.now, ahead.take()).await?;
             self.note_health(lease, &context, &picture).await?;
-            let plan = self.plan(&wanted, &picture, &request);
+            let plan = self.judged(self.plan(&wanted, &picture, &request), &picture).await?;
             let approved = plan.approve(request.force.clone());
             let report = self.apply(&approved, lease.authority(), &context, &picture).await?;
             self.note_first_health(lease, &context, &picture, &wanted.desired).await?;

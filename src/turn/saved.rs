@@ -59,7 +59,7 @@ impl World {
     pub async fn save(&self, request: &Request) -> Result<(Plan, SavedPlan)> {
         let wanted = self.read().await?;
         let picture = self.look(Focus::Everything(&wanted.desired), request.now).await?;
-        let plan = self.plan(&wanted, &picture, request);
+        let plan = self.judged(self.plan(&wanted, &picture, request), &picture).await?;
         let saved = SavedPlan {
             format_version: FORMAT_VERSION.to_owned(),
             reconcile_version: VERSION.to_owned(),
@@ -110,7 +110,7 @@ impl World {
         picture.is_new = saved.plan["schema_missing"] == true
             && picture.ledger.applied.is_empty()
             && picture.observed.sessions.total == 0;
-        let plan = self.plan(&wanted, &picture, &request);
+        let plan = self.judged(self.plan(&wanted, &picture, &request), &picture).await?;
         let same = plan.digest() == saved.plan_digest
             && observed_digest(&picture) == saved.observed_digest
             && shown(&render::json(&plan)) == shown(&saved.plan);
@@ -132,12 +132,14 @@ impl World {
 }
 
 /// What people read of a plan before they let it be applied: all but the commit, which may move without changing it, and
-/// what is held, which an approval changes.
+/// what is held, which an approval changes, and whether the commit follows the one that was applied last, which is judged
+/// anew.
 fn shown(plan: &serde_json::Value) -> serde_json::Value {
     let mut plan = plan.clone();
     if let Some(fields) = plan.as_object_mut() {
         fields.remove("revision");
         fields.remove("held");
+        fields.remove("lineage");
     }
     plan
 }

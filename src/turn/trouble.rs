@@ -72,6 +72,7 @@ impl World {
             .held
             .iter()
             .map(|Held { digest, why, changes: _ }| Waiting { digest: digest.clone(), why: why.clone() });
+        let applied = self.applied(turned).await;
         let mut tx = self.database.begin(&lease.authority(), context).await?;
         let finished_at = now();
         let turn = Turn {
@@ -94,6 +95,9 @@ impl World {
             let Revision { commit, compared, .. } = &turned.plan.header.revision;
             let applied = Applied { commit: commit.clone(), is_clean: *compared == Compared::Clean };
             enforced::note_applied(&mut tx, &applied).await?;
+        }
+        if let Some(applied) = applied {
+            self.record(&mut tx, &applied, &turned.plan.lineage, request.force.as_ref()).await?;
         }
         let state = turned.enforced.as_ref().map(|enforced| unfollowed(Some(&enforced.what), &enforced.failure));
         let before = self.note_enforced(&mut tx, state).await?;

@@ -14,6 +14,7 @@ mod in_between;
 mod instances;
 mod interleaved;
 mod keys;
+mod lineage;
 mod list;
 mod many;
 mod model;

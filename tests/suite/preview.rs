@@ -3,7 +3,7 @@
 use crate::fixture::{World, both};
 
 /// Every table of the schema, in the order of their names.
-pub const TABLES: [&str; 25] = [
+pub const TABLES: [&str; 26] = [
     "db_servers",
     "host_sessions",
     "instances",
@@ -17,6 +17,7 @@ pub const TABLES: [&str; 25] = [
     "reconcile_idempotency",
     "reconcile_journal",
     "reconcile_lease",
+    "reconcile_lineage",
     "reconcile_migrations",
     "reconcile_outbox",
     "reconcile_protections",

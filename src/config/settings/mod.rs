@@ -1,5 +1,6 @@
 //! The table of settings: from it the reader, `reconcile config` and the manual are made.
 
+mod git;
 mod http;
 mod outside;
 
@@ -67,7 +68,7 @@ pub(super) fn find(key: &str) -> Option<&'static Setting> {
 
 /// Every setting, in the order in which they are shown.
 pub static TABLE: LazyLock<Vec<&'static Setting>> =
-    LazyLock::new(|| MAIN.iter().chain(&http::HTTP).chain(&outside::OUTSIDE).collect());
+    LazyLock::new(|| MAIN.iter().chain(&git::GIT).chain(&http::HTTP).chain(&outside::OUTSIDE).collect());
 
 /// A URL that may hold a password, into its place in the draft; in a file that people commit it may not.
 fn secret_url(draft: &mut Draft, given: &Given, instead: (&str, &str)) -> Result<Secret, String> {

@@ -12,19 +12,21 @@
 //! | verb | gives | what it could be made to run | what bars that |
 //! |---|---|---|---|
 //! | `rev-parse` | hash function, directory | nothing | |
-//! | `rev-list` | the commit and its author | a fetch of what is missing | the environment: no transport is allowed |
+//! | `rev-list` | the commit, its time and its author; the first commit | a fetch of what is missing | the environment: no transport is allowed |
+//! | `merge-base` | the newest commit that two contain | the same | the same |
 //! | `ls-tree` | names and object ids | the same | the same |
-//! | `cat-file --batch` | contents | the same; with `--textconv` or `--filters` programs | the same; neither is given |
+//! | `cat-file --batch`, `--batch-check` | contents, or whether there are any | the same; with `--textconv` or `--filters` programs | the same; neither is given |
 //! | `check-attr` | which files have a filter | a file-system monitor, as it reads the index | it gets no index, and `core.fsmonitor=false` |
 //! | `config` | the user's `safe.directory` | nothing; it sees no repository | |
 //!
 //! Commands that look at the files of a work tree (`status`, `diff`, `add`) run filters and monitors and are not among
 //! them; `log` and `show` obey settings (`log.showSignature`, `gpg.program`, `format.pretty`, `log.mailmap`) that
-//! `rev-list` does not know. None of the six runs a hook, a pager, an editor or a credential helper, and an alias cannot
+//! `rev-list` does not know. None of the seven runs a hook, a pager, an editor or a credential helper, and an alias cannot
 //! take the place of a command that exists (git-config(1), `alias.*`).
 
 mod brought;
 mod error;
+pub mod lineage;
 pub mod object;
 mod repository;
 
@@ -62,10 +64,16 @@ pub struct Verb {
 
 /// The hash function, and where the repository really is, one a line.
 const OPEN: Verb = Verb { name: "rev-parse", options: &["--show-object-format", "--absolute-git-dir"] };
-/// A commit and its author, as `commit ID`, then `ID NUL AUTHOR`. `%an` is the name that the commit holds, whatever a
-/// `.mailmap` says.
+/// A commit, when it was committed and by whom it was written, as `commit ID`, then `ID NUL TIME NUL AUTHOR`. `%an` is the
+/// name that the commit holds, whatever a `.mailmap` says.
 pub const COMMIT: Verb =
-    Verb { name: "rev-list", options: &["--max-count=1", "--encoding=UTF-8", "--format=%H%x00%an"] };
+    Verb { name: "rev-list", options: &["--max-count=1", "--encoding=UTF-8", "--format=%H%x00%ct%x00%an"] };
+/// The first commit of a history, by first parents.
+const ROOT: Verb = Verb { name: "rev-list", options: &["--first-parent", "--max-parents=0", "--max-count=1"] };
+/// The newest commit that two commits contain; none, and status 1, where they have none in common.
+const BASE: Verb = Verb { name: "merge-base", options: &[] };
+/// Of each id that is written to it, `ID TYPE SIZE`, or `ID missing`.
+const THERE: Verb = Verb { name: "cat-file", options: &["--batch-check"] };
 /// All files below a directory, as `MODE TYPE ID TAB PATH NUL`.
 pub const LIST: Verb = Verb { name: "ls-tree", options: &["-r", "-z", "--full-tree"] };
 /// The same with sizes in bytes: `MODE TYPE ID SIZE TAB PATH NUL`.

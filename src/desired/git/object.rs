@@ -20,6 +20,14 @@ impl Format {
             _ => None,
         }
     }
+
+    /// How many hexadecimal digits an id has.
+    pub fn digits(self) -> usize {
+        match self {
+            Format::Sha1 => 40,
+            Format::Sha256 => 64,
+        }
+    }
 }
 
 /// The id of an object: 20 bytes with SHA-1, followed by zeros; 32 with SHA-256.

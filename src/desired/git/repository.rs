@@ -167,6 +167,7 @@ impl Repository {
         // Git would read them whole, and wait for a pipe.
         bounded(&common.join(&head), MOST_POINTER)?;
         bounded(&common.join("packed-refs"), MOST_PACKED)?;
+        bounded(&common.join("shallow"), MOST_PACKED)?;
         Ok(Some(Self { top: top.to_path_buf(), own, common, is_bare: false }))
     }
 

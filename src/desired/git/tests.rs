@@ -15,11 +15,12 @@ fn find(dir: &Path) -> Result<(PathBuf, PathBuf), GitError> {
 
 #[test]
 fn only_commands_of_the_table_are_asked() {
-    let names = [OPEN, COMMIT, LIST, SIZES, ENTRIES, CONTENTS, ATTRIBUTES, SAFE].map(|verb| verb.name);
+    let names =
+        [OPEN, COMMIT, ROOT, BASE, THERE, LIST, SIZES, ENTRIES, CONTENTS, ATTRIBUTES, SAFE].map(|verb| verb.name);
     let table =
         include_str!("mod.rs").lines().filter_map(|line| line.strip_prefix("//! | `")?.split([' ', '`']).next());
     let table: Vec<&str> = table.collect();
-    assert_eq!(table, ["rev-parse", "rev-list", "ls-tree", "cat-file", "check-attr", "config"]);
+    assert_eq!(table, ["rev-parse", "rev-list", "merge-base", "ls-tree", "cat-file", "check-attr", "config"]);
     assert!(names.iter().all(|name| table.contains(name)), "{names:?}");
 }
 

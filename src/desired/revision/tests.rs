@@ -40,8 +40,13 @@ async fn a_clean_tree_is_its_authors() {
         place.write("elsewhere.txt", "two\n");
         place.write("state/notes.txt", "untracked, and not read\n");
         let revision = revision(&place).await;
+        let committed_at = place.git("log -1 --format=%cI").parse().ok();
         let (commit, author) = (Some(commit), Some("Noor Team".into()));
-        assert_eq!(revision, Revision { commit, author, compared: Compared::Clean, user: user() }, "{init}");
+        assert_eq!(
+            revision,
+            Revision { commit, committed_at, author, compared: Compared::Clean, user: user() },
+            "{init}"
+        );
         assert_eq!(revision.actor(), "Noor Team");
     }
 }

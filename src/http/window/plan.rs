@@ -33,6 +33,7 @@ pub fn changes(inventory: &Inventory) -> Markup {
             @if rows.is_empty() { p.muted { "Nothing: the database matches the files." } }
             @else { ul.plan { @for row in &rows { li { (change(row)) } } } }
             (more(inventory, State::Pending, rows.len()))
+            @if let Some(note) = inventory.lineage.note() { p.notes { (prose(&note)) } }
             @if !inventory.notes.is_empty() {
                 ul.notes {
                     @for (id, note) in inventory.notes.iter().take(MOST) { li { (address(id)) " " (prose(note)) } }

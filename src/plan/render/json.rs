@@ -4,6 +4,7 @@ use serde::{Serialize, Serializer};
 use serde_json::{Map, Value as Json, json};
 
 use crate::change::{Action, Change, Compared, FieldDiff, Revision, Value, rfc3339};
+use crate::plan::lineage::{Judgement, Lineage};
 use crate::plan::{Held, Plan, Summary};
 
 /// The version of the shape below.
@@ -27,6 +28,7 @@ pub fn json(plan: &Plan) -> Json {
         "state": header.state,
         "schema_missing": header.is_new,
         "revision": json_revision(&header.revision),
+        "lineage": lineage(&plan.lineage),
         "planned_at": rfc3339(plan.now),
         "resource_changes": plan.changes.iter().map(|planned| json_change(&planned.change)).collect::<Vec<_>>(),
         "blocked": blocked.collect::<Vec<_>>(),
@@ -39,9 +41,21 @@ pub fn json(plan: &Plan) -> Json {
 
 /// The commit, and whether what was read is what it holds.
 pub fn json_revision(revision: &Revision) -> Json {
-    let Revision { commit, author, compared, user: _ } = revision;
+    let Revision { commit, committed_at: _, author, compared, user: _ } = revision;
     let dirty = *compared != Compared::Clean;
     json!({ "commit": commit, "author": author, "dirty": dirty, "compared": compared.word(), "actor": revision.actor() })
+}
+
+/// `null` where there is nothing to be known.
+fn lineage(lineage: &Lineage) -> Json {
+    let (why, held) = match &lineage.judgement {
+        Judgement::Follows => return Json::Null,
+        Judgement::Noted(why) => (why, None),
+        Judgement::LetPass(hold) => (&hold.why, None),
+        Judgement::Held(hold) => (&hold.why, Some(hold)),
+    };
+    let (hint, digest) = (held.map(|hold| &hold.hint), held.map(|hold| &hold.digest));
+    json!({ "held": held.is_some(), "note": why, "hint": hint, "digest": digest })
 }
 
 pub fn summary(summary: &Summary) -> Json {

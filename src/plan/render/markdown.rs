@@ -25,6 +25,9 @@ pub fn markdown(plan: &Plan, most: usize) -> String {
     for held in &plan.held {
         out.push_str(&format!("\n> **{}**\n", escape(&held.line())));
     }
+    if let Some(note) = plan.lineage.note() {
+        out.push_str(&format!("\n> {}\n", escape(&note)));
+    }
     if !plan.changes.is_empty() {
         out.push_str("\n| | resource | change | |\n|---|---|---|---|\n");
     }

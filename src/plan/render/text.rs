@@ -25,6 +25,10 @@ const WIDEST: usize = 24;
 /// The whole plan.
 pub fn text(plan: &Plan, looks: Looks) -> String {
     let mut out = header(&plan.header, looks.width);
+    if let Some(note) = plan.lineage.note() {
+        out.push_str(&hanging("", &printable(&note), 2, looks.width));
+        out.push('\n');
+    }
     let layout = Layout { address: address_width(plan), width: looks.width, color: looks.color };
     let mut lines = Vec::new();
     for planned in plan.changes.iter().take(looks.most) {

@@ -24,7 +24,7 @@ fn only_commits_are_applied() {
     assert_eq!(found(&world), "One");
     let commit = world.commit("Said on purpose");
     titled(&world, SOON, &["Half saved"]);
-    world.git(&["reset", "--quiet", "--hard", "HEAD~1"]);
+    world.git(&["revert", "--no-edit", "HEAD"]);
     titled(&world, SOON, &["One"]);
     end(daemon);
     let journal = world.sql("SELECT actor, revision FROM reconcile_journal WHERE action = 'update' LIMIT 1");
