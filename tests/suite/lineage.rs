@@ -81,7 +81,7 @@ fn flat(text: &str) -> String {
 
 /// The digest that `status` shows.
 fn digest(world: &World) -> String {
-    let status = world.run(&["status"]).expect_code(0).stdout;
+    let status = flat(&world.run(&["status"]).expect_code(0).stdout);
     let begin = status.find("held back: ").unwrap_or_else(|| panic!("{status}")) + "held back: ".len();
     status[begin..begin + 32].to_owned()
 }
