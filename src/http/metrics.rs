@@ -18,7 +18,6 @@ use prometheus_client::registry::{Metric, Registry};
 use super::process::{Process, seconds_now};
 use crate::change::ResourceId;
 use crate::failure::Failure;
-use crate::log;
 use crate::turn::status::Known;
 use crate::turn::{Turned, Work};
 
@@ -27,10 +26,10 @@ const SERVERS: usize = 1000;
 /// Upper bounds of the histogram of turns, in seconds: a saved file, up to databases made by the dozen.
 const BUCKETS: [f64; 13] = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0];
 
-type Word = (&'static str, &'static str);
+pub(super) type Word = (&'static str, &'static str);
 type Real = Gauge<f64, AtomicU64>;
 /// A gauge without labels that is not there before it is known.
-type Maybe<G> = Family<[Word; 0], G>;
+pub(super) type Maybe<G> = Family<[Word; 0], G>;
 type ByServer<G> = Family<[(&'static str, String); 1], G>;
 
 /// How a turn ended, as a label: fixed words, so that each series is there from the start.
@@ -124,10 +123,7 @@ pub struct Metrics {
     handoffs: Maybe<Gauge>,
     notifications: Maybe<Gauge>,
     callers: Callers,
-    log_dropped: Counter,
-    cpu: Counter<f64, AtomicU64>,
-    resident: Maybe<Gauge>,
-    open_files: Maybe<Gauge>,
+    process: Process,
 }
 
 /// Of those who ask: their connections, and what they try in vain.
@@ -163,10 +159,10 @@ impl Callers {
 }
 
 /// Adds series to a registry, and gives them back.
-struct Shelf(Registry);
+pub(super) struct Shelf(Registry);
 
 impl Shelf {
-    fn add<M: Metric + Clone>(&mut self, name: &'static str, about: &'static str, metric: M) -> M {
+    pub(super) fn add<M: Metric + Clone>(&mut self, name: &'static str, about: &'static str, metric: M) -> M {
         self.0.register(name, about, metric.clone());
         metric
     }
@@ -230,14 +226,7 @@ impl Metrics {
                 Family::default(),
             ),
             callers: Callers::on(&mut shelf),
-            log_dropped: shelf.add(
-                "reconcile_log_lines_dropped",
-                "Log lines and messages that could not be written",
-                Counter::default(),
-            ),
-            cpu: shelf.add("process_cpu_seconds", "Processor time of the process", Counter::default()),
-            resident: shelf.add("process_resident_memory_bytes", "Memory of the process", Family::default()),
-            open_files: shelf.add("process_open_fds", "Open file descriptors of the process", Family::default()),
+            process: Process::on(&mut shelf),
             registry: shelf.0,
         };
         for ended in Ended::ALL {
@@ -378,15 +367,7 @@ impl Metrics {
         if let Some(known) = known {
             self.look(known);
         }
-        let Process { cpu_seconds, resident_bytes, open_files } = Process::look();
-        self.log_dropped.inc_by(log::dropped().saturating_sub(self.log_dropped.get()));
-        self.cpu.inc_by((cpu_seconds - self.cpu.get()).max(0.0));
-        for (gauge, value) in [(&self.resident, resident_bytes), (&self.open_files, open_files)] {
-            gauge.clear();
-            if let Some(value) = value {
-                gauge.get_or_create(&[]).set(count(value));
-            }
-        }
+        self.process.look();
         let mut text = String::new();
         encode(&mut text, &self.registry)?;
         // A family without labels is written with an empty list of them.
@@ -395,6 +376,6 @@ impl Metrics {
 }
 
 /// A count as a gauge takes it.
-fn count(count: u64) -> i64 {
+pub(super) fn count(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
