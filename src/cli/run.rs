@@ -171,9 +171,8 @@ fn finish(mode: &Mode, turned: &Turned) -> Result<u8> {
         .hint("look at it with `reconcile --plan`; if it is meant: --force --reason R")
         .hint(format!("or let the daemon do it: `reconcile approve {digest} --reason R`"))),
         Outcome::Applied(report) if !report.failed.is_empty() || !report.conflicts.is_empty() => {
-            let failed = report.failed.iter().map(|(id, why)| format!("{id}: {why}"));
-            let moved = report.conflicts.iter().map(|id| format!("{id}: it kept changing while it was to be written"));
-            Err(Failure::error("not everything could be applied; the next turn tries again").hints(failed.chain(moved)))
+            let undone = report.undone().map(|(id, why)| format!("{id}: {why}"));
+            Err(Failure::error("not everything could be applied; the next turn tries again").hints(undone))
         }
         Outcome::Applied(_) => Ok(code(mode, &turned.plan.summary(), 0)),
     }

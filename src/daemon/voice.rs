@@ -72,7 +72,7 @@ impl Voice {
             Outcome::Applied(report) => {
                 self.held = None;
                 systemd::status(&sentence(&plan.summary()));
-                let failed: Vec<String> = report.failed.iter().map(|(id, why)| format!("{id}: {why}")).collect();
+                let failed: Vec<String> = report.undone().map(|(id, why)| format!("{id}: {why}")).collect();
                 failed.iter().filter(|line| !self.failed.contains(line)).for_each(|line| tracing::error!("{line}"));
                 self.failed = failed;
                 report.applied > 0

@@ -104,6 +104,7 @@ pub struct Metrics {
     duration: Histogram,
     changes: Family<[Word; 2], Counter>,
     blocked: Family<[Word; 2], Gauge>,
+    failing: Gauge,
     drift: Gauge,
     files: Gauge,
     problems: Gauge,
@@ -187,6 +188,7 @@ impl Metrics {
                 "Differences that the last turn could not close",
                 Family::default(),
             ),
+            failing: shelf.add("reconcile_failing", "Resources that the last run failed at", Gauge::default()),
             drift: shelf.add("reconcile_drift", "Changes by others that the last turn found", Gauge::default()),
             files: shelf.add("reconcile_files", "State files", Gauge::default()),
             problems: shelf.add(
@@ -260,6 +262,7 @@ impl Metrics {
                     let labels = [("kind", change.id.kind.name), ("action", change.action.name())];
                     self.changes.get_or_create(&labels).inc();
                 }
+                self.failing.set(count(undone.len() as u64));
                 if undone.is_empty() { Ended::Done } else { Ended::Partial }
             }
         };

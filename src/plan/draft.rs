@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use super::{FLAPPING, Flap, Header, Keys, Ledger, Noted, Plan, Planned, Terms, pools};
-use crate::change::{Action, Blocked, Change, Obstacle, Origin, ResourceId};
+use crate::change::{Action, Blocked, Change, Failed, Obstacle, Origin, ResourceId};
 use crate::kinds::{Desired, Observed, Step};
 use crate::parallel::side_by_side;
 use crate::resource::host::diff::SessionState;
@@ -25,6 +25,7 @@ pub fn plan(header: Header, desired: &Desired, observed: &Observed, ledger: &Led
     draft.host_notes(desired, observed);
     draft.fills(desired);
     draft.suspensions(desired);
+    draft.failures();
     draft.plan
 }
 
@@ -36,6 +37,22 @@ struct Draft<'a> {
 }
 
 impl Draft<'_> {
+    /// Says at each resource that is still to be done that runs fail at it, and with what.
+    fn failures(&mut self) {
+        let (failures, target) = (&self.ledger.failures, &self.terms.target);
+        let planned = failures.iter().filter(|(id, _)| target.as_ref().is_none_or(|target| target == *id));
+        self.plan.failures = planned.map(|(id, failed)| (id.clone(), failed.clone())).collect();
+        if self.plan.failures.is_empty() {
+            return;
+        }
+        for change in self.plan.changes.iter_mut().map(|planned| &mut planned.change) {
+            change.notes.extend(self.plan.failures.get(&change.id).map(Failed::sentence));
+        }
+        let blocked = self.plan.blocked.iter().map(|blocked| &blocked.id);
+        let failed = blocked.filter_map(|id| Some((id.clone(), self.plan.failures.get(id)?.sentence())));
+        self.plan.notes.extend(failed.collect::<Vec<_>>());
+    }
+
     /// Sessions are many, and most are as declared: only the others are looked at one by one.
     fn sessions(&mut self, desired: &Desired) {
         let (declared, seen) = (&desired.sessions, &self.observed.sessions);

@@ -13,7 +13,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
 
-use crate::change::{Action, Blocked, Change, FieldDiff, Origin, ResourceId, Revision, Value, hex};
+use crate::change::{Action, Blocked, Change, Failed, FieldDiff, Origin, ResourceId, Revision, Value, hex};
 use crate::kinds::Step;
 use crate::resource::instance::placement::Considered;
 use crate::resource::roll::Marks;
@@ -35,6 +35,8 @@ pub struct Ledger {
     pub suspended: BTreeMap<ResourceId, String>,
     /// Why nothing is to be applied to any.
     pub all_suspended: Option<String>,
+    /// What the last runs failed at.
+    pub failures: BTreeMap<ResourceId, Failed>,
 }
 
 /// Where the plan is for: its first line.
@@ -94,6 +96,8 @@ pub struct Plan {
     pub adopted: Vec<(ResourceId, String)>,
     /// In sync again after a flap.
     pub calmed: Vec<ResourceId>,
+    /// What the last runs failed at, as far as it is planned here.
+    pub failures: BTreeMap<ResourceId, Failed>,
     pub unchanged: u64,
     pub unmanaged: u64,
     /// Declared resources that exist already, by kind: what the budget is a share of.
@@ -159,6 +163,7 @@ impl Plan {
             fills: Vec::new(),
             adopted: Vec::new(),
             calmed: Vec::new(),
+            failures: BTreeMap::new(),
             unchanged: 0,
             unmanaged: 0,
             managed: BTreeMap::new(),
@@ -177,6 +182,7 @@ impl Plan {
             fills,
             adopted,
             calmed,
+            failures,
             unchanged,
             unmanaged,
             managed,
@@ -188,6 +194,7 @@ impl Plan {
         self.notes.extend(notes);
         self.adopted.extend(adopted);
         self.calmed.extend(calmed);
+        self.failures.extend(failures);
         self.unchanged += unchanged;
         self.unmanaged += unmanaged;
         managed.into_iter().for_each(|(kind, count)| *self.managed.entry(kind).or_default() += count);

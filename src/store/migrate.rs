@@ -62,6 +62,12 @@ const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("../../migrations/sqlite/0007_notices.sql"),
         postgres: include_str!("../../migrations/postgres/0007_notices.sql"),
     },
+    Migration {
+        version: 10,
+        name: "failures",
+        sqlite: include_str!("../../migrations/sqlite/0010_failures.sql"),
+        postgres: include_str!("../../migrations/postgres/0010_failures.sql"),
+    },
 ];
 
 impl Migration {

@@ -8,6 +8,7 @@ pub mod connect;
 mod diverted;
 pub mod doctor;
 pub mod error;
+pub mod failures;
 mod file;
 pub mod held;
 pub mod idempotency;

@@ -1,7 +1,7 @@
 //! One answer to "why is this not done?": where a resource is declared, how it stands, and what comes next.
 
 use super::{Focus, Request, World};
-use crate::change::{Blocked, Change, ResourceId, hanging, moment, printable, rfc3339};
+use crate::change::{Blocked, Change, Failed, ResourceId, hanging, moment, printable, rfc3339};
 use crate::failure::Result;
 use crate::kinds::{Desired, Observed, Step};
 use crate::plan::budget::Held;
@@ -78,6 +78,8 @@ impl World {
         notes.extend(whereabouts(id, &wanted.desired, &picture.observed));
         // A plan says it of what is blocked, or changed.
         notes.extend(revocation(id, &picture.observed).filter(|_| change.is_none() && blocked.is_none()));
+        let failed = plan.failures.get(id).filter(|_| change.is_some() && held.is_none());
+        let verdict = failed.map_or(verdict, Failed::sentence);
         let suspended = picture.ledger.suspension(id).map(|Blocked { reason, hint, .. }| format!("{reason}; {hint}"));
         // A plan says it of what is blocked, or in sync and named by a file.
         notes.extend(suspended.filter(|note| blocked.is_none() && !plan.notes.iter().any(|(_, said)| said == note)));

@@ -20,7 +20,7 @@ use crate::store::ahead::Ahead;
 use crate::store::error::Error;
 use crate::store::scan::{Cells, scan};
 use crate::store::sql::{Id, now};
-use crate::store::{self, Snapshot, billing, lease, ledger};
+use crate::store::{self, Snapshot, billing, failures, lease, ledger};
 
 /// What the world has, at one moment.
 #[derive(Default)]
@@ -155,11 +155,12 @@ impl World {
             neighbours(&mut snapshot, desired, &mut observed.sessions).await?;
         }
         let known = ledger::read(&mut snapshot).await?;
+        let failures = failures::read(&mut snapshot).await?;
         let (unnoted, sessions) = self.noted(&mut snapshot, focus, &observed).await?;
         let fencing = lease::seen(&mut snapshot).await?.fencing;
         snapshot.finish().await?;
         let approvals = known.approvals.clone();
-        let ledger = Ledger { unnoted, ..as_planned(known, sessions) };
+        let ledger = Ledger { unnoted, ..as_planned(known, failures, sessions) };
         Ok(Picture { observed, approvals, ledger, fencing, ..Picture::default() })
     }
 
@@ -244,7 +245,7 @@ fn unsteady() -> Failure {
 }
 
 /// The ledger as the planner reads it. What it has of kinds that this program does not know is left alone.
-fn as_planned(known: ledger::Ledger, sessions: Vec<(String, String)>) -> Ledger {
+fn as_planned(known: ledger::Ledger, failures: Vec<failures::Named>, sessions: Vec<(String, String)>) -> Ledger {
     let ledger::Ledger { applied, suspensions, flaps, approvals: _ } = known;
     let id = |kind: &str, name: String| kinds::named(kind).map(|kind| ResourceId { kind, name });
     let why = |suspension: &ledger::Suspension| {
@@ -261,5 +262,6 @@ fn as_planned(known: ledger::Ledger, sessions: Vec<(String, String)>) -> Ledger 
         suspended: suspended.collect(),
         all_suspended: suspensions.iter().find(|row| row.kind.is_empty()).map(why),
         unnoted: Marks::default(),
+        failures: failures.into_iter().filter_map(|(kind, name, failed)| Some((id(&kind, name)?, failed))).collect(),
     }
 }

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::World;
-use crate::change::{ResourceId, hanging, moment, printable, quoted, rfc3339};
+use crate::change::{Failed, ResourceId, hanging, moment, one_line, printable, quoted, rfc3339};
 use crate::desired::git::Place;
 use crate::failure::{Failure, Result};
 use crate::kinds::ALL;
@@ -12,7 +12,13 @@ use crate::store::lease::{self, Seen};
 use crate::store::ledger::{self, Suspension};
 use crate::store::outbox::{self, Waiting};
 use crate::store::turns::{self, Turn};
-use crate::store::{Authority, Entry, journal};
+use crate::store::{Authority, Entry, failures, journal};
+
+/// Failures that `status` names.
+const WORST: i64 = 5;
+
+/// Secrets that wait, and that the JSON form names.
+const MOST: usize = 100;
 
 /// What `status` tells.
 #[derive(Debug)]
@@ -32,6 +38,8 @@ pub struct Known {
     pub lease: Seen,
     pub last: Option<Turn>,
     pub suspensions: Vec<Suspension>,
+    /// What runs fail at: the worst of them, and how many there are.
+    pub failures: (Vec<failures::Named>, i64),
     /// What waits in the hand-off for its reader: address, and until when.
     pub waiting: Vec<(String, chrono::DateTime<chrono::Utc>)>,
     /// Why the hand-off cannot be asked.
@@ -60,6 +68,7 @@ impl World {
             lease: lease::seen(&mut snapshot).await?,
             last: turns::last(&mut snapshot).await?,
             suspensions: ledger::suspensions(&mut snapshot).await?,
+            failures: failures::worst(&mut snapshot, WORST).await?,
             waiting: Vec::new(),
             handoff_trouble: None,
             servers: server::rows::observe(&mut snapshot).await?.into_values().collect(),
@@ -170,7 +179,8 @@ impl Status {
             text.push_str("  nothing was applied yet: there is no schema\n");
             return text;
         };
-        let Known { lease, last, suspensions, waiting, handoff_trouble, servers, phases, notifications } = known;
+        let Known { lease, last, suspensions, failures, waiting, handoff_trouble, servers, phases, notifications } =
+            known;
         let mut line = |name: &str, about: String| {
             text.push_str(&hanging(&format!("  {name:<10} "), &about, 13));
             text.push('\n');
@@ -193,6 +203,12 @@ impl Status {
                 line("last good", turn.good_at.map_or_else(|| "never".to_owned(), moment));
             }
         }
+        for (kind, name, failed) in &failures.0 {
+            line("failed", format!("{}/{}: {}", printable(kind), printable(name), failed.sentence()));
+        }
+        if let more @ 1.. = failures.1 - failures.0.len() as i64 {
+            line("failed", format!("and {more} more; `reconcile --plan` names them"));
+        }
         for suspension in suspensions {
             let Suspension { kind, name, actor, reason, suspended_at } = suspension;
             let what = if kind.is_empty() { "everything".to_owned() } else { format!("{kind}/{}", printable(name)) };
@@ -209,8 +225,13 @@ impl Status {
         if let Some(trouble) = handoff_trouble {
             line("hand-off", format!("cannot be asked: {}", printable(trouble)));
         }
-        for (address, until) in waiting {
-            line("hand-off", format!("{address} waits to be claimed until {}", moment(*until)));
+        match waiting.as_slice() {
+            [] => {}
+            [(address, until)] => line("handoff", format!("{address} waits to be claimed until {}", moment(*until))),
+            many => {
+                let first = many.iter().map(|(_, until)| *until).min().map(moment).unwrap_or_default();
+                line("handoff", format!("{} secrets wait to be claimed, the first until {first}", many.len()));
+            }
         }
         for Waiting { target, messages, last_error } in notifications {
             let count = if *messages == 1 { "1 message waits".to_owned() } else { format!("{messages} messages wait") };
@@ -228,7 +249,8 @@ impl Status {
                 "schema_missing": true,
             });
         };
-        let Known { lease, last, suspensions, waiting, handoff_trouble, servers, phases, notifications } = known;
+        let Known { lease, last, suspensions, failures, waiting, handoff_trouble, servers, phases, notifications } =
+            known;
         let last = last.as_ref().map(|turn| {
             json!({
                 "run": turn.run.to_string(), "holder": turn.holder, "started_at": rfc3339(turn.started_at),
@@ -255,14 +277,24 @@ impl Status {
             "schema_missing": false,
             "lease": { "holder": lease.holder, "fencing": lease.fencing },
             "last_turn": last,
+            "failures": failures.0.iter().map(failure_json).collect::<Vec<_>>(),
+            "failures_count": failures.1,
             "suspended": suspensions.iter().map(suspension).collect::<Vec<_>>(),
-            "hand_offs": waiting.iter().map(handoff).collect::<Vec<_>>(),
+            "hand_offs": waiting.iter().take(MOST).map(handoff).collect::<Vec<_>>(),
+            "hand_offs_count": waiting.len(),
             "hand_off_trouble": handoff_trouble,
             "servers": server_json(servers),
             "instances": phases,
             "notifications": notifications.iter().map(notification).collect::<Vec<_>>(),
         })
     }
+}
+
+/// One failure, as the API and `status` give it.
+pub fn failure_json((kind, name, failed): &failures::Named) -> serde_json::Value {
+    let Failed { first_at, last_at, times, message } = failed;
+    json!({ "kind": kind, "name": name, "first_at": rfc3339(*first_at), "last_at": rfc3339(*last_at), "times": times,
+            "message": one_line(message) })
 }
 
 /// The part of it that tells of the servers.

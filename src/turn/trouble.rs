@@ -1,17 +1,20 @@
 //! What is left of a turn for `status`: what it did, or the trouble that it came to nothing by.
 
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{Outcome, Request, Turned, World};
+use crate::apply::Report;
+use crate::change::one_line;
 use crate::failure::{Failure, Result};
 use crate::plan::render::sentence;
 use crate::store::Context;
 use crate::store::lease::Lease;
-use crate::store::requests;
 use crate::store::sql::{Id, now};
 use crate::store::turns::{self, Turn};
+use crate::store::{Tx, failures, requests};
 
 impl World {
     /// Whether there is a database with our schema.
@@ -54,9 +57,7 @@ impl World {
             Outcome::Applied(report) if report.failed.is_empty() && report.conflicts.is_empty() => {
                 ("done".to_owned(), true)
             }
-            Outcome::Applied(report) => {
-                (format!("{} failed, {} in conflict", report.failed.len(), report.conflicts.len()), false)
-            }
+            Outcome::Applied(report) => (undone(report), false),
             Outcome::Held { digest, .. } => (format!("{}{digest}", turns::HELD), false),
         };
         let mut tx = self.database.begin(&lease.authority(), context).await?;
@@ -72,6 +73,7 @@ impl World {
             good_at: good.then_some(finished_at),
         };
         turns::write(&mut tx, &turn).await?;
+        note_failures(&mut tx, turned).await?;
         self.tell_of_turn(&mut tx, request, turned).await?;
         if !asked.is_empty() {
             requests::answered(&mut tx, asked, &turn).await?;
@@ -85,6 +87,33 @@ impl World {
         }
         tx.commit().await?;
         Ok(())
+    }
+}
+
+/// Records what the run failed at, and forgets what it failed at no more.
+async fn note_failures(tx: &mut Tx, turned: &Turned) -> Result<()> {
+    let Turned { plan, outcome, .. } = turned;
+    let blocked = plan.blocked.iter().map(|blocked| &blocked.id);
+    let (failed, untried): (Vec<_>, BTreeSet<_>) = match outcome {
+        Outcome::Applied(report) => (report.undone().collect(), blocked.collect()),
+        Outcome::Held { .. } => {
+            (Vec::new(), blocked.chain(plan.changes.iter().map(|planned| &planned.change.id)).collect())
+        }
+    };
+    let failing: BTreeSet<_> = failed.iter().map(|(id, _)| *id).collect();
+    let over = plan.failures.keys().filter(|id| !failing.contains(id) && !untried.contains(id));
+    failures::clear(tx, &over.collect::<Vec<_>>()).await?;
+    let failed: Vec<_> = failed.into_iter().map(|(id, why)| (id, one_line(why))).collect();
+    Ok(failures::add(tx, &failed).await?)
+}
+
+/// How a run ended that did not do everything: `failed: session/215: …; and 3 more`.
+fn undone(report: &Report) -> String {
+    let all = report.failed.len() + report.conflicts.len();
+    let first = report.undone().next().map(|(id, why)| format!("{id}: {}", one_line(why))).unwrap_or_default();
+    match all {
+        ..=1 => format!("failed: {first}"),
+        _ => format!("failed: {first}; and {} more", all - 1),
     }
 }
 

@@ -14,8 +14,29 @@ use crate::turn::status::Known;
 const MOST: usize = 100;
 
 pub fn parts(view: &View<'_>, known: &Known) -> Markup {
-    let Known { lease: _, last: _, suspensions, waiting, handoff_trouble, servers, phases, notifications } = known;
+    let Known {
+        lease: _,
+        last: _,
+        suspensions,
+        failures: (failures, failing),
+        waiting,
+        handoff_trouble,
+        servers,
+        phases,
+        notifications,
+    } = known;
     html! {
+        @if !failures.is_empty() {
+            section.card aria-labelledby="failures" {
+                h2 #failures { "Failing" }
+                ul.rows {
+                    @for (kind, name, failed) in failures {
+                        li { span { code.address { (plain(&format!("{kind}/{name}"))) } ": " span.bad { (failed.sentence()) } } }
+                    }
+                    @if *failing > failures.len() as i64 { li { "… and " (failing - failures.len() as i64) " more" } }
+                }
+            }
+        }
         @if !suspensions.is_empty() { (suspended(view, suspensions)) }
         @if !servers.is_empty() || !phases.is_empty() {
             section.card aria-labelledby="pools" {

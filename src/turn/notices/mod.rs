@@ -147,7 +147,7 @@ async fn troubles(tx: &mut Tx, turned: &Turned) -> Result<Vec<Notice>> {
     }
     match &turned.outcome {
         Outcome::Applied(report) => {
-            let failed = report.failed.iter().map(|(id, why)| (id.to_string(), (Event::Failure, why.clone())));
+            let failed = report.undone().map(|(id, why)| (id.to_string(), (Event::Failure, why.to_owned())));
             found.extend(failed);
         }
         Outcome::Held { over, digest } => {
