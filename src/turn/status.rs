@@ -1,5 +1,6 @@
 //! How things stand, and the words that start and stop applying.
 
+use chrono::{DateTime, Utc};
 use serde_json::json;
 
 use super::World;
@@ -15,9 +16,12 @@ use crate::store::turns::{self, Turn};
 use crate::store::{Authority, Entry, failures, journal};
 
 /// Failures that `status` names.
-const WORST: i64 = 5;
+const WORST: i64 = 3;
 
-/// Secrets that wait, and that the JSON form names.
+/// Lines of each sort in `status`: all of it is to fit on a screen.
+const SHOWN: usize = 3;
+
+/// Of each sort that can be many, the JSON form has so many.
 const MOST: usize = 100;
 
 /// What `status` tells.
@@ -41,7 +45,7 @@ pub struct Known {
     /// What runs fail at: the worst of them, and how many there are.
     pub failures: (Vec<failures::Named>, i64),
     /// What waits in the hand-off for its reader: address, and until when.
-    pub waiting: Vec<(String, chrono::DateTime<chrono::Utc>)>,
+    pub waiting: Vec<(String, DateTime<Utc>)>,
     /// Why the hand-off cannot be asked.
     pub handoff_trouble: Option<String>,
     pub servers: Vec<server::Observed>,
@@ -209,35 +213,33 @@ impl Status {
         if let more @ 1.. = failures.1 - failures.0.len() as i64 {
             line("failed", format!("and {more} more; `reconcile --plan` names them"));
         }
-        for suspension in suspensions {
+        for suspension in suspensions.iter().take(SHOWN) {
             let Suspension { kind, name, actor, reason, suspended_at } = suspension;
             let what = if kind.is_empty() { "everything".to_owned() } else { format!("{kind}/{}", printable(name)) };
             let (actor, reason) = (printable(actor), printable(reason));
             line("suspended", format!("{what} by {actor} since {}: {reason}", moment(*suspended_at)));
         }
-        for server in servers {
+        and_more(suspensions.len()).into_iter().for_each(|more| line("suspended", more));
+        for server in worst(servers).take(SHOWN) {
             line("server", pool_line(server));
         }
+        and_more(servers.len()).into_iter().for_each(|more| line("server", more));
         if !phases.is_empty() {
             let counts: Vec<String> = phases.iter().map(|(phase, count)| format!("{count} {phase}")).collect();
             line("instances", counts.join(", "));
         }
         if let Some(trouble) = handoff_trouble {
-            line("hand-off", format!("cannot be asked: {}", printable(trouble)));
+            line("handoff", format!("cannot be asked: {}", printable(trouble)));
         }
-        match waiting.as_slice() {
-            [] => {}
-            [(address, until)] => line("handoff", format!("{address} waits to be claimed until {}", moment(*until))),
-            many => {
-                let first = many.iter().map(|(_, until)| *until).min().map(moment).unwrap_or_default();
-                line("handoff", format!("{} secrets wait to be claimed, the first until {first}", many.len()));
-            }
+        if let Some(waits) = waits(waiting) {
+            line("handoff", waits);
         }
-        for Waiting { target, messages, last_error } in notifications {
+        for Waiting { target, messages, last_error } in notifications.iter().take(SHOWN) {
             let count = if *messages == 1 { "1 message waits".to_owned() } else { format!("{messages} messages wait") };
             let why = last_error.as_ref().map(|why| format!(": {}", printable(why))).unwrap_or_default();
             line("notify", format!("{}: {count}{why}", printable(target)));
         }
+        and_more(notifications.len()).into_iter().for_each(|more| line("notify", more));
         text
     }
 
@@ -279,13 +281,14 @@ impl Status {
             "last_turn": last,
             "failures": failures.0.iter().map(failure_json).collect::<Vec<_>>(),
             "failures_count": failures.1,
-            "suspended": suspensions.iter().map(suspension).collect::<Vec<_>>(),
+            "suspended": suspensions.iter().take(MOST).map(suspension).collect::<Vec<_>>(),
+            "suspended_count": suspensions.len(),
             "hand_offs": waiting.iter().take(MOST).map(handoff).collect::<Vec<_>>(),
             "hand_offs_count": waiting.len(),
             "hand_off_trouble": handoff_trouble,
             "servers": server_json(servers),
             "instances": phases,
-            "notifications": notifications.iter().map(notification).collect::<Vec<_>>(),
+            "notifications": notifications.iter().take(MOST).map(notification).collect::<Vec<_>>(),
         })
     }
 }
@@ -308,6 +311,31 @@ pub fn server_json(servers: &[server::Observed]) -> serde_json::Value {
         })
     };
     servers.iter().map(one).collect()
+}
+
+/// The secrets that wait, as one line: who would read a thousand?
+fn waits(waiting: &[(String, DateTime<Utc>)]) -> Option<String> {
+    let first = waiting.iter().map(|(_, until)| *until).min().map(moment)?;
+    Some(match waiting {
+        [(address, _)] => format!("{address} waits to be claimed until {first}"),
+        many => format!("{} secrets wait to be claimed, the first until {first}", many.len()),
+    })
+}
+
+/// The servers, those first that are not well, then by how full they are.
+fn worst(servers: &[server::Observed]) -> impl Iterator<Item = &server::Observed> {
+    let rank = |server: &&server::Observed| {
+        let max = server.profile.max_instances.max(1);
+        (server.health.last_error.is_none(), -(server.allocated.saturating_mul(100) / max))
+    };
+    let mut sorted: Vec<&server::Observed> = servers.iter().collect();
+    sorted.sort_by_key(rank);
+    sorted.into_iter()
+}
+
+/// What there is no room for.
+fn and_more(all: usize) -> Option<String> {
+    all.checked_sub(SHOWN).filter(|more| *more > 0).map(|more| format!("and {more} more"))
 }
 
 /// `postgres-pool-1  ██████████░░░░░░░░░░  25/50  healthy`
