@@ -2,6 +2,7 @@
 //!
 //! Nothing here knows a particular kind; `kinds` is the register of those.
 
+mod failed;
 mod revision;
 
 use std::fmt;
@@ -12,6 +13,7 @@ use serde::{Serialize, Serializer};
 
 pub use crate::credential::masked;
 
+pub use failed::{Failed, one_line};
 pub use revision::{Compared, NO_COMMIT, Revision};
 
 /// One type of managed resource. Each room of `resource` declares its own; `kinds` lists them in order.

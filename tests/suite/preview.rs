@@ -3,7 +3,7 @@
 use crate::fixture::{World, both};
 
 /// Every table of the schema, in the order of their names.
-pub const TABLES: [&str; 25] = [
+pub const TABLES: [&str; 26] = [
     "db_servers",
     "host_sessions",
     "instances",
@@ -12,6 +12,7 @@ pub const TABLES: [&str; 25] = [
     "reconcile_approvals",
     "reconcile_billing_events",
     "reconcile_deliveries",
+    "reconcile_failures",
     "reconcile_flaps",
     "reconcile_handoffs",
     "reconcile_idempotency",
