@@ -2,6 +2,7 @@
 //!
 //! Nothing here knows a particular kind; `kinds` is the register of those.
 
+mod failed;
 mod lineage;
 mod revision;
 mod width;
@@ -14,6 +15,7 @@ use serde::{Serialize, Serializer};
 
 pub use crate::credential::masked;
 
+pub use failed::{Failed, one_line};
 pub use lineage::History;
 pub use revision::{Compared, NO_COMMIT, Revision, short};
 pub use width::{Width, hanging, wrapped};

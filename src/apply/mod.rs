@@ -51,6 +51,15 @@ impl Report {
     /// Lines that a report holds at most.
     pub const LINES: usize = 200;
 
+    /// What was not done, and why: what failed first.
+    pub fn undone(&self) -> impl Iterator<Item = (&ResourceId, &str)> {
+        let failed = self.failed.iter().map(|(id, why)| (id, why.as_str()));
+        failed.chain(self.conflicts.iter().map(|id| (id, Self::MOVED)))
+    }
+
+    /// Why what is in conflict after the last attempt is not done.
+    const MOVED: &str = "it kept changing while it was to be written";
+
     /// Adds what came after.
     fn add(&mut self, later: Report) {
         let Report { applied, lines, minted, conflicts, failed } = later;
@@ -148,8 +157,13 @@ impl Applier<'_> {
         }
         let mut done = Vec::with_capacity(ready.len());
         // A batch that the database rejects is halved until the bad ones stand alone, so that the good ones are not lost.
-        let mut queue = VecDeque::from([ready.as_slice()]);
-        while let Some(part) = queue.pop_front().filter(|part| !part.is_empty()) {
+        // What failed in the last run is a part of its own: it may not cost the others a halving in every run.
+        let failures = &approved.plan().failures;
+        ready.sort_by_key(|(planned, _)| failures.contains_key(&planned.change.id));
+        let sound = ready.partition_point(|(planned, _)| !failures.contains_key(&planned.change.id));
+        let (sound, failing) = ready.split_at(sound);
+        let mut queue: VecDeque<_> = [sound, failing].into_iter().filter(|part| !part.is_empty()).collect();
+        while let Some(part) = queue.pop_front() {
             // Where not even a transaction begins, no row is to blame: the next one would only wait as long again.
             let tx = self.database.begin(&self.authority, &self.context).await?;
             match record(part, round, approved, tx).await {

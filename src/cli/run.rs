@@ -180,10 +180,9 @@ async fn tell(world: &World, lease: &Lease, context: &Context) {
 fn finish(mode: &Mode, turned: &Turned) -> Result<u8> {
     let (report, held) = (&turned.report, &turned.plan.held);
     if !report.failed.is_empty() || !report.conflicts.is_empty() {
-        let failed = report.failed.iter().map(|(id, why)| format!("{id}: {why}"));
-        let moved = report.conflicts.iter().map(|id| format!("{id}: it kept changing while it was to be written"));
+        let undone = report.undone().map(|(id, why)| format!("{id}: {why}"));
         let failure = Failure::error("not everything could be applied; the next run tries again");
-        return Err(failure.hints(failed.chain(moved)));
+        return Err(failure.hints(undone));
     }
     match held.as_slice() {
         [] => Ok(code(mode, &turned.plan.summary(), 0, held)),

@@ -85,7 +85,7 @@ impl Voice {
         let line = enforced.as_ref().map_or_else(|| sentence(&plan.summary()), Enforced::line);
         systemd::status(&line);
         self.held(&plan.held);
-        let failed: Vec<String> = report.failed.iter().map(|(id, why)| format!("{id}: {why}")).collect();
+        let failed: Vec<String> = report.undone().map(|(id, why)| format!("{id}: {why}")).collect();
         failed.iter().filter(|line| !self.failed.contains(line)).for_each(|line| tracing::error!("{line}"));
         self.failed = failed;
         let did = report.applied > 0;

@@ -107,6 +107,7 @@ pub struct Metrics {
     duration: Histogram,
     changes: Family<[Word; 2], Counter>,
     blocked: Family<[Word; 2], Gauge>,
+    failing: Gauge,
     drift: Gauge,
     files: Gauge,
     problems: Gauge,
@@ -185,11 +186,8 @@ impl Metrics {
             turns: shelf.add("reconcile_turns", "Turns, by how they ended", Family::default()),
             duration: shelf.add("reconcile_turn_duration_seconds", "How long turns took", Histogram::new(BUCKETS)),
             changes: shelf.add("reconcile_changes", "Changes applied", Family::default()),
-            blocked: shelf.add(
-                "reconcile_blocked",
-                "Differences that the last turn could not close",
-                Family::default(),
-            ),
+            blocked: shelf.add("reconcile_blocked", "Differences that the last run left open", Family::default()),
+            failing: shelf.add("reconcile_failing", "Resources that the last run failed at", Gauge::default()),
             drift: shelf.add("reconcile_drift", "Changes by others that the last turn found", Gauge::default()),
             files: shelf.add("reconcile_files", "State files", Gauge::default()),
             problems: shelf.add(
@@ -261,12 +259,13 @@ impl Metrics {
     pub fn turned(&self, turned: &Turned, took: Duration) {
         let _whole = self.lock();
         let Turned { plan, report, warnings: _, work: Work { files, reused, rows }, enforced } = turned;
-        let undone: BTreeSet<&ResourceId> = report.failed.iter().map(|(id, _)| id).chain(&report.conflicts).collect();
+        let undone: BTreeSet<&ResourceId> = report.undone().map(|(id, _)| id).collect();
         let done = plan.changes.iter().filter(|planned| planned.held.is_none()).map(|planned| &planned.change);
         for change in done.filter(|change| undone.is_empty() || !undone.contains(&change.id)) {
             let labels = [("kind", change.id.kind.name), ("action", change.action.name())];
             self.changes.get_or_create(&labels).inc();
         }
+        self.failing.set(count(undone.len() as u64));
         let ended = match (undone.is_empty(), plan.held.is_empty(), enforced) {
             (_, false, _) => Ended::Held,
             (true, true, None) => Ended::Done,

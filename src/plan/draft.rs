@@ -27,6 +27,7 @@ pub fn plan(header: Header, desired: &Desired, observed: &Observed, ledger: &Led
     draft.host_notes(desired, observed);
     draft.fills(desired);
     draft.suspensions(desired);
+    draft.plan.recall(&ledger.failures, terms.target.as_ref());
     draft.plan
 }
 

@@ -16,7 +16,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
 
-use crate::change::{Action, Blocked, Change, FieldDiff, Origin, ResourceId, Revision, Value, hex};
+use crate::change::{Action, Blocked, Change, Failed, FieldDiff, Origin, ResourceId, Revision, Value, hex};
 use crate::kinds::Step;
 use crate::resource::instance::placement::Considered;
 use crate::resource::roll::Marks;
@@ -43,6 +43,8 @@ pub struct Ledger {
     pub suspended: BTreeMap<ResourceId, String>,
     /// Why nothing is to be applied to any.
     pub all_suspended: Option<String>,
+    /// What the last runs failed at.
+    pub failures: BTreeMap<ResourceId, Failed>,
 }
 
 /// Where the plan is for: its first line.
@@ -112,6 +114,8 @@ pub struct Plan {
     pub held: Vec<Held>,
     /// Digests of approvals by which changes are not held.
     pub approved: Vec<String>,
+    /// What the last runs failed at, as far as it is planned here.
+    pub failures: BTreeMap<ResourceId, Failed>,
     pub unchanged: u64,
     pub unmanaged: u64,
     /// Declared resources that exist already, by kind: what the budget is a share of.
@@ -181,6 +185,20 @@ pub struct Summary {
 }
 
 impl Plan {
+    /// Says at each resource that is still to be done that runs fail at it, and with what.
+    fn recall(&mut self, failures: &BTreeMap<ResourceId, Failed>, target: Option<&ResourceId>) {
+        let planned = failures.iter().filter(|(id, _)| target.is_none_or(|target| target == *id));
+        self.failures = planned.map(|(id, failed)| (id.clone(), failed.clone())).collect();
+        if self.failures.is_empty() {
+            return;
+        }
+        for change in self.changes.iter_mut().map(|planned| &mut planned.change) {
+            change.notes.extend(self.failures.get(&change.id).map(Failed::sentence));
+        }
+        let blocked = self.blocked.iter().map(|blocked| &blocked.id);
+        self.notes.extend(blocked.filter_map(|id| Some((id.clone(), self.failures.get(id)?.sentence()))));
+    }
+
     /// Nothing at all, yet.
     fn empty(header: Header, now: DateTime<Utc>) -> Self {
         Plan {
@@ -197,6 +215,7 @@ impl Plan {
             protected: Vec::new(),
             held: Vec::new(),
             approved: Vec::new(),
+            failures: BTreeMap::new(),
             unchanged: 0,
             unmanaged: 0,
             managed: BTreeMap::new(),
@@ -221,6 +240,7 @@ impl Plan {
             // Nothing is held before the plan is whole.
             held: _,
             approved: _,
+            failures,
             unchanged,
             unmanaged,
             managed,
@@ -234,6 +254,7 @@ impl Plan {
         self.notes.extend(notes);
         self.adopted.extend(adopted);
         self.calmed.extend(calmed);
+        self.failures.extend(failures);
         self.unchanged += unchanged;
         self.unmanaged += unmanaged;
         managed.into_iter().for_each(|(kind, count)| *self.managed.entry(kind).or_default() += count);

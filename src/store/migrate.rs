@@ -69,6 +69,12 @@ const MIGRATIONS: &[Migration] = &[
         postgres: include_str!("../../migrations/postgres/0008_lineage.sql"),
     },
     Migration {
+        version: 10,
+        name: "failures",
+        sqlite: include_str!("../../migrations/sqlite/0010_failures.sql"),
+        postgres: include_str!("../../migrations/postgres/0010_failures.sql"),
+    },
+    Migration {
         version: 12,
         name: "protections",
         sqlite: include_str!("../../migrations/sqlite/0012_protections.sql"),

@@ -9,6 +9,7 @@ mod diverted;
 pub mod doctor;
 pub mod enforced;
 pub mod error;
+pub mod failures;
 mod file;
 pub mod held;
 pub mod idempotency;

@@ -17,6 +17,7 @@ const NEEDS: &[(&str, &str)] = &[
     ("reconcile_approvals", "INSERT DELETE"),
     ("reconcile_billing_events", "INSERT DELETE"),
     ("reconcile_deliveries", "INSERT UPDATE DELETE"),
+    ("reconcile_failures", "INSERT UPDATE DELETE"),
     ("reconcile_flaps", "INSERT UPDATE DELETE"),
     ("reconcile_handoffs", "INSERT UPDATE DELETE"),
     ("reconcile_idempotency", "INSERT UPDATE DELETE"),

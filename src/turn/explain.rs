@@ -2,7 +2,7 @@
 
 use super::last_good::Enforced;
 use super::{Focus, Request, World, protection};
-use crate::change::{Blocked, Change, ResourceId, Width, hanging, moment, printable, rfc3339};
+use crate::change::{Blocked, Change, Failed, ResourceId, Width, hanging, moment, printable, rfc3339};
 use crate::failure::Result;
 use crate::kinds::{self, Desired, Observed, Step};
 use crate::plan::Held;
@@ -85,6 +85,8 @@ impl World {
         notes.extend(whereabouts(id, &wanted.desired, &picture.observed));
         // A plan says it of what is blocked, or changed.
         notes.extend(revocation(id, &picture.observed).filter(|_| change.is_none() && blocked.is_none()));
+        let failed = plan.failures.get(id).filter(|_| change.is_some() && held.is_none());
+        let verdict = failed.map_or(verdict, Failed::sentence);
         let suspended = picture.ledger.suspension(id).map(|Blocked { reason, hint, .. }| format!("{reason}; {hint}"));
         // A plan says it of what is blocked, or in sync and named by a file.
         notes.extend(suspended.filter(|note| blocked.is_none() && !plan.notes.iter().any(|(_, said)| said == note)));

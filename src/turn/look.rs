@@ -21,7 +21,7 @@ use crate::store::error::Error;
 use crate::store::lineage::{self, Applied};
 use crate::store::scan::{Cells, scan};
 use crate::store::sql::{Id, now};
-use crate::store::{self, Snapshot, billing, lease, ledger};
+use crate::store::{self, Snapshot, billing, failures, lease, ledger};
 
 /// What the world has, at one moment.
 #[derive(Default)]
@@ -160,13 +160,14 @@ impl World {
             neighbours(&mut snapshot, desired, &mut observed.sessions).await?;
         }
         let known = ledger::read(&mut snapshot).await?;
+        let failures = failures::read(&mut snapshot).await?;
         let (unnoted, sessions) = self.noted(&mut snapshot, focus, &observed).await?;
         let (protected, protected_sessions) = protection::read(&mut snapshot, focus).await?;
         let fencing = lease::seen(&mut snapshot).await?.fencing;
         let applied = lineage::last(&mut snapshot, &self.config.lineage).await?;
         snapshot.finish().await?;
         let (approvals, suspensions) = (known.approvals.clone(), known.suspensions.clone());
-        let ledger = Ledger { unnoted, protected, protected_sessions, ..as_planned(known, sessions) };
+        let ledger = Ledger { unnoted, protected, protected_sessions, ..as_planned(known, failures, sessions) };
         Ok(Picture { observed, approvals, applied, ledger, suspensions, fencing, ..Picture::default() })
     }
 
@@ -251,7 +252,7 @@ pub(super) fn unsteady() -> Failure {
 }
 
 /// The ledger as the planner reads it. What it has of kinds that this program does not know is left alone.
-fn as_planned(known: ledger::Ledger, sessions: Vec<(String, String)>) -> Ledger {
+fn as_planned(known: ledger::Ledger, failures: Vec<failures::Named>, sessions: Vec<(String, String)>) -> Ledger {
     let ledger::Ledger { applied, suspensions, flaps, approvals: _ } = known;
     let id = |kind: &str, name: String| kinds::named(kind).map(|kind| ResourceId { kind, name });
     let why = |suspension: &ledger::Suspension| {
@@ -270,5 +271,6 @@ fn as_planned(known: ledger::Ledger, sessions: Vec<(String, String)>) -> Ledger 
         unnoted: Marks::default(),
         protected: HashSet::new(),
         protected_sessions: Marks::default(),
+        failures: failures.into_iter().filter_map(|(kind, name, failed)| Some((id(&kind, name)?, failed))).collect(),
     }
 }

@@ -1,9 +1,12 @@
 //! How things stand, and the words that start and stop applying.
 
+mod text;
+
+use chrono::{DateTime, Utc};
 use serde_json::json;
 
 use super::World;
-use crate::change::{EVERYTHING, ResourceId, Width, hanging, moment, printable, quoted, rfc3339};
+use crate::change::{EVERYTHING, Failed, ResourceId, one_line, quoted, rfc3339};
 use crate::desired::git::Place;
 use crate::failure::{Failure, Result};
 use crate::resource::{host, instance, server};
@@ -12,7 +15,13 @@ use crate::store::lease::{self, Seen};
 use crate::store::ledger::{self, Suspension};
 use crate::store::outbox::{self, Waiting as Undelivered};
 use crate::store::turns::{self, Turn, Waiting};
-use crate::store::{Authority, Entry, journal};
+use crate::store::{Authority, Entry, failures, journal};
+
+/// Failures that `status` names.
+const WORST: i64 = 3;
+
+/// Of each sort that can be many, the JSON form has so many.
+const MOST: usize = 100;
 
 /// What `status` tells.
 #[derive(Debug)]
@@ -34,8 +43,10 @@ pub struct Known {
     /// The files cannot be followed; what is enforced instead.
     pub unfollowed: Option<Unfollowed>,
     pub suspensions: Vec<Suspension>,
+    /// What runs fail at: the worst of them, and how many there are.
+    pub failures: (Vec<failures::Named>, i64),
     /// What waits in the hand-off for its reader: address, and until when.
-    pub waiting: Vec<(String, chrono::DateTime<chrono::Utc>)>,
+    pub waiting: Vec<(String, DateTime<Utc>)>,
     /// Why the hand-off cannot be asked.
     pub handoff_trouble: Option<String>,
     pub servers: Vec<server::Observed>,
@@ -63,6 +74,7 @@ impl World {
             last: turns::last(&mut snapshot).await?,
             unfollowed: enforced::read(&mut snapshot).await?,
             suspensions: ledger::suspensions(&mut snapshot).await?,
+            failures: failures::worst(&mut snapshot, WORST).await?,
             waiting: Vec::new(),
             handoff_trouble: None,
             servers: server::rows::observe(&mut snapshot).await?.into_values().collect(),
@@ -180,72 +192,6 @@ pub(super) fn entry(
 }
 
 impl Status {
-    /// For people, in lines of that width.
-    pub fn text(&self, width: Width) -> String {
-        let Self { environment, catalog, driver, repository, known } = self;
-        let header = format!("environment {environment} · catalog {catalog} · {driver}");
-        let mut text = format!("{}\n", hanging("", &header, 2, width));
-        if let Some(repository) = repository {
-            text.push_str(&format!("{}\n", hanging("  repository ", &printable(repository), 13, width)));
-        }
-        let Some(known) = known else {
-            text.push_str("  nothing was applied yet: there is no schema\n");
-            return text;
-        };
-        let Known { lease, last, unfollowed, suspensions, waiting, handoff_trouble, servers, phases, notifications } =
-            known;
-        let mut line = |name: &str, about: String| {
-            text.push_str(&hanging(&format!("  {name:<10} "), &about, 13, width));
-            text.push('\n');
-        };
-        line(
-            "applier",
-            match &lease.holder {
-                Some(holder) => format!("{} (fencing {})", printable(holder), lease.fencing),
-                None => "nobody".to_owned(),
-            },
-        );
-        match last {
-            None => line("last turn", "none yet".to_owned()),
-            Some(turn) => {
-                let revision = printable(&turn.revision);
-                line("last turn", format!("{} @ {revision}: {}", moment(turn.finished_at), printable(&turn.outcome)));
-                if let Some(summary) = turn.summary.as_str().filter(|summary| !summary.is_empty()) {
-                    line("its plan", printable(summary));
-                }
-                line("last good", turn.good_at.map_or_else(|| "never".to_owned(), moment));
-            }
-        }
-        for (name, about) in unfollowed.iter().flat_map(files_lines) {
-            line(name, about);
-        }
-        for suspension in suspensions {
-            let Suspension { kind, name, actor, reason, suspended_at } = suspension;
-            let what = if kind.is_empty() { "everything".to_owned() } else { format!("{kind}/{}", printable(name)) };
-            let (actor, reason) = (printable(actor), printable(reason));
-            line("suspended", format!("{what} by {actor} since {}: {reason}", moment(*suspended_at)));
-        }
-        for server in servers {
-            line("server", pool_line(server));
-        }
-        if !phases.is_empty() {
-            let counts: Vec<String> = phases.iter().map(|(phase, count)| format!("{count} {phase}")).collect();
-            line("instances", counts.join(", "));
-        }
-        if let Some(trouble) = handoff_trouble {
-            line("hand-off", format!("cannot be asked: {}", printable(trouble)));
-        }
-        for (address, until) in waiting {
-            line("hand-off", format!("{address} waits to be claimed until {}", moment(*until)));
-        }
-        for Undelivered { target, messages, last_error } in notifications {
-            let count = if *messages == 1 { "1 message waits".to_owned() } else { format!("{messages} messages wait") };
-            let why = last_error.as_ref().map(|why| format!(": {}", printable(why))).unwrap_or_default();
-            line("notify", format!("{}: {count}{why}", printable(target)));
-        }
-        text
-    }
-
     pub fn json(&self) -> serde_json::Value {
         let Self { environment, catalog, driver, repository, known } = self;
         let Some(known) = known else {
@@ -254,8 +200,8 @@ impl Status {
                 "schema_missing": true,
             });
         };
-        let Known { lease, last, unfollowed, suspensions, waiting, handoff_trouble, servers, phases, notifications } =
-            known;
+        let Known { lease, last, unfollowed, suspensions, failures, .. } = known;
+        let Known { waiting, handoff_trouble, servers, phases, notifications, .. } = known;
         let last = last.as_ref().map(|turn| {
             json!({
                 "run": turn.run.to_string(), "holder": turn.holder, "started_at": rfc3339(turn.started_at),
@@ -285,28 +231,25 @@ impl Status {
             "lease": { "holder": lease.holder, "fencing": lease.fencing },
             "last_turn": last,
             "files": unfollowed.as_ref().map(Unfollowed::json),
-            "suspended": suspensions.iter().map(suspension).collect::<Vec<_>>(),
-            "hand_offs": waiting.iter().map(handoff).collect::<Vec<_>>(),
+            "failures": failures.0.iter().map(failure_json).collect::<Vec<_>>(),
+            "failures_count": failures.1,
+            "suspended": suspensions.iter().take(MOST).map(suspension).collect::<Vec<_>>(),
+            "suspended_count": suspensions.len(),
+            "hand_offs": waiting.iter().take(MOST).map(handoff).collect::<Vec<_>>(),
+            "hand_offs_count": waiting.len(),
             "hand_off_trouble": handoff_trouble,
             "servers": server_json(servers),
             "instances": phases,
-            "notifications": notifications.iter().map(notification).collect::<Vec<_>>(),
+            "notifications": notifications.iter().take(MOST).map(notification).collect::<Vec<_>>(),
         })
     }
 }
 
-/// What is enforced while the files cannot be followed, and the first of their problems.
-fn files_lines(unfollowed: &Unfollowed) -> Vec<(&'static str, String)> {
-    /// What fits on a screen beside the rest.
-    const MOST: usize = 5;
-    let Unfollowed { problems, count, .. } = unfollowed;
-    let mut lines = vec![("files", unfollowed.line())];
-    lines.extend(problems.iter().take(MOST).map(|problem| ("problem", printable(problem))));
-    let shown = problems.len().min(MOST) as u64;
-    if *count > shown {
-        lines.push(("problem", format!("and {} more; `reconcile validate` shows all", count - shown)));
-    }
-    lines
+/// One failure, as the API and `status` give it.
+pub fn failure_json((kind, name, failed): &failures::Named) -> serde_json::Value {
+    let Failed { first_at, last_at, times, message } = failed;
+    json!({ "kind": kind, "name": name, "first_at": rfc3339(*first_at), "last_at": rfc3339(*last_at), "times": times,
+            "message": one_line(message) })
 }
 
 /// The part of it that tells of the servers.
@@ -320,22 +263,4 @@ pub fn server_json(servers: &[server::Observed]) -> serde_json::Value {
         })
     };
     servers.iter().map(one).collect()
-}
-
-/// `postgres-pool-1  ██████████░░░░░░░░░░  25/50  healthy`
-fn pool_line(server: &server::Observed) -> String {
-    const CELLS: i64 = 20;
-    let (fill, max) = (server.allocated, server.profile.max_instances.max(1));
-    // Of what is not empty at least one cell shows, and of what is not full at least one does not.
-    let cells = (fill * CELLS / max).clamp(i64::from(fill > 0), if fill < max { CELLS - 1 } else { CELLS });
-    let bar: String = (0..CELLS).map(|cell| if cell < cells { '█' } else { '░' }).collect();
-    let condition = server.health.condition.word();
-    let mut line = format!("{} {bar} {fill}/{max} {condition}", server.profile.name);
-    if server.profile.status == server::Status::Maintenance {
-        line.push_str(", in maintenance");
-    }
-    if let Some(error) = &server.health.last_error {
-        line.push_str(&format!(": {}", printable(error)));
-    }
-    line
 }

@@ -1,5 +1,6 @@
 //! What is left of a turn for `status`: what it did, or the trouble that it came to nothing by.
 
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -7,16 +8,16 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::last_good::{Enforced, unfollowed};
 use super::{Request, Turned, World};
 use crate::apply::Report;
-use crate::change::{Compared, Revision};
+use crate::change::{Compared, ResourceId, Revision, one_line};
 use crate::failure::{Failure, Result};
 use crate::plan::Held;
 use crate::plan::render::sentence;
 use crate::store::Context;
 use crate::store::enforced::{self, Applied};
 use crate::store::lease::Lease;
-use crate::store::requests;
 use crate::store::sql::{Id, now};
 use crate::store::turns::{self, Turn, Waiting};
+use crate::store::{Tx, failures, requests};
 
 impl World {
     /// Whether there is a database with our schema.
@@ -58,11 +59,8 @@ impl World {
         turned: &Turned,
         asked: &[Id],
     ) -> Result<()> {
-        let Report { failed, conflicts, .. } = &turned.report;
-        let mut undone: Vec<String> = turned.plan.held.iter().map(Held::line).collect();
-        if !failed.is_empty() || !conflicts.is_empty() {
-            undone.insert(0, format!("{} failed, {} in conflict", failed.len(), conflicts.len()));
-        }
+        let mut undone: Vec<String> = failed_at(&turned.report).into_iter().collect();
+        undone.extend(turned.plan.held.iter().map(Held::line));
         let enforced = turned.enforced.as_ref().map(Enforced::line);
         let good = undone.is_empty() && enforced.is_none();
         undone.extend(enforced);
@@ -99,6 +97,7 @@ impl World {
         if let Some(applied) = applied {
             self.record(&mut tx, &applied, &turned.plan.lineage, request.force.as_ref()).await?;
         }
+        note_failures(&mut tx, turned).await?;
         let state = turned.enforced.as_ref().map(|enforced| unfollowed(Some(&enforced.what), &enforced.failure));
         let before = self.note_enforced(&mut tx, state).await?;
         self.tell_of_turn(&mut tx, request, turned, before.as_ref()).await?;
@@ -115,6 +114,29 @@ impl World {
         tx.commit().await?;
         Ok(())
     }
+}
+
+/// Records what the run failed at, and forgets what it failed at no more.
+async fn note_failures(tx: &mut Tx, turned: &Turned) -> Result<()> {
+    let Turned { plan, report, .. } = turned;
+    let failing: BTreeSet<&ResourceId> = report.undone().map(|(id, _)| id).collect();
+    // What is blocked or waits was not tried, so that its failure is not over.
+    let waits = plan.changes.iter().filter(|planned| planned.held.is_some()).map(|planned| &planned.change.id);
+    let untried: BTreeSet<&ResourceId> = plan.blocked.iter().map(|blocked| &blocked.id).chain(waits).collect();
+    let over = plan.failures.keys().filter(|id| !failing.contains(id) && !untried.contains(id));
+    failures::clear(tx, &over.collect::<Vec<_>>()).await?;
+    let failed: Vec<_> = report.undone().map(|(id, why)| (id, one_line(why))).collect();
+    Ok(failures::add(tx, &failed).await?)
+}
+
+/// What the run failed at: `failed: session/215: …; and 3 more`.
+fn failed_at(report: &Report) -> Option<String> {
+    let (id, why) = report.undone().next()?;
+    let first = format!("failed: {id}: {}", one_line(why));
+    Some(match report.undone().count() {
+        ..=1 => first,
+        all => format!("{first}; and {} more", all - 1),
+    })
 }
 
 /// A turn that was begun then, and failed.

@@ -6,6 +6,7 @@ mod canary;
 mod cli;
 mod daemon;
 mod enemy;
+mod failures;
 mod fixture;
 mod harm;
 mod hosts;

@@ -133,7 +133,7 @@ both! {
         let failed = world.run(&["host", "claim", "215"]).expect_code(1);
         assert!(failed.stdout.is_empty() && failed.stderr.contains("cannot commit"), "{}", failed.text());
         let status = world.run(&["status"]).expect_code(0).stdout;
-        assert!(status.contains("host/215 waits to be claimed"), "{status}");
+        assert!(status.contains("2 secrets wait to be claimed"), "{status}");
         mend(world, "reconcile_handoffs");
         is_as_if_nothing_had_happened(world);
     }

@@ -12,6 +12,7 @@ pub const TABLES: [&str; 26] = [
     "reconcile_approvals",
     "reconcile_billing_events",
     "reconcile_deliveries",
+    "reconcile_failures",
     "reconcile_flaps",
     "reconcile_handoffs",
     "reconcile_idempotency",

@@ -80,7 +80,7 @@ fn each_command_works_with_its_role_with_postgres() {
                    AND (rolsuper OR rolcreatedb OR rolcreaterole OR rolreplication OR rolbypassrls)";
     assert_eq!(admin(&mut world, special), "0\n");
     let doctor = world.run(&["doctor"]).expect_code(0).stdout;
-    assert!(doctor.contains("may read and write 25 tables"), "{doctor}");
+    assert!(doctor.contains("may read and write 27 tables"), "{doctor}");
     for arguments in [
         &["migrate"][..],
         &["--once"],

@@ -19,6 +19,7 @@ pub fn parts(view: &View<'_>, known: &Known) -> Markup {
         last: _,
         unfollowed: _,
         suspensions,
+        failures: (failures, failing),
         waiting,
         handoff_trouble,
         servers,
@@ -26,6 +27,17 @@ pub fn parts(view: &View<'_>, known: &Known) -> Markup {
         notifications,
     } = known;
     html! {
+        @if !failures.is_empty() {
+            section.card aria-labelledby="failures" {
+                h2 #failures { "Failing" }
+                ul.rows {
+                    @for (kind, name, failed) in failures {
+                        li { span { code.address { (plain(&format!("{kind}/{name}"))) } ": " span.bad { (failed.sentence()) } } }
+                    }
+                    @if *failing > failures.len() as i64 { li { "… and " (failing - failures.len() as i64) " more" } }
+                }
+            }
+        }
         @if !suspensions.is_empty() { (suspended(view, suspensions)) }
         @if !servers.is_empty() || !phases.is_empty() {
             section.card aria-labelledby="pools" {

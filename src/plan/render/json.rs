@@ -19,7 +19,10 @@ pub fn json(plan: &Plan) -> Json {
             "reason": blocked.reason, "hint": blocked.hint,
         })
     });
-    let notes = plan.notes.iter().map(|(id, text)| json!({ "address": id.to_string(), "note": text }));
+    let failing = plan.changes.iter().map(|planned| &planned.change.id);
+    let failing = failing.filter_map(|id| Some((id, plan.failures.get(id)?.sentence())));
+    let notes = plan.notes.iter().map(|(id, text)| (id, text.clone())).chain(failing);
+    let notes = notes.map(|(id, text)| json!({ "address": id.to_string(), "note": text }));
     json!({
         "format_version": FORMAT_VERSION,
         "environment": header.environment,

@@ -171,7 +171,7 @@ async fn troubles(tx: &mut Tx, turned: &Turned) -> Result<Vec<Notice>> {
     for blocked in turned.plan.blocked.iter().filter(|blocked| blocked.obstacle != Obstacle::Suspended) {
         found.insert(blocked.id.to_string(), (Event::Blocked, format!("{}; {}", blocked.reason, blocked.hint)));
     }
-    let failed = turned.report.failed.iter().map(|(id, why)| (id.to_string(), (Event::Failure, why.clone())));
+    let failed = turned.report.undone().map(|(id, why)| (id.to_string(), (Event::Failure, why.to_owned())));
     found.extend(failed);
     for held in &turned.plan.held {
         found.insert(format!("plan/{}", held.digest), (Event::Blocked, held.line()));
