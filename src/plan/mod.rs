@@ -51,6 +51,21 @@ pub struct Header {
     pub is_new: bool,
 }
 
+impl Header {
+    /// Where there is no schema of ours: who makes it, and whose the database is then.
+    pub fn preparation(&self) -> Option<String> {
+        let Header { environment, driver, is_new, catalog: _, state: _, revision: _, actor: _ } = self;
+        match (is_new, *driver) {
+            (false, _) => None,
+            (true, "sqlite") => Some(format!("schema will be created, database will be stamped `{environment}`")),
+            // On a server nobody makes tables unasked.
+            (true, _) => Some(format!(
+                "the schema is missing: run `reconcile migrate` first, which stamps the database `{environment}`"
+            )),
+        }
+    }
+}
+
 /// What the planner goes by, beside the two pictures.
 #[derive(Clone, Debug)]
 pub struct Terms {

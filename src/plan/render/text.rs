@@ -55,15 +55,15 @@ fn more(lines: &mut Vec<String>, all: usize, most: usize, what: &str) {
 }
 
 fn header(header: &Header) -> String {
-    let Header { environment, catalog, driver, state, revision, actor: _, is_new } = header;
+    let Header { environment, catalog, driver, state, revision, actor: _, is_new: _ } = header;
     let mut out = format!(
         "environment {environment} · catalog {} · {driver} · {} @ {}\n",
         printable(catalog),
         printable(state),
         revision.label()
     );
-    if *is_new {
-        out.push_str(&format!("schema will be created, database will be stamped `{environment}`\n"));
+    if let Some(preparation) = header.preparation() {
+        out.push_str(&format!("{}\n", printable(&preparation)));
     }
     out
 }
