@@ -2,6 +2,7 @@
 
 pub mod budget;
 mod draft;
+mod notes;
 pub mod pools;
 pub mod render;
 #[cfg(test)]

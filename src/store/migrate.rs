@@ -62,6 +62,12 @@ const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("../../migrations/sqlite/0007_notices.sql"),
         postgres: include_str!("../../migrations/postgres/0007_notices.sql"),
     },
+    Migration {
+        version: 11,
+        name: "handoff_store",
+        sqlite: include_str!("../../migrations/sqlite/0011_handoff_store.sql"),
+        postgres: include_str!("../../migrations/postgres/0011_handoff_store.sql"),
+    },
 ];
 
 impl Migration {

@@ -29,3 +29,4 @@ mod schema;
 mod settle;
 mod supply;
 mod tidy;
+mod unknown;
