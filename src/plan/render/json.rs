@@ -26,6 +26,7 @@ pub fn json(plan: &Plan) -> Json {
         "driver": header.driver,
         "state": header.state,
         "schema_missing": header.is_new,
+        "preparation": header.preparation(),
         "revision": json_revision(&header.revision),
         "planned_at": rfc3339(plan.now),
         "resource_changes": plan.changes.iter().map(|planned| json_change(&planned.change)).collect::<Vec<_>>(),
