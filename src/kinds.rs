@@ -72,6 +72,8 @@ pub struct Observed {
     /// Why the hand-off, or the broker, cannot be asked.
     pub handoff_trouble: Option<String>,
     pub broker_trouble: Option<String>,
+    /// Why the results of tasks cannot be read.
+    pub results_trouble: Option<String>,
 }
 
 /// The smallest unit of work of any kind.

@@ -126,7 +126,7 @@ impl Cause {
             }
             Cause::Login => "check user and password in the database URL, and the server's pg_hba.conf",
             Cause::CatalogMissing => "create the database, or name another in the database URL",
-            Cause::SchemaMissing => "run `reconcile migrate`",
+            Cause::SchemaMissing => "run `reconcile migrate` first",
             Cause::RightsMissing => "grant what is lacking; `reconcile doctor` names it",
             Cause::TooMany => "wait, or raise max_connections on the server",
             Cause::Full => "make room on the disk where the database lies",

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use super::protect::{Asks, lifting};
-use super::{FLAPPING, Flap, Header, Keys, Ledger, Noted, Plan, Planned, Protect, Terms, pools};
+use super::{FLAPPING, Flap, Header, Keys, Ledger, Noted, Plan, Planned, Protect, Terms, notes, pools};
 use crate::change::{Action, Blocked, Change, OURSELVES, Obstacle, Origin, ResourceId};
 use crate::kinds::{self, Desired, Observed, Step};
 use crate::parallel::side_by_side;
@@ -24,7 +24,8 @@ pub fn plan(header: Header, desired: &Desired, observed: &Observed, ledger: &Led
     draft.plan.unmanaged = draft.plan.unmanaged.saturating_sub(renamed);
     draft.instances(desired);
     draft.lifts(desired);
-    draft.host_notes(desired, observed);
+    let noted = notes::all(desired, observed, terms);
+    draft.plan.notes.extend(noted);
     draft.fills(desired);
     draft.suspensions(desired);
     draft.plan.recall(&ledger.failures, terms.target.as_ref());
@@ -316,38 +317,6 @@ impl Draft<'_> {
             );
         }
         None
-    }
-
-    /// Hosts whose hash was made with a key that is no longer the first of the ring, and those whose GUID has expired.
-    fn host_notes(&mut self, desired: &Desired, observed: &Observed) {
-        let keys = match &self.terms.keys {
-            Keys::Known(keys) => keys.as_slice(),
-            Keys::Made | Keys::Unusable { .. } => &[],
-        };
-        for (session, host) in desired.hosts.keys().filter_map(|id| Some((id, observed.hosts.get(id)?))) {
-            let id = ResourceId::new(host::KIND, session);
-            if self.terms.target.as_ref().is_some_and(|target| *target != id) || !host.is_active {
-                continue;
-            }
-            if let (Some(current), Some(key)) = (keys.first(), &host.key_id)
-                && key != current
-            {
-                let text = match keys.contains(key) {
-                    true => format!("its hash was made with the retired key {key}; the next rotation uses {current}"),
-                    false => format!("its key {key} is not in the ring: its GUID cannot be verified until it is"),
-                };
-                self.plan.notes.push((id.clone(), text));
-            }
-            if host.expires_at.is_some_and(|expires| expires <= self.terms.now) {
-                let expiry = desired.hosts.get(session).and_then(|declared| declared.value.expiry.flatten());
-                let way_out = match expiry {
-                    // Another GUID would have expired as well.
-                    Some(host::Expiry::At(at)) if at <= self.terms.now => "write a later expires_at",
-                    _ => "raise rotation for a new one",
-                };
-                self.plan.notes.push((id, format!("its GUID has expired; {way_out}")));
-            }
-        }
     }
 }
 

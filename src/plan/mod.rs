@@ -3,6 +3,7 @@
 pub mod budget;
 mod draft;
 pub mod lineage;
+mod notes;
 pub mod pools;
 mod protect;
 pub mod render;
@@ -59,6 +60,21 @@ pub struct Header {
     pub actor: String,
     /// There is no schema of ours yet: all of it is still to be made.
     pub is_new: bool,
+}
+
+impl Header {
+    /// Where there is no schema of ours: who makes it, and whose the database is then.
+    pub fn preparation(&self) -> Option<String> {
+        let Header { environment, driver, is_new, catalog: _, state: _, revision: _, actor: _ } = self;
+        match (is_new, *driver) {
+            (false, _) => None,
+            (true, "sqlite") => Some(format!("schema will be created, database will be stamped `{environment}`")),
+            // On a server nobody makes tables unasked.
+            (true, _) => Some(format!(
+                "the schema is missing: run `reconcile migrate` first, which stamps the database `{environment}`"
+            )),
+        }
+    }
 }
 
 /// What the planner goes by, beside the two pictures.

@@ -17,6 +17,7 @@ use super::*;
 use crate::change::{Compared, Revision, Width};
 use crate::desired::load::of_text;
 use crate::kinds::{Desired, Observed};
+use crate::port::handoff::{Record, Unknown, Whereabouts};
 use crate::resource::host::Host;
 use crate::resource::session::{Session, SessionId};
 use crate::resource::{Resource, host, session};
@@ -80,7 +81,9 @@ impl Story {
             claimed_at: Some(at("2026-11-01T12:05:00Z")),
             previous_valid: false,
             active_rows: 1,
-            waiting: false,
+            handoff: Record::default(),
+            whereabouts: Whereabouts::Expired,
+            overlap_until: None,
         };
         differs(&mut host);
         self.observed.hosts.insert(SessionId(id), host);
@@ -125,6 +128,11 @@ impl Story {
             observed.sessions.near.insert(*id, near);
         }
         plan(header, &self.desired, &observed, &self.ledger, &self.terms)
+    }
+
+    /// As [`Story::told`], on one line.
+    fn flat(&self) -> String {
+        self.told().split_whitespace().collect::<Vec<_>>().join(" ")
     }
 
     /// The plan as text, without its header.

@@ -75,6 +75,12 @@ const MIGRATIONS: &[Migration] = &[
         postgres: include_str!("../../migrations/postgres/0010_failures.sql"),
     },
     Migration {
+        version: 11,
+        name: "handoff_store",
+        sqlite: include_str!("../../migrations/sqlite/0011_handoff_store.sql"),
+        postgres: include_str!("../../migrations/postgres/0011_handoff_store.sql"),
+    },
+    Migration {
         version: 12,
         name: "protections",
         sqlite: include_str!("../../migrations/sqlite/0012_protections.sql"),

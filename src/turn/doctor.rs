@@ -1,11 +1,13 @@
 //! The way to everything that a turn needs, step by step: the database, then what lies outside of it.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
+use super::ready::keyed;
 use super::{Focus, World};
 use crate::kinds::Desired;
 use crate::port::handoff::Probe;
-use crate::port::keys::KeySource;
+use crate::port::keys::{KeyRing, KeySource};
 use crate::port::pool::{Pool, PoolError, Sight};
 use crate::port::redis::{Borne, Owned, Redis, RedisError};
 use crate::store::doctor::{self, Step, Trouble};
@@ -18,7 +20,10 @@ impl World {
         let mut steps = doctor::examine(&self.database, self.config.journal_retention.is_some()).await;
         // Whose a store is can be told only where it is known whose we are.
         let is_known = self.database.owner().is_some() || steps.iter().all(|step| step.outcome.is_ok());
-        steps.extend(self.host_key());
+        // Files with problems are told of by `validate`; here the servers that are known otherwise do.
+        let desired = self.read().await.map(|wanted| wanted.desired).unwrap_or_default();
+        steps.extend(self.host_key(&desired).await);
+        steps.extend(self.sealed().await);
         let handoff = if let Probe::Redis(store) = self.probe() { Some(store) } else { None };
         let dispatcher = self.broker();
         let broker = dispatcher.as_ref().map(|dispatcher| dispatcher.broker().clone());
@@ -40,41 +45,57 @@ impl World {
         if let Some(results) = &self.results {
             steps.push(asked("results", results.redis()).await);
         }
-        // Files with problems are told of by `validate`; here the servers that are known otherwise do.
-        let desired = self.read().await.map(|wanted| wanted.desired).unwrap_or_default();
         for (name, pool) in self.known_pools(&desired).await {
             let begun = Instant::now();
             let outcome = match pool {
                 Ok(pool) => looked(&pool).await,
-                Err(what) => Err(Trouble { cause: Cause::Other, what, mend: String::new(), refusal: None }),
+                Err(what) => Err(trouble(what, String::new())),
             };
             steps.push(Step { name: format!("server {name}"), took: begun.elapsed(), outcome });
         }
         steps
     }
 
-    /// The keys, where somebody has configured some: without a rotation nothing else tells that they cannot be used, and
-    /// no host can sign in. Whoever has instances alone needs none.
-    fn host_key(&self) -> Option<Step> {
+    /// The keys, where hosts need them or somebody has configured some: without a rotation nothing else tells that they
+    /// cannot be used, and no host can sign in. Whoever has instances alone needs none.
+    async fn host_key(&self, desired: &Desired) -> Option<Step> {
         let begun = Instant::now();
-        let outcome = match (&self.config.host_keys, self.config.host_keys.open_existing()) {
-            (KeySource::Missing { .. }, _) | (KeySource::Made(_), Ok(_)) | (_, Ok(None)) => return None,
-            (_, Ok(Some(ring))) => {
-                let ids = ring.ids();
-                let older = match ids.len().saturating_sub(1) {
-                    0 => String::new(),
-                    older => format!(", and {older} that only verify"),
-                };
-                Ok(format!("{}{older}", ids.first().map_or("", String::as_str)))
-            }
-            (_, Err(error)) => Err(Trouble {
-                cause: Cause::Other,
-                what: super::outside::told(&error),
-                mend: error.hint(),
-                refusal: None,
-            }),
+        // A database that cannot be read was reported above.
+        let in_use = self.keys_in_use().await.unwrap_or_default();
+        let source = &self.config.host_keys;
+        let keys = source.may_make(keyed(&in_use)).and_then(|()| source.open_existing());
+        let outcome = match (source, keys) {
+            (KeySource::Missing { .. }, _) if in_use.is_empty() && desired.hosts.is_empty() => return None,
+            (_, Ok(None)) => return None,
+            (_, Err(error)) => Err(trouble(super::outside::told(&error), error.hint())),
+            (source, Ok(Some(ring))) => match lacking(&ring, &in_use) {
+                Some(lacking) => Err(lacking),
+                None if matches!(source, KeySource::Made(_)) => return None,
+                None => Ok(described(&ring)),
+            },
         };
         Some(Step { name: "host key".to_owned(), took: begun.elapsed(), outcome })
+    }
+
+    /// What lies sealed on this machine and cannot be opened with the keys that are here.
+    async fn sealed(&self) -> Option<Step> {
+        let begun = Instant::now();
+        let Probe::Embedded(shelf) = self.probe() else { return None };
+        let ring = self.config.host_keys.open_existing().ok().flatten();
+        let outcome = match Probe::Embedded(shelf).sealed_under().await {
+            Ok(under) => {
+                let is_known = |key: &str| ring.as_ref().is_some_and(|ring| ring.knows(key));
+                let (key, count) = under.into_iter().find(|(key, _)| !is_known(key))?;
+                let secrets = if count == 1 { "1 secret waits".to_owned() } else { format!("{count} secrets wait") };
+                let what = format!("{secrets} here, sealed with host key {key}, which is not in the key ring");
+                Err(trouble(
+                    what,
+                    "put that key back into the ring, below the current one, until they are claimed".to_owned(),
+                ))
+            }
+            Err(error) => Err(trouble(super::outside::told(&error), error.hint().unwrap_or_default())),
+        };
+        Some(Step { name: "hand-off".to_owned(), took: begun.elapsed(), outcome })
     }
 
     async fn known_pools(&self, desired: &Desired) -> Vec<(String, Result<Pool, String>)> {
@@ -85,6 +106,34 @@ impl World {
         };
         self.pools(desired, &observed).into_iter().map(|(name, pool)| (name.0, pool)).collect()
     }
+}
+
+fn trouble(what: String, mend: String) -> Trouble {
+    Trouble { cause: Cause::Other, what, mend, refusal: None }
+}
+
+/// The current key's id, and how many others there are.
+fn described(ring: &KeyRing) -> String {
+    let ids = ring.ids();
+    let older = match ids.len().saturating_sub(1) {
+        0 => String::new(),
+        older => format!(", and {older} that only verify"),
+    };
+    format!("{}{older}", ring.current_id())
+}
+
+/// That active hosts were made with a key that is not in the ring.
+fn lacking(ring: &KeyRing, in_use: &BTreeMap<Option<String>, usize>) -> Option<Trouble> {
+    let lacking = in_use.iter().filter_map(|(key, hosts)| Some((key.as_ref()?, hosts)));
+    let lacking: Vec<String> = lacking
+        .filter(|(key, _)| !ring.knows(key))
+        .map(|(key, hosts)| format!("{key} ({hosts} active host{})", if *hosts == 1 { "" } else { "s" }))
+        .collect();
+    if lacking.is_empty() {
+        return None;
+    }
+    let what = format!("hosts were made with keys that are not in the ring: {}", lacking.join(", "));
+    Some(trouble(what, "put them back into the ring, below the current one; or rotate these hosts".to_owned()))
 }
 
 async fn asked(name: &str, redis: &Redis) -> Step {

@@ -9,6 +9,7 @@ use crate::plan::Held;
 use crate::plan::render::{PlanLine, json_change};
 use crate::resource::Resource;
 use crate::resource::host;
+use crate::resource::instance::onward::unknown_from_here;
 use crate::resource::instance::phase::Phase;
 use crate::resource::instance::placement::Considered;
 use crate::resource::instance::{InstanceId, KIND, Provision};
@@ -82,6 +83,7 @@ impl World {
             format!("it is protected by {actor} since {}; {hint}", moment(protected_at))
         }));
         notes.extend(enforced.iter().map(Enforced::line));
+        notes.extend(unknown(id, &picture.observed).filter(|why| !notes.iter().any(|note| note.starts_with(why))));
         notes.extend(whereabouts(id, &wanted.desired, &picture.observed));
         // A plan says it of what is blocked, or changed.
         notes.extend(revocation(id, &picture.observed).filter(|_| change.is_none() && blocked.is_none()));
@@ -107,6 +109,18 @@ fn revocation(id: &ResourceId, observed: &Observed) -> Option<String> {
     let host = observed.hosts.get(&session)?;
     let why = host::diff::sticky(host.revoked_at?, host.revoked_by.as_deref());
     Some(format!("{why}; raise rotation, or `reconcile host rotate --session-id {session}`"))
+}
+
+/// Why it is not known where the GUID of a host is, or the credentials of an instance.
+fn unknown(id: &ResourceId, observed: &Observed) -> Option<String> {
+    match id.kind {
+        host::KIND => observed.hosts.get(&SessionId(id.name.parse().ok()?))?.unknown(),
+        KIND => {
+            let why = observed.instances.get(&InstanceId(id.name.parse().ok()?))?.unknown.as_ref()?;
+            Some(format!("{}; {}", unknown_from_here(why), why.hint()))
+        }
+        _ => None,
+    }
 }
 
 /// Where an instance lies, and what it waits for.

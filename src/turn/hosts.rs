@@ -11,7 +11,7 @@ use crate::failure::{Failure, Result};
 use crate::kinds::protected;
 use crate::port::Secrets;
 use crate::port::guid::HostGuid;
-use crate::port::handoff::Taken;
+use crate::port::handoff::{Taken, Whereabouts};
 use crate::port::keys::KeyRing;
 use crate::resource::host::KIND;
 use crate::resource::host::consolidate::{self, Duplicate};
@@ -220,10 +220,8 @@ async fn claimed_before(session: SessionId, row: &Standing, at: DateTime<Utc>, m
 /// Takes the GUID, and makes the record of its claim durable; or puts it back.
 async fn hand_over(session: SessionId, row: &Standing, attempt: Id, secrets: &Secrets, tx: Tx) -> Result<Secret> {
     let Some(taken) = secrets.handoff.take(&handoff_key(session, attempt)).await? else {
-        let message = format!(
-            "the GUID of session {session} is no longer in the hand-off: it expired unclaimed, or a claim was cut short"
-        );
-        return Err(Failure::conflict(message).hint(way_to_another(session)));
+        let here = secrets.handoff.probe().home().await?;
+        return Err(not_there(session, Whereabouts::judge(false, here.as_deref(), &row.handoff, tx.now())));
     };
     let fits = HostGuid::parse(taken.secret().expose()).is_some_and(|guid| row.holds(&guid, &secrets.keys));
     if !fits {
@@ -236,6 +234,24 @@ async fn hand_over(session: SessionId, row: &Standing, attempt: Id, secrets: &Se
         return Err(error.into());
     }
     Ok(kept(taken).await)
+}
+
+/// What a claimer is told where nothing is to be taken.
+fn not_there(session: SessionId, whereabouts: Whereabouts) -> Failure {
+    let gone = format!("the GUID of session {session} is no longer in the hand-off");
+    match whereabouts {
+        Whereabouts::Unknown(why) => {
+            Failure::conflict(format!("the GUID of session {session} is unknown from here: {why}")).hint(why.hint())
+        }
+        Whereabouts::Expired => {
+            Failure::conflict(format!("{gone}: it expired unclaimed")).hint(way_to_another(session))
+        }
+        Whereabouts::Lost | Whereabouts::Waiting => {
+            Failure::conflict(format!("{gone}: it was lost there, or a claim was cut short"))
+                .hint("where a file declares the host, the next run makes it anew: `reconcile --once`")
+                .hint(way_to_another(session))
+        }
+    }
 }
 
 /// The secret, which is ours now: what cannot be deleted any more, nobody can take, and a later turn sweeps it.

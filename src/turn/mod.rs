@@ -198,7 +198,8 @@ impl World {
     pub fn plan(&self, wanted: &Wanted, picture: &Picture, request: &Request) -> Plan {
         let header = self.header(wanted.revision.clone(), picture.is_new);
         let begun = Instant::now();
-        let plan = plan::plan(header, &wanted.desired, &picture.observed, &picture.ledger, &self.terms(request));
+        let terms = self.terms(picture, request);
+        let plan = plan::plan(header, &wanted.desired, &picture.observed, &picture.ledger, &terms);
         let plan = plan.hold(self.budget(), &picture.approvals);
         let (rows, changes) = (self.progress.rows.done(), plan.changes.len());
         let took_ms = begun.elapsed().as_secs_f64() * 1e3;
@@ -218,13 +219,15 @@ impl World {
         }
     }
 
-    fn terms(&self, request: &Request) -> Terms {
+    fn terms(&self, picture: &Picture, request: &Request) -> Terms {
+        let keyed = picture.observed.hosts.values().filter(|host| host.is_active && host.key_id.is_some()).count();
+        let keys = self.config.host_keys.may_make(keyed).and_then(|()| self.config.host_keys.open_existing());
         Terms {
             now: request.now,
             claim_life: self.config.claim_life,
             schedule_limit: u64::from(self.config.schedule_limit),
             target: request.target.clone(),
-            keys: match self.config.host_keys.open_existing() {
+            keys: match keys {
                 Ok(Some(ring)) => Keys::Known(ring.ids()),
                 Ok(None) => Keys::Made,
                 Err(error) => Keys::Unusable { reason: error.to_string(), hint: error.hint() },

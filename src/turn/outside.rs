@@ -11,7 +11,7 @@ use crate::config::Config;
 use crate::failure::{Failure, Result};
 use crate::guard::{Guard, Owner, Refusal, Transport};
 use crate::kinds::{Desired, Observed};
-use crate::port::handoff::{HandOff, HandOffError, Probe};
+use crate::port::handoff::{HandOff, HandOffError, Probe, Unknown, Whereabouts};
 use crate::port::pool::{Limits, Pool, Sight};
 use crate::port::redis::{Bindings, Owned, Redis, RedisError, RedisTarget};
 use crate::port::task::{Dispatcher, Results, TaskError};
@@ -139,20 +139,22 @@ impl World {
 
     /// Which credentials wait. Asked only where the answer decides something.
     async fn ask_handoff(&self, probe: &Probe, observed: &mut Observed) -> Result<()> {
-        let waiting: Vec<InstanceId> = in_phase(observed, Phase::Allocated).map(|(id, _)| id).collect();
-        let keys: Vec<String> = waiting.iter().map(|id| handoff_key(*id)).collect();
-        if keys.is_empty() {
+        let allocated = in_phase(observed, Phase::Allocated);
+        let (ids, asked): (Vec<_>, Vec<_>) =
+            allocated.map(|(id, one)| (id, (handoff_key(id), one.handoff.clone()))).unzip();
+        if asked.is_empty() {
             return Ok(());
         }
-        match trouble(probe.waiting(&keys).await, HandOffError::refusal)? {
-            Ok(found) => {
-                for (id, until) in waiting.into_iter().zip(found) {
-                    if let Some(instance) = observed.instances.get_mut(&id) {
-                        instance.waiting = until.is_some();
-                    }
-                }
+        let (found, answer) = probe.whereabouts(&asked).await;
+        for (id, whereabouts) in ids.into_iter().zip(found) {
+            if let Some(instance) = observed.instances.get_mut(&id) {
+                instance.waiting = whereabouts == Whereabouts::Waiting;
+                // That the store is silent is said of the store.
+                instance.unknown = whereabouts.unknown().filter(|why| !matches!(why, Unknown::Silent(_))).cloned();
             }
-            Err(trouble) => observed.handoff_trouble = Some(trouble),
+        }
+        if let Err(trouble) = trouble(answer, HandOffError::refusal)? {
+            observed.handoff_trouble = Some(trouble);
         }
         Ok(())
     }
@@ -190,7 +192,11 @@ impl World {
                 }
             }
             // What is not known now is known at the next turn; nothing waits for it.
-            Err(error) => tracing::warn!("the results of tasks cannot be read: {}", told(&error)),
+            Err(error) => {
+                let trouble = told(&error);
+                tracing::warn!("the results of tasks cannot be read: {trouble}");
+                observed.results_trouble = Some(trouble);
+            }
         }
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! What must be there before anything is written: the data directory, marked as this environment's, and the database.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -12,6 +13,7 @@ use crate::file::{self, DataDir, Fault, MarkError};
 use crate::guard::{BELL, Fact, SQLITES, Target, companion};
 use crate::port::keys::{KeySource, SourceError};
 use crate::port::{Minting, Shelf};
+use crate::resource::host;
 use crate::store::error::Error;
 use crate::store::migrate::{self, Migrated};
 
@@ -95,12 +97,27 @@ impl World {
     pub(super) async fn ready_to_mint(&self) -> Result<Minting> {
         // While a daemon runs, a `git pull` puts a file in the place of one that is ignored, and says nothing.
         self.check_origin().await?;
+        if let Err(gone) = self.config.host_keys.may_make(keyed(&self.keys_in_use().await?)) {
+            return Ok(Minting::Impossible(Arc::new(gone)));
+        }
         match if self.uses_data_dir() { self.data_dir().ready(self.identity()) } else { Ok(()) } {
             Ok(()) => Ok(Minting::Yes),
             Err(MarkError::Io { path, source }) => {
                 Ok(Minting::Impossible(Arc::new(SourceError::NotMade { path, source })))
             }
             Err(error) => Err(self.unfit(error)),
+        }
+    }
+
+    /// How many active hosts were made with each key, by its id; none before there is a database.
+    pub(super) async fn keys_in_use(&self) -> Result<BTreeMap<Option<String>, usize>> {
+        match self.database.snapshot().await? {
+            Some(mut snapshot) => {
+                let found = host::rows::by_key(&mut snapshot).await?;
+                snapshot.finish().await?;
+                Ok(found)
+            }
+            None => Ok(BTreeMap::new()),
         }
     }
 
@@ -198,4 +215,9 @@ impl World {
         self.database.located()?;
         self.data_dir().ready(self.identity()).map_err(|error| self.unfit(error))
     }
+}
+
+/// How many of the hosts were made with a key that is known by its id.
+pub(super) fn keyed(in_use: &BTreeMap<Option<String>, usize>) -> usize {
+    in_use.iter().filter(|(key, _)| key.is_some()).map(|(_, hosts)| hosts).sum()
 }

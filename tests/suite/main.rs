@@ -35,4 +35,5 @@ mod settle;
 mod supply;
 mod terminal;
 mod tidy;
+mod unknown;
 mod upgrade;

@@ -119,9 +119,19 @@ both! {
         world.sh("touch desired-state/week.yaml").expect_code(0);
         look(world, &[0, 1, 2, 4]);
         let told = world.run(&["--plan"]).expect_code(0).stdout;
-        assert!(told.contains("schema will be created, database will be stamped `development`"), "{told}");
         assert!(told.contains("Plan: 3 to create; 1 blocked."), "{told}");
+        let preparation = match world.server() {
+            Some(_) => "the schema is missing: run `reconcile migrate` first, which stamps the database `development`",
+            None => "schema will be created, database will be stamped `development`",
+        };
+        assert!(told.contains(preparation), "{told}");
+        let json = world.run(&["--plan", "--format", "json"]).expect_code(0).stdout;
+        let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(json["preparation"], preparation);
         if world.server().is_some() {
+            let refused = world.run(&["--once"]).expect_code(1).stderr;
+            assert!(refused.contains("the schema is missing"), "{refused}");
+            assert!(refused.contains("run `reconcile migrate` first"), "{refused}");
             assert_eq!(world.sql("SELECT COUNT(*) FROM pg_namespace WHERE nspname = 'canvas'").trim(), "0");
         }
     }

@@ -203,7 +203,10 @@ fn only_the_migrator_makes_tables_with_postgres() {
         assert!(said.contains("the role may not make tables in the schema canvas"), "{role}: {said}");
         assert!(said.contains("migrate as reconcile_migrator, who owns the schema"), "{role}: {said}");
         let said = flat(&world.run(&["--once"]).expect_code(1).stderr);
-        assert!(said.contains("the schema is missing") && said.contains("run `reconcile migrate`"), "{role}: {said}");
+        assert!(
+            said.contains("the schema is missing") && said.contains("run `reconcile migrate` first"),
+            "{role}: {said}"
+        );
     }
     admin(&mut world, "DROP SCHEMA canvas");
     log_in(&mut world, "reconcile_migrator");

@@ -226,7 +226,7 @@ fn turn(world: &World) {
     let (counted, were_wrong) = (counts(world), wrong(world));
     let lines = number(world, "SELECT COUNT(*) FROM reconcile_journal");
     let told = world.run(&["--once", "--quiet"]).expect_code(0).stdout;
-    let is_change = |line: &&str| ["  + ", "  ~ ", "  ± "].iter().any(|sign| line.starts_with(sign));
+    let is_change = |line: &&str| ["  + ", "  ~ ", "  ± ", "  > "].iter().any(|sign| line.starts_with(sign));
     let sessions_beside = told.matches("will be created: \"Auto-Generated Session").count();
     let changes = told.lines().filter(is_change).count() + sessions_beside;
     let journalled = number(world, "SELECT COUNT(*) FROM reconcile_journal") - lines;

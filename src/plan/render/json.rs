@@ -30,6 +30,7 @@ pub fn json(plan: &Plan) -> Json {
         "driver": header.driver,
         "state": header.state,
         "schema_missing": header.is_new,
+        "preparation": header.preparation(),
         "revision": json_revision(&header.revision),
         "lineage": lineage(&plan.lineage),
         "planned_at": rfc3339(plan.now),

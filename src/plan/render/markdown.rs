@@ -16,11 +16,8 @@ pub fn markdown(plan: &Plan, most: usize) -> String {
         escape(&header.state),
         escape(&header.revision.label())
     );
-    if header.is_new {
-        out.push_str(&format!(
-            "\nThe schema will be created, and the database stamped {}.\n",
-            escape(&header.environment)
-        ));
+    if let Some(preparation) = header.preparation() {
+        out.push_str(&format!("\n{}\n", escape(&preparation)));
     }
     for held in &plan.held {
         out.push_str(&format!("\n> **{}**\n", escape(&held.line())));

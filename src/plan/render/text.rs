@@ -62,15 +62,15 @@ fn more(lines: &mut Vec<String>, all: usize, most: usize, what: &str) {
 
 /// What the plan is of: its first lines.
 pub fn header(header: &Header, width: Width) -> String {
-    let Header { environment, catalog, driver, state, revision, actor: _, is_new } = header;
+    let Header { environment, catalog, driver, state, revision, actor: _, is_new: _ } = header;
     let mut lines = vec![format!(
         "environment {environment} · catalog {} · {driver} · {} @ {}",
         printable(catalog),
         printable(state),
         revision.label()
     )];
-    if *is_new {
-        lines.push(format!("schema will be created, database will be stamped `{environment}`"));
+    if let Some(preparation) = header.preparation() {
+        lines.push(printable(&preparation).to_string());
     }
     lines.iter().map(|line| format!("{}\n", hanging("", line, 2, width))).collect()
 }

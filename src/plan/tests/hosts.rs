@@ -100,7 +100,7 @@ fn the_schedule_rotates_when_its_time_has_come_and_keeps_the_old_guid() {
     ");
     insta::assert_snapshot!(host("rotate_every: 31d", |_| {}).told(), @"No changes. The database matches the desired state. 2 unchanged.");
     // Not while the last one still waits to be claimed.
-    let waiting = host("rotate_every: 29d", |row| (row.claimed_at, row.waiting) = (None, true));
+    let waiting = host("rotate_every: 29d", |row| (row.claimed_at, row.whereabouts) = (None, Whereabouts::Waiting));
     assert_eq!(waiting.plan().changes.len(), 0);
 }
 
@@ -180,8 +180,8 @@ fn revocation_is_sticky_until_a_higher_number() {
 
 #[test]
 fn a_guid_that_nobody_claimed_in_time_is_blocked_until_it_is_rotated() {
-    let lose = |row: &mut host::Observed| (row.claimed_at, row.waiting) = (None, false);
-    insta::assert_snapshot!(host("rotation: 3, rotate_every: 1d", lose).told(), @"
+    let expire = |row: &mut host::Observed| row.claimed_at = None;
+    insta::assert_snapshot!(host("rotation: 3, rotate_every: 1d", expire).told(), @"
       ! host/215     the GUID minted at 2026-11-01T12:00:00Z expired in the hand-off
                      before anybody claimed it; raise rotation, or `reconcile host
                      rotate --session-id 215`
@@ -195,7 +195,7 @@ fn a_guid_that_nobody_claimed_in_time_is_blocked_until_it_is_rotated() {
 
     Plan: nothing to change; 1 blocked. 1 unchanged, 0 unmanaged.
     ");
-    assert_eq!(host("rotation: 4", lose).plan().changes.len(), 1);
+    assert_eq!(host("rotation: 4", expire).plan().changes.len(), 1);
 }
 
 #[test]
@@ -276,4 +276,98 @@ fn without_usable_keys_only_what_mints_is_blocked() {
 
     Plan: 1 to create; 1 blocked. 0 unchanged, 0 unmanaged.
     "#);
+}
+
+fn unclaimed(whereabouts: Whereabouts) -> impl FnOnce(&mut host::Observed) {
+    |row| (row.claimed_at, row.whereabouts) = (None, whereabouts)
+}
+
+#[test]
+fn a_guid_that_its_store_lost_before_its_time_is_made_anew_and_the_plan_says_why() {
+    insta::assert_snapshot!(host("rotation: 3, rotate_every: 1d", unclaimed(Whereabouts::Lost)).told(), @"
+      > host/215     the handoff lost the GUID before anybody claimed it, so a new
+                     one is made
+
+    Plan: 1 to resume. 1 unchanged, 0 unmanaged.
+    ");
+    // It is not a rotation: the budget does not count it, and nobody has to sign in again.
+    let plan = host("rotation: 3", unclaimed(Whereabouts::Lost)).plan();
+    assert_eq!(plan.changes[0].change.action, Action::Resume);
+    for stays in ["rotation: 3, active: false", "rotation: 2"] {
+        let plan = host(stays, unclaimed(Whereabouts::Lost)).plan();
+        assert!(plan.changes.iter().all(|planned| planned.change.action != Action::Resume), "{stays}");
+    }
+    let mut suspended = host("rotation: 3", unclaimed(Whereabouts::Lost));
+    suspended.ledger.suspended.insert(ResourceId::new(Host::KIND, 215), "by Amina".to_owned());
+    assert_eq!(suspended.plan().changes.len(), 0, "suspended");
+    assert_eq!(host("rotation: 3, protect: true", unclaimed(Whereabouts::Lost)).plan().changes.len(), 0, "protected");
+    let revoked = host("rotation: 3", |row| {
+        unclaimed(Whereabouts::Lost)(row);
+        row.revoked_at = Some(at(NOON));
+    });
+    assert_eq!(revoked.plan().changes.len(), 0, "revoked");
+}
+
+#[test]
+fn what_is_made_anew_keeps_the_expiry_and_the_guid_before_it() {
+    let until = at("2027-01-01T00:00:00Z");
+    let made = |desired: &str| {
+        let plan = host(desired, |row| {
+            unclaimed(Whereabouts::Lost)(row);
+            (row.expires_at, row.overlap_until) = (Some(until), Some(until));
+        })
+        .plan();
+        let Step::Host(step) = plan.changes[0].change.step.clone() else { panic!("not a host") };
+        let host::Step::Mint(mint) = *step else { panic!("not a GUID") };
+        mint
+    };
+    let mint = made("rotation: 3");
+    assert_eq!(mint.expiry, Some(host::Expiry::At(until)), "no file manages it");
+    assert_eq!((mint.keep, mint.rotation), (host::Keep::Former { overlap_until: Some(until) }, None));
+    assert_eq!(made("rotation: 3, expires_in: 90d").expiry, Some(host::Expiry::In(Duration::from_secs(90 * 86_400))));
+    assert_eq!(made("rotation: 3, expires_at: null").expiry, None);
+    // It would have opened nothing any more.
+    let over = host("rotation: 3", |row| {
+        unclaimed(Whereabouts::Lost)(row);
+        row.expires_at = Some(at(NOON));
+    });
+    assert_eq!(over.plan().changes.len(), 0);
+}
+
+#[test]
+fn what_cannot_be_known_from_here_is_one_note_and_blocks_nothing() {
+    let mut story =
+        Story::wants("hosts: [{session: 1}, {session: 2}, {session: 3}, {session: 4}, {session: 5, rotation: 4}]");
+    for id in 1..=5 {
+        story = story.has_session(id, "S").has_host(id, |row| {
+            unclaimed(Whereabouts::Unknown(Unknown::NoRedis))(row);
+            row.rotation = if id == 5 { 3 } else { 1 };
+        });
+    }
+    let told = story.flat();
+    let note = "i host/1 unknown from here: no handoff is configured (redis.url), and it was put into Redis; set redis.url to \
+                know, and to claim here; the same of 4 more: host/2, host/3, host/4, … Plan: 1 to rotate.";
+    assert!(told.contains(note), "{told}");
+    let told = host("rotation: 3", unclaimed(Whereabouts::Unknown(Unknown::OtherMachine))).told();
+    assert!(!told.contains("expired") && !told.contains("raise"), "{told}");
+    assert!(told.contains("1 unchanged") || told.contains("2 unchanged"), "{told}");
+}
+
+#[test]
+fn a_key_that_is_missing_is_named_once_however_many_hosts_were_made_with_it() {
+    let mut story = Story::wants("hosts: [{session: 1}, {session: 2}, {session: 3}]");
+    for id in 1..=2 {
+        story = story.has_session(id, "S").has_host(id, |row| (row.rotation, row.key_id) = (1, Some("lost".into())));
+    }
+    story = story.has_session(3, "S");
+    let told = story.flat();
+    let note =
+        "i host/1 its key lost is not in the ring: its GUID cannot be verified until it is; the same of 1 more: host/2";
+    assert!(told.contains(note), "{told}");
+    let (reason, hint) = ("the host key is gone".to_owned(), "put it back".to_owned());
+    story.terms.keys = Keys::Unusable { reason, hint };
+    let told = story.flat();
+    let note =
+        "i host/1 its GUID cannot be verified here: the host key is gone; put it back; the same of 1 more: host/2";
+    assert!(told.contains(note) && told.contains("! host/3 the host key is gone; put it back"), "{told}");
 }

@@ -148,6 +148,7 @@ fn json_holds_what_a_machine_needs() {
       "held": [],
       "notes": [],
       "planned_at": "2026-12-01T12:00:00Z",
+      "preparation": null,
       "resource_changes": [
         {
           "actions": [

@@ -104,9 +104,11 @@ impl Story {
                 dispatches: 0,
                 last_task: None,
                 released_at: None,
+                handoff: Record::default(),
                 outcome: None,
             }),
             waiting: true,
+            unknown: None,
             sent: false,
             outcome: None,
         };

@@ -27,6 +27,11 @@ fn the_first_line_says_where_and_from_which_commit() {
     environment development · catalog KSESSIONS_DEV · sqlite · desired-state @ 4f1c2ab (dirty)
     schema will be created, database will be stamped `development`
     ");
+    plan.header.driver = "postgres";
+    let first = "the schema is missing: run `reconcile migrate` first, which stamps the database `development`";
+    assert_eq!(text(&plan, PLAIN).lines().nth(1), Some(first));
+    assert_eq!(json(&plan)["preparation"], first);
+    assert!(markdown(&plan, 9).contains("run \\`reconcile migrate\\` first"), "{}", markdown(&plan, 9));
     plan.header.revision.commit = None;
     assert!(text(&plan, WIDE).contains("desired-state @ no commit\n"));
 }
@@ -119,7 +124,7 @@ fn markdown_shows_origin_notes_and_what_it_left_out() {
 
     **environment** development · **catalog** KSESSIONS\_DEV · sqlite · desired-state @ 4f1c2ab (clean)
 
-    The schema will be created, and the database stamped development.
+    schema will be created, database will be stamped \`development\`
 
     | | resource | change | |
     |---|---|---|---|

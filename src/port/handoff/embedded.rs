@@ -4,6 +4,7 @@
 //! handoff/<SHA-256 of the name>.sealed            waits
 //! handoff/<SHA-256 of the name>.<random>.claimed  taken; nothing ever opens it again
 //! handoff/<random>.tmp                            being written
+//! handoff/.id                                     a UUID: which directory this is, for the record of what is put here
 //! ```
 //!
 //! An entry's name is the identity of its owner's stamp and its key, such as `51179767-…/host:215:…`, so that under equal
@@ -14,6 +15,7 @@
 //! so that a power cut cannot give the entry back.
 
 use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -38,6 +40,9 @@ const RULES: Rules = Rules::own(LARGEST);
 /// A file that is being written is done within this time; what is older was left by a crash.
 const WRITING: Duration = Duration::from_secs(60 * 60);
 
+/// The file that tells one directory from another.
+const ID: &str = ".id";
+
 /// Until when something waits, if it does, and its name.
 type Found = (Option<DateTime<Utc>>, String);
 
@@ -56,6 +61,25 @@ impl Shelf {
     /// What the entry `key` is called now, and what it was called before names held an identity.
     fn names(&self, key: &str) -> [String; 2] {
         [format!("{}/{key}", self.identity), key.to_owned()]
+    }
+
+    /// Which directory this is; `None` where nothing was ever put.
+    pub(super) fn id(&self) -> Result<Option<Uuid>, HandOffError> {
+        let path = self.directory.join(ID);
+        let unreadable = |source| HandOffError::Unreadable { path: path.clone(), source };
+        let text = file::text(&path, &Rules::own(LARGEST)).map_err(unreadable)?;
+        Ok(text.and_then(|text| Uuid::try_parse(text.trim()).ok()))
+    }
+
+    /// Gives the directory its id, where it has none. Of several processes that come first at once, one does.
+    fn identify(&self) -> Result<(), HandOffError> {
+        let path = self.directory.join(ID);
+        if self.id()?.is_some() {
+            return Ok(());
+        }
+        let aside = file::write_aside(&self.directory, format!("{}\n", Uuid::new_v4()).as_bytes());
+        let settled = aside.and_then(|aside| file::settle(&aside, &path));
+        settled.map(drop).map_err(failed("write", &path))
     }
 
     /// Where the entry called `name` waits: of fixed length and harmless, whatever the name holds.
@@ -78,6 +102,25 @@ impl Shelf {
     pub(super) fn until(&self, key: &str) -> Result<Option<DateTime<Utc>>, HandOffError> {
         let [(until, _), _] = self.last_first(key)?;
         Ok(until)
+    }
+
+    /// How many entries wait under each key, by its id.
+    pub(super) fn sealed_under(&self) -> Result<BTreeMap<String, usize>, HandOffError> {
+        let mut under = BTreeMap::new();
+        if !self.is_there()? {
+            return Ok(under);
+        }
+        for file in file::list(&self.directory).map_err(failed("list", &self.directory))? {
+            let path = file.map_err(failed("list", &self.directory))?.path();
+            if path.extension().is_some_and(|extension| extension == "sealed")
+                && !expired(&path)?
+                && let Some(key) =
+                    head::<{ seal::HEAD }>(&path)?.and_then(|head| seal::key_id(&head).map(str::to_owned))
+            {
+                *under.entry(key).or_default() += 1;
+            }
+        }
+        Ok(under)
     }
 
     pub(super) fn discard(&self, key: &str) -> Result<(), HandOffError> {
@@ -196,6 +239,10 @@ impl Embedded {
             return entries.iter().map(|_| Err(unmade(directory, &fault))).collect();
         }
         let mut done: Vec<_> = entries.iter().map(|entry| self.put_one(entry)).collect();
+        // Without it, what was put is unknown elsewhere, and here too; it is there all the same.
+        if let Err(error) = self.shelf.identify() {
+            tracing::warn!("the hand-off gets no id: {error}");
+        }
         if let Err(error) = file::sync(directory) {
             for one in done.iter_mut().filter(|one| one.is_ok()) {
                 *one = Err(failed("write", directory)(error.kind().into()));
@@ -281,15 +328,20 @@ impl Embedded {
 /// Until when the file at `path` waits, from its clear head; the sealed part is not read. `None` if there is no such
 /// file, or it is not an entry.
 fn read_until(path: &Path) -> Result<Option<DateTime<Utc>>, HandOffError> {
+    Ok(head::<{ seal::UNTIL }>(path)?.and_then(|head| seal::until(&head)))
+}
+
+/// The first bytes of the file at `path`; `None` if there is no such file, or it has fewer.
+fn head<const LENGTH: usize>(path: &Path) -> Result<Option<[u8; LENGTH]>, HandOffError> {
     let unreadable = |source| HandOffError::Unreadable { path: path.to_owned(), source };
     let opened = match file::open(path, &RULES) {
         Ok(opened) => opened,
         Err(fault) if fault.is_missing() => return Ok(None),
         Err(fault) => return Err(unreadable(fault)),
     };
-    let mut clear = seal::Clear::default();
-    let whole = opened.head(&mut clear).map_err(unreadable)?.len() == clear.len();
-    Ok(if whole { seal::until(&clear) } else { None })
+    let mut head = [0; LENGTH];
+    let whole = opened.head(&mut head).map_err(unreadable)?.len() == LENGTH;
+    Ok(whole.then_some(head))
 }
 
 fn expired(path: &Path) -> Result<bool, HandOffError> {

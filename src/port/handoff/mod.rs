@@ -11,7 +11,9 @@ mod redis;
 mod seal;
 #[cfg(test)]
 pub(crate) mod tests;
+mod whereabouts;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -29,6 +31,7 @@ use self::redis::Lease;
 pub(super) use self::redis::{fence, lengthen};
 use embedded::Claim;
 pub use embedded::{Embedded, Shelf};
+pub use whereabouts::{EMBEDDED, REDIS, Record, Unknown, Whereabouts};
 
 /// A secret, and how long it waits.
 pub struct Entry {
@@ -128,6 +131,57 @@ impl Probe {
                 blocking(move || keys.iter().map(|key| shelf.until(key)).collect()).await?
             }
             Probe::Redis(store) => redis::waiting(store, keys).await,
+        }
+    }
+
+    /// What the store is called in the record of a handoff; `None`: nothing was ever put into it.
+    ///
+    /// Errors: its id cannot be read.
+    pub async fn home(&self) -> Result<Option<String>, HandOffError> {
+        match self {
+            Probe::Embedded(shelf) => {
+                let shelf = shelf.clone();
+                let id = blocking(move || shelf.id()).await??;
+                Ok(id.map(|id| format!("{EMBEDDED} {id}")))
+            }
+            Probe::Redis(_) => Ok(Some(REDIS.to_owned())),
+        }
+    }
+
+    /// How many secrets wait under each key of a ring, by its id; Redis keeps them without.
+    ///
+    /// Errors: they cannot be listed.
+    pub async fn sealed_under(&self) -> Result<BTreeMap<String, usize>, HandOffError> {
+        match self {
+            Probe::Embedded(shelf) => {
+                let shelf = shelf.clone();
+                blocking(move || shelf.sealed_under()).await?
+            }
+            Probe::Redis(_) => Ok(BTreeMap::new()),
+        }
+    }
+
+    /// Where the secret under each key is, by what the store has and by what is recorded. That the store does not answer
+    /// makes it unknown; the answer beside it is the store's.
+    pub async fn whereabouts(&self, asked: &[(String, Record)]) -> (Vec<Whereabouts>, Result<(), HandOffError>) {
+        let keys: Vec<String> = asked.iter().map(|(key, _)| key.clone()).collect();
+        let answer = match (self.waiting(&keys).await, self.home().await) {
+            (Ok(found), Ok(here)) => Ok((found, here)),
+            (Err(error), _) | (_, Err(error)) => Err(error),
+        };
+        match answer {
+            Ok((found, here)) => {
+                // After the store has answered: what it forgot in between by the end of its life is not lost.
+                let now = Utc::now();
+                let judge = |((_, record), found): (&(String, Record), Option<DateTime<Utc>>)| {
+                    Whereabouts::judge(found.is_some(), here.as_deref(), record, now)
+                };
+                (asked.iter().zip(found).map(judge).collect(), Ok(()))
+            }
+            Err(error) => {
+                let silent = |_| Whereabouts::Unknown(Unknown::Silent(error.to_string()));
+                (asked.iter().map(silent).collect(), Err(error))
+            }
         }
     }
 

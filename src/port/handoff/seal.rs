@@ -16,12 +16,9 @@ use crate::port::keys::{ID_LETTERS, KeyRing};
 use crate::secret::Secret;
 
 const MAGIC: &[u8; 8] = b"RCHANDO1";
-const UNTIL: usize = MAGIC.len() + size_of::<i64>();
-const HEAD: usize = UNTIL + ID_LETTERS;
+pub(super) const UNTIL: usize = MAGIC.len() + size_of::<i64>();
+pub(super) const HEAD: usize = UNTIL + ID_LETTERS;
 const NONCE: usize = 24;
-
-/// As much of an entry as says until when it waits.
-pub(super) type Clear = [u8; UNTIL];
 
 /// Why an entry does not open.
 pub(super) enum OpenError {
@@ -56,14 +53,7 @@ pub(super) fn seal(ring: &KeyRing, name: &str, until: DateTime<Utc>, secret: &Se
 pub(super) fn open(ring: &KeyRing, name: &str, entry: &[u8]) -> Result<Secret, OpenError> {
     let (head, rest) = entry.split_at_checked(HEAD).ok_or(OpenError::Damaged)?;
     let (nonce, sealed) = rest.split_first_chunk::<NONCE>().ok_or(OpenError::Damaged)?;
-    if !head.starts_with(MAGIC) {
-        return Err(OpenError::Damaged);
-    }
-    // No other name is a key's, and this one is shown.
-    let key_id = std::str::from_utf8(&head[UNTIL..]).map_err(|_| OpenError::Damaged)?;
-    if !key_id.bytes().all(|letter| letter.is_ascii_hexdigit()) {
-        return Err(OpenError::Damaged);
-    }
+    let key_id = key_id(head).ok_or(OpenError::Damaged)?;
     let key = ring.opening(key_id).ok_or_else(|| OpenError::UnknownKey(key_id.to_owned()))?;
     let payload = Payload { msg: sealed, aad: &bound(head, name) };
     let cipher = XChaCha20Poly1305::new((&**key).into());
@@ -75,9 +65,17 @@ pub(super) fn open(ring: &KeyRing, name: &str, entry: &[u8]) -> Result<Secret, O
 }
 
 /// Until when an entry waits, from its clear head; `None` if it is not one of ours.
-pub(super) fn until(clear: &Clear) -> Option<DateTime<Utc>> {
+pub(super) fn until(clear: &[u8; UNTIL]) -> Option<DateTime<Utc>> {
     let micros = clear.strip_prefix(MAGIC)?.try_into().ok()?;
     DateTime::from_timestamp_micros(i64::from_be_bytes(micros))
+}
+
+/// The id of the key that an entry is sealed with, from its head; `None` if it is not one of ours.
+pub(super) fn key_id(head: &[u8]) -> Option<&str> {
+    let key_id = head.strip_prefix(MAGIC)?.get(UNTIL - MAGIC.len()..HEAD - MAGIC.len())?;
+    // No other name is a key's, and this one is shown.
+    let key_id = std::str::from_utf8(key_id).ok()?;
+    key_id.bytes().all(|letter| letter.is_ascii_hexdigit()).then_some(key_id)
 }
 
 /// What the seal vouches for besides the secret. The head's length is fixed, so the two cannot run into each other.

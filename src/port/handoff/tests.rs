@@ -1,6 +1,7 @@
 //! One secret, one reader: raced for, killed between, tampered with, looked at by those who may not read it.
 
 pub(crate) mod hostile;
+mod whereabouts;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -54,8 +55,8 @@ async fn waits(store: &HandOff, key: &str) -> bool {
 }
 
 fn files(home: &TempDir) -> Vec<PathBuf> {
-    let mut files: Vec<_> =
-        fs::read_dir(home.path().join("handoff")).unwrap().map(|file| file.unwrap().path()).collect();
+    let files = fs::read_dir(home.path().join("handoff")).unwrap().map(|file| file.unwrap().path());
+    let mut files: Vec<_> = files.filter(|path| !path.ends_with(".id")).collect();
     files.sort();
     files
 }

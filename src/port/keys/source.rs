@@ -41,6 +41,11 @@ pub enum SourceError {
     Unreadable { path: PathBuf, source: Fault },
     #[error("the keys of {origin} cannot be used")]
     Unfit { origin: String, source: KeyError },
+    #[error(
+        "the host key {} is gone, and {} made with it: no other key is made in its place", path.display(),
+        if *hosts == 1 { "1 host was".to_owned() } else { format!("{hosts} hosts were") }
+    )]
+    Gone { path: PathBuf, hosts: usize },
     #[error("no key could be made in {}", path.display())]
     NotMade { path: PathBuf, source: io::Error },
 }
@@ -53,6 +58,10 @@ impl SourceError {
                  (or RECONCILE_HOST_KEYS_FILE), or give the key in RECONCILE_HOST_KEYS"
                 .to_owned(),
             SourceError::NoneYet => "the first apply makes one: `reconcile --once`, or start the daemon".to_owned(),
+            SourceError::Gone { path, hosts: _ } => format!(
+                "put it back from a backup, as {}; or give its hosts up: `reconcile host revoke` for each, then rotate",
+                path.display()
+            ),
             SourceError::Unreadable { path, source } => source.hint(path),
             SourceError::Unfit { source, .. } => source.hint().to_owned(),
             SourceError::NotMade { path, .. } => {
@@ -77,6 +86,18 @@ impl KeySource {
         match self {
             KeySource::Made(path) => read(path, &MADE),
             _ => self.open().map(Some),
+        }
+    }
+
+    /// Why no key may be made although none is there: `hosts` were made with one.
+    ///
+    /// Errors: as said. Keys that are there but cannot be used are for [`KeySource::open_existing`] to tell.
+    pub fn may_make(&self, hosts: usize) -> Result<(), SourceError> {
+        match self {
+            KeySource::Made(path) if hosts > 0 && !file::exists(path) => {
+                Err(SourceError::Gone { path: path.clone(), hosts })
+            }
+            _ => Ok(()),
         }
     }
 

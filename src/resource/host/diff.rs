@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use super::{Adjust, Expiry, Host, KIND, Keep, Mint, MissingSession, Observed, SECTION, Step, add};
+use super::{Adjust, Expiry, Host, KIND, Keep, Mint, MissingSession, Observed, SECTION, Step, add, lost};
 use crate::change::{Action, Blocked, Change, FieldDiff, Kind, OURSELVES, Obstacle, Origin, Value, moment, span};
 use crate::resource::session::SessionId;
 use crate::resource::{Asked, Needs, Resource, Verdict};
@@ -147,7 +147,7 @@ pub fn sticky(at: DateTime<Utc>, by: Option<&str>) -> String {
     format!("it was revoked by {} at {}, and revocation is sticky", by.unwrap_or("somebody"), moment(at))
 }
 
-fn blocked(asked: &Asked<'_, Host>, reason: impl Into<String>, hint: impl Into<String>) -> Blocked {
+pub(super) fn blocked(asked: &Asked<'_, Host>, reason: impl Into<String>, hint: impl Into<String>) -> Blocked {
     Blocked { id: asked.id.clone(), obstacle: Obstacle::Resource, reason: reason.into(), hint: hint.into() }
 }
 
@@ -188,7 +188,7 @@ fn over(asked: &Asked<'_, Host>, observed: &Observed, scope: &mut Scope<'_>) -> 
 /// A host that was made by hand or by an older tool has the number 0. A file that speaks of it for the first time does
 /// not ask for another GUID: people are using the one that is there.
 fn is_adopted(observed: &Observed, wanted: i64) -> bool {
-    observed.rotation == 0 && wanted == 1 && observed.revoked_at.is_none() && !observed.is_lost()
+    observed.rotation == 0 && wanted == 1 && observed.revoked_at.is_none() && !observed.is_gone()
 }
 
 fn rotate_explicitly(asked: &Asked<'_, Host>, observed: &Observed, scope: &Scope<'_>, wanted: i64) -> Change<Step> {
@@ -213,7 +213,7 @@ fn rotate_explicitly(asked: &Asked<'_, Host>, observed: &Observed, scope: &Scope
     changed(asked, Action::Rotate, fields, asked.desired.reason.clone(), notes, mint)
 }
 
-/// Nothing explicit is asked: revocation, a lost GUID, the schedule and the fields decide, in this order.
+/// Nothing explicit is asked: revocation, a GUID that is gone, the schedule and the fields decide, in this order.
 fn keep_or_adjust(asked: &Asked<'_, Host>, observed: &Observed, scope: &mut Scope<'_>) -> Verdict<Step> {
     let desired = asked.desired;
     if let Some(at) = observed.revoked_at {
@@ -227,8 +227,8 @@ fn keep_or_adjust(asked: &Asked<'_, Host>, observed: &Observed, scope: &mut Scop
         };
     }
     if observed.is_active && desired.active != Some(false) {
-        if observed.is_lost() {
-            return Verdict::Blocked(lost(asked, observed));
+        if let Some(verdict) = lost::verdict(asked, observed, scope) {
+            return verdict;
         }
         if let Some(every) = desired.rotate_every
             && (observed.claimed_at.is_some() || observed.attempt.is_none())
@@ -240,16 +240,6 @@ fn keep_or_adjust(asked: &Asked<'_, Host>, observed: &Observed, scope: &mut Scop
         }
     }
     adjust(asked, observed)
-}
-
-fn lost(asked: &Asked<'_, Host>, observed: &Observed) -> Blocked {
-    let reason = format!(
-        "the GUID minted at {} expired in the hand-off before anybody claimed it{}",
-        moment(observed.minted_at),
-        if observed.previous_valid { "; the one before it is still valid" } else { "" }
-    );
-    let hint = format!("raise rotation, or `reconcile host rotate --session-id {}`", asked.key);
-    blocked(asked, reason, hint)
 }
 
 /// When the schedule rotates next: `every` after the last GUID, and later by a share of it that depends on the
@@ -361,7 +351,7 @@ fn actor(asked: &Asked<'_, Host>, scope: &Scope<'_>, keep: Keep) -> String {
     }
 }
 
-fn mint(
+pub(super) fn mint(
     asked: &Asked<'_, Host>,
     scope: &Scope<'_>,
     rotation: Option<i64>,
@@ -382,7 +372,7 @@ fn mint(
     })
 }
 
-fn changed(
+pub(super) fn changed(
     asked: &Asked<'_, Host>,
     action: Action,
     fields: Vec<FieldDiff>,

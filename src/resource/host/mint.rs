@@ -19,6 +19,8 @@ pub struct Receipt {
     pub minted_at: DateTime<Utc>,
     /// When the hand-off forgets the GUID.
     pub handed_off_until: DateTime<Utc>,
+    /// Which store that is, where it can say so.
+    pub store: Option<String>,
 }
 
 /// The hand-off's name for one GUID of one session.
@@ -47,16 +49,21 @@ pub async fn perform(steps: &[&Step], ports: &Ports) -> Vec<Result<Option<Receip
             Step::Adjust(_) | Step::Revoke(_) => receipts.push(Ok(None)),
         }
     }
-    let mut outcomes = match secrets {
-        Ok(secrets) if !entries.is_empty() => secrets.handoff.put(entries).await,
-        _ => Vec::new(),
-    }
-    .into_iter();
+    let (outcomes, home) = match secrets {
+        Ok(secrets) if !entries.is_empty() => {
+            let outcomes = secrets.handoff.put(entries).await;
+            // A store that cannot say which it is leaves unknown where these are, and has them all the same.
+            (outcomes, secrets.handoff.probe().home().await.unwrap_or_default())
+        }
+        _ => (Vec::new(), None),
+    };
+    let mut outcomes = outcomes.into_iter();
     for receipt in &mut receipts {
-        if let Ok(Some(_)) = receipt
-            && let Some(Err(error)) = outcomes.next()
-        {
-            *receipt = Err(error.into());
+        if let Ok(Some(minted)) = receipt {
+            minted.store.clone_from(&home);
+            if let Some(Err(error)) = outcomes.next() {
+                *receipt = Err(error.into());
+            }
         }
     }
     receipts
@@ -71,6 +78,7 @@ fn mint_one(mint: &Mint, secrets: &Secrets) -> Result<(Receipt, Entry), Error> {
         attempt,
         minted_at,
         handed_off_until: add(minted_at, mint.claim_life).unwrap_or(minted_at),
+        store: None,
     };
     let entry = Entry { key: handoff_key(mint.session, attempt), secret: guid.into_secret(), life: mint.claim_life };
     Ok((receipt, entry))

@@ -6,6 +6,7 @@
 pub mod by_hand;
 pub mod consolidate;
 pub mod diff;
+pub mod lost;
 pub mod mint;
 pub mod rows;
 #[cfg(test)]
@@ -18,6 +19,7 @@ use chrono::{DateTime, Utc};
 
 use super::session::SessionId;
 use crate::change::{Kind, Value, span};
+use crate::port::handoff::{Record, Whereabouts};
 use crate::store::sql::Id;
 use crate::yaml::{Field, Section};
 
@@ -96,8 +98,12 @@ pub struct Observed {
     pub previous_valid: bool,
     /// Active rows of this session: more than one is a legacy of other tools.
     pub active_rows: i64,
-    /// The present GUID lies in the hand-off, for its one reader.
-    pub waiting: bool,
+    /// What is recorded of the present GUID's handoff.
+    pub handoff: Record,
+    /// Where a GUID is that was handed over and that nobody has claimed; see [`Observed::unclaimed`].
+    pub whereabouts: Whereabouts,
+    /// The GUID before this one stays valid at least until then, also when this one is claimed earlier.
+    pub overlap_until: Option<DateTime<Utc>>,
 }
 
 impl Observed {
@@ -111,9 +117,20 @@ impl Observed {
         }
     }
 
-    /// The GUID was minted and handed off by us, but nobody took it and it is gone.
-    pub fn is_lost(&self) -> bool {
-        self.attempt.is_some() && self.claimed_at.is_none() && !self.waiting
+    /// Where the GUID is that was minted and handed over by us, and that nobody has claimed.
+    pub fn unclaimed(&self) -> Option<&Whereabouts> {
+        (self.attempt.is_some() && self.claimed_at.is_none()).then_some(&self.whereabouts)
+    }
+
+    /// Why it is not known from here where that is, and what would let it be known.
+    pub fn unknown(&self) -> Option<String> {
+        let why = self.unclaimed()?.unknown()?;
+        Some(format!("unknown from here: {why}; {}", why.hint()))
+    }
+
+    /// Nobody can ever claim it any more.
+    pub fn is_gone(&self) -> bool {
+        matches!(self.unclaimed(), Some(Whereabouts::Expired | Whereabouts::Lost))
     }
 }
 
@@ -125,6 +142,10 @@ pub enum Keep {
     For(Duration),
     /// Until somebody has taken the new one, and for the overlap at least.
     UntilClaimed(Duration),
+    /// What is replaced was lost before anybody had it; the one before that stays as it is, with its overlap.
+    Former {
+        overlap_until: Option<DateTime<Utc>>,
+    },
 }
 
 /// The smallest units of work on a host.

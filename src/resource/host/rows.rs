@@ -8,7 +8,7 @@ use serde_json::json;
 use super::mint::{Receipt, handoff_key};
 use super::{Adjust, KIND, Keep, Mint, Observed, Over, Revoke, Step, add};
 use crate::change::ResourceId;
-use crate::port::handoff::{HandOffError, Probe};
+use crate::port::handoff::{HandOffError, Probe, Record, Unknown, Whereabouts};
 use crate::resource::session::{self, SessionId};
 use crate::resource::{Recorded, Resource};
 use crate::store::bulk::{self, Values};
@@ -30,7 +30,7 @@ pub async fn observe(
         snapshot.conn(),
         "SELECT h.session_id, h.host_session_id, h.key_id, h.created_at, h.is_active, h.expires_at, h.revoked_at,
              h.revoked_by, h.rotation, h.generation, h.attempt, h.previous_hash, h.previous_valid_until,
-             r.minted_at, r.claimed_at
+             r.minted_at, r.claimed_at, r.store, r.expires_at AS handed_off_until, r.overlap_until
          FROM host_sessions h LEFT JOIN reconcile_handoffs r ON r.attempt = h.attempt
          WHERE $1 IS NULL OR h.session_id = $1
          ORDER BY h.session_id, h.is_active DESC, h.created_at DESC, h.host_session_id DESC",
@@ -43,6 +43,15 @@ pub async fn observe(
         hosts.entry(session).and_modify(|first| first.active_rows += active).or_insert(host);
     }
     Ok(hosts)
+}
+
+/// How many active hosts were made with each key, by its id; `None`: before keys had ids, or by another tool.
+pub async fn by_key(snapshot: &mut Snapshot) -> Result<BTreeMap<Option<String>, usize>> {
+    let rows =
+        fetch!(snapshot.conn(), "SELECT key_id, COUNT(*) AS hosts FROM host_sessions WHERE is_active GROUP BY key_id");
+    let one = |row: &Row| Ok((row.get("key_id")?, usize::try_from(row.get::<i64>("hosts")?).unwrap_or_default()));
+    let rows = rows.map_err(Error::query(READ))?;
+    rows.iter().map(one).collect::<std::result::Result<_, _>>().map_err(Error::query(READ))
 }
 
 /// How the database knows one GUID.
@@ -69,20 +78,21 @@ pub async fn deed(snapshot: &mut Snapshot, attempt: Id) -> Result<Option<Deed>> 
     rows.map_err(Error::query(READ))?.first().map(deed).transpose().map_err(Error::query(READ))
 }
 
-/// Asks the hand-off, without side effects, which GUIDs still wait for their reader.
+/// Asks the handoff, without side effects, where the GUIDs are that nobody has claimed.
 ///
-/// Errors: it does not answer; then every GUID that nobody has claimed is taken to wait.
+/// Errors: it does not answer; then where they are is unknown.
 pub async fn ask(hosts: &mut BTreeMap<SessionId, Observed>, handoff: &Probe) -> std::result::Result<(), HandOffError> {
     let unclaimed = hosts.iter().filter(|(_, host)| host.claimed_at.is_none());
-    let (sessions, keys): (Vec<_>, Vec<_>) =
-        unclaimed.filter_map(|(session, host)| Some((*session, handoff_key(*session, host.attempt?)))).unzip();
-    let found = handoff.waiting(&keys).await;
-    for (place, session) in sessions.into_iter().enumerate() {
+    let (sessions, asked): (Vec<_>, Vec<_>) = unclaimed
+        .filter_map(|(session, host)| Some((*session, (handoff_key(*session, host.attempt?), host.handoff.clone()))))
+        .unzip();
+    let (found, answer) = handoff.whereabouts(&asked).await;
+    for (session, whereabouts) in sessions.into_iter().zip(found) {
         if let Some(host) = hosts.get_mut(&session) {
-            host.waiting = found.as_ref().map_or(true, |found| found.get(place).is_some_and(Option::is_some));
+            host.whereabouts = whereabouts;
         }
     }
-    found.map(drop)
+    answer
 }
 
 fn observed(row: &Row, now: DateTime<Utc>) -> std::result::Result<(SessionId, Observed), sqlx::Error> {
@@ -104,7 +114,9 @@ fn observed(row: &Row, now: DateTime<Utc>) -> std::result::Result<(SessionId, Ob
         claimed_at: row.get("claimed_at")?,
         previous_valid: previous.is_some() && previous_until.is_none_or(|until| now < until),
         active_rows: i64::from(is_active),
-        waiting: false,
+        handoff: Record { store: row.get("store")?, until: row.get("handed_off_until")? },
+        whereabouts: Whereabouts::Unknown(Unknown::Unrecorded),
+        overlap_until: row.get("overlap_until")?,
     };
     Ok((SessionId(row.get("session_id")?), host))
 }
@@ -146,8 +158,30 @@ async fn record_mint(mint: &Mint, receipt: &Receipt, tx: &mut Tx) -> Result<u64>
             },
             _ => Ok(0),
         },
+        Some(over) if matches!(mint.keep, Keep::Former { .. }) && !is_unclaimed(over, tx).await? => Ok(0),
         Some(over) => update(mint, receipt, over, tx).await,
     }
+}
+
+/// Whether nobody has claimed the GUID of the row, which stays locked: a reader who took it from its store just before
+/// that was asked may have recorded its claim since.
+async fn is_unclaimed(over: &Over, tx: &mut Tx) -> Result<bool> {
+    let held = execute!(
+        tx.conn(),
+        "UPDATE host_sessions SET generation = generation WHERE host_session_id = $1 AND generation = $2",
+        over.host_session_id,
+        over.generation,
+    );
+    if held.map_err(Error::query(WRITE))? != 1 {
+        return Ok(false);
+    }
+    let claimed = fetch!(
+        tx.conn(),
+        "SELECT 1 AS there FROM host_sessions h JOIN reconcile_handoffs r ON r.attempt = h.attempt
+         WHERE h.host_session_id = $1 AND r.claimed_at IS NOT NULL",
+        over.host_session_id,
+    );
+    Ok(claimed.map_err(Error::query(READ))?.is_empty())
 }
 
 /// What was handed off, and that whatever was handed off for these sessions before can no longer be claimed.
@@ -164,13 +198,14 @@ async fn record_handoffs(minted: &[(&Mint, &Receipt)], tx: &mut Tx) -> Result<()
     gone.map_err(Error::query("forget older hand-offs"))?;
     let overlap_until = |mint: &Mint, receipt: &Receipt| match mint.keep {
         Keep::UntilClaimed(overlap) | Keep::For(overlap) => add(receipt.minted_at, overlap),
+        Keep::Former { overlap_until } => overlap_until,
         Keep::Nothing => None,
     };
     let until = minted.iter().map(|(mint, receipt)| overlap_until(mint, receipt)).collect();
     let new = bulk::write(
         tx.conn(),
-        "INSERT INTO reconcile_handoffs (attempt, kind, name, minted_at, expires_at, overlap_until)
-         SELECT attempt, kind, name, minted_at, expires_at, overlap_until FROM {rows}",
+        "INSERT INTO reconcile_handoffs (attempt, kind, name, minted_at, expires_at, overlap_until, store)
+         SELECT attempt, kind, name, minted_at, expires_at, overlap_until, store FROM {rows}",
         &[
             ("attempt", Values::Ids(minted.iter().map(|(_, receipt)| receipt.attempt).collect())),
             kinds(),
@@ -178,6 +213,7 @@ async fn record_handoffs(minted: &[(&Mint, &Receipt)], tx: &mut Tx) -> Result<()
             ("minted_at", Values::Times(minted.iter().map(|(_, receipt)| receipt.minted_at).collect())),
             ("expires_at", Values::Times(minted.iter().map(|(_, receipt)| receipt.handed_off_until).collect())),
             ("overlap_until", Values::MaybeTimes(until)),
+            ("store", Values::MaybeTexts(minted.iter().map(|(_, receipt)| receipt.store.as_deref()).collect())),
         ],
     )
     .await;
@@ -256,16 +292,17 @@ async fn update(mint: &Mint, receipt: &Receipt, over: &Over, tx: &mut Tx) -> Res
         (until, expires) => until.or(expires),
     };
     let (keeps, until) = match mint.keep {
-        Keep::Nothing => (false, None),
+        Keep::Nothing | Keep::Former { .. } => (false, None),
         Keep::For(overlap) => (true, earliest(add(receipt.minted_at, overlap))),
         Keep::UntilClaimed(_) => (true, over.expires_at),
     };
+    let former = matches!(mint.keep, Keep::Former { .. });
     execute!(
         tx.conn(),
         "UPDATE host_sessions SET
-             previous_hash = CASE WHEN $1 THEN host_guid_hash END,
-             previous_key_id = CASE WHEN $1 THEN key_id END,
-             previous_valid_until = $2,
+             previous_hash = CASE WHEN $12 THEN previous_hash WHEN $1 THEN host_guid_hash END,
+             previous_key_id = CASE WHEN $12 THEN previous_key_id WHEN $1 THEN key_id END,
+             previous_valid_until = CASE WHEN $12 THEN previous_valid_until ELSE $2 END,
              host_guid_hash = $3, key_id = $4, attempt = $5, is_active = $6, expires_at = $7, rotation = $8,
              generation = generation + 1, revoked_at = NULL, revoked_by = NULL
          WHERE host_session_id = $9 AND generation = $10 AND (revoked_at IS NOT NULL) = $11",
@@ -280,6 +317,7 @@ async fn update(mint: &Mint, receipt: &Receipt, over: &Over, tx: &mut Tx) -> Res
         over.host_session_id,
         over.generation,
         over.is_revoked,
+        former,
     )
     .map_err(Error::query(WRITE))
 }

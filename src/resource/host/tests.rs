@@ -9,6 +9,7 @@ use super::by_hand::{Intent, Wish};
 use super::diff::{SessionState, due};
 use super::{Keep, Mint, Observed, Step, add};
 use crate::plan::render::PlanLine;
+use crate::port::handoff::{Record, Whereabouts};
 use crate::resource::session::SessionId;
 
 const CREATE: Wish = Wish::Create { expires_in: None, force_new: false };
@@ -35,7 +36,9 @@ fn host(differs: impl FnOnce(&mut Observed)) -> Observed {
         claimed_at: Some(at("2026-11-01T12:05:00Z")),
         previous_valid: false,
         active_rows: 1,
-        waiting: false,
+        handoff: Record::default(),
+        whereabouts: Whereabouts::Expired,
+        overlap_until: None,
     };
     differs(&mut host);
     host

@@ -6,6 +6,7 @@ use serde_json::json;
 use super::KIND;
 use crate::change::ResourceId;
 use crate::port::guid::HostGuid;
+use crate::port::handoff::Record;
 use crate::port::keys::KeyRing;
 use crate::resource::session::{self, SessionId};
 use crate::store::error::{Error, Result};
@@ -21,6 +22,8 @@ pub struct Standing {
     pub is_active: bool,
     pub revoked_at: Option<DateTime<Utc>>,
     pub expires_at: Option<DateTime<Utc>>,
+    /// What is recorded of the handoff of the present GUID.
+    pub handoff: Record,
     hash: String,
     key_id: Option<String>,
     previous: Option<(String, Option<String>)>,
@@ -35,7 +38,7 @@ pub async fn standing(session: SessionId, tx: &mut Tx) -> Result<Vec<Standing>> 
         tx.conn(),
         "SELECT h.host_session_id, h.attempt, h.is_active, h.revoked_at, h.expires_at, h.host_guid_hash,
              h.key_id, h.previous_hash, h.previous_key_id, h.previous_valid_until,
-             r.claimed_at, r.claimed_by, r.overlap_until,
+             r.claimed_at, r.claimed_by, r.overlap_until, r.store, r.expires_at AS handed_off_until,
              s.title, s.status, s.created_by, s.starts_at, s.expires_at AS session_expires_at
          FROM host_sessions h JOIN sessions s ON s.session_id = h.session_id
               LEFT JOIN reconcile_handoffs r ON r.attempt = h.attempt
@@ -58,6 +61,7 @@ fn row(row: &Row) -> std::result::Result<Standing, sqlx::Error> {
         is_active: row.get("is_active")?,
         revoked_at: row.get("revoked_at")?,
         expires_at: row.get("expires_at")?,
+        handoff: Record { store: row.get("store")?, until: row.get("handed_off_until")? },
         hash: row.get("host_guid_hash")?,
         key_id: row.get("key_id")?,
         previous: previous_hash.map(|hash| (hash, previous_key)),

@@ -1,6 +1,6 @@
 //! What a command wants of one instance, and how that becomes a change.
 
-use super::onward::LOST;
+use super::onward::{LOST, unknown_from_here};
 use super::phase::Phase;
 use super::placement::Candidate;
 use super::steps::{Place, Stage, Step};
@@ -94,6 +94,9 @@ impl Intent {
         }
         let mut reason = None;
         if !observed.sent && !observed.waiting {
+            if let Some(unknown) = &observed.unknown {
+                return Err(self.blocked(unknown_from_here(unknown), unknown.hint()));
+            }
             stages.push(Stage::Lose);
             stages.push(hand_over(allocation, Phase::DatabaseCreated, LOST));
             reason = Some(LOST.to_owned());

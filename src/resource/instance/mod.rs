@@ -6,7 +6,7 @@
 pub mod by_hand;
 pub mod diff;
 pub mod names;
-mod onward;
+pub mod onward;
 pub mod perform;
 pub mod phase;
 pub mod placement;
@@ -20,6 +20,7 @@ use uuid::Uuid;
 
 use super::server::ServerName;
 use crate::change::Kind;
+use crate::port::handoff::{Record, Unknown};
 use crate::port::task::Outcome;
 use crate::store::sql::Id;
 use crate::yaml::{Field, Section};
@@ -143,6 +144,8 @@ pub struct Observed {
     pub allocation: Option<Allocation>,
     /// Its credentials lie in the hand-off.
     pub waiting: bool,
+    /// Why it cannot be known from here whether they do.
+    pub unknown: Option<Unknown>,
     /// The task was pushed, and that is not recorded yet.
     pub sent: bool,
     /// What the worker says, where a result backend is configured and it is asked.
@@ -164,6 +167,8 @@ pub struct Allocation {
     /// The id of the task that was dispatched last.
     pub last_task: Option<Uuid>,
     pub released_at: Option<DateTime<Utc>>,
+    /// What is recorded of the handoff of its credentials.
+    pub handoff: Record,
     /// What the worker reported of a task that failed.
     pub outcome: Option<String>,
 }

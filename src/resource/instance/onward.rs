@@ -6,6 +6,7 @@ use super::placement::Candidate;
 use super::steps::{Place, Stage, Step};
 use super::{Allocation, Instance, Observed, Provision, State};
 use crate::change::{Action, Blocked, Change, FieldDiff, Value};
+use crate::port::handoff::Unknown;
 use crate::port::pool::Standing;
 use crate::port::task::Outcome;
 use crate::resource::Asked;
@@ -199,6 +200,9 @@ fn onward(
     if phase <= Phase::Allocated && (due || observed.sent) {
         if scope.has_broker {
             if !observed.sent && !observed.waiting && !has_new_password {
+                if let Some(unknown) = &observed.unknown {
+                    return Err(blocked(asked, unknown_from_here(unknown), unknown.hint()));
+                }
                 stages.push(Stage::Lose);
                 let (from, to) = (Phase::DatabaseCreated, Phase::Allocated);
                 stages.push(hand_over(allocation, allocation.rotation, from, to, Some(LOST)));
@@ -278,3 +282,8 @@ fn resume(phase: Phase, stages: &[Stage], server: &Candidate, draft: &mut Draft)
 
 /// Why a password is made that no file asked for.
 pub const LOST: &str = "the credentials were no longer in the hand-off, so a new password is set";
+
+/// Why no task goes out, and no password is set: the one that was handed over may still wait for its reader.
+pub fn unknown_from_here(unknown: &Unknown) -> String {
+    format!("unknown from here whether its credentials wait: {unknown}")
+}

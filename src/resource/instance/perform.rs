@@ -7,6 +7,7 @@ use serde_json::Value as Json;
 use super::handoff_key;
 use super::names::Names;
 use super::steps::{Receipt, Stage, Step, unplaced};
+use crate::port::handoff::Record;
 use crate::port::pool::{Order, Verifier, password};
 use crate::port::task::{Sent, Task};
 use crate::port::{Error, Ports, handoff};
@@ -82,15 +83,17 @@ async fn hand_over(
         return made;
     }
     let until = now() + chrono::TimeDelta::from_std(ports.credentials_life()).unwrap_or_default();
-    let put = match ports.handoff() {
+    let (put, store) = match ports.handoff() {
         Ok(handoff) => {
             let put = handoff.put_fenced(entries, ports.fencing()).await;
-            put.into_iter().map(|put| put.map_err(Error::from)).collect()
+            // A store that cannot say which it is leaves unknown where these are, and has them all the same.
+            let store = handoff.probe().home().await.unwrap_or_default();
+            (put.into_iter().map(|put| put.map_err(Error::from)).collect(), store)
         }
-        Err(error) => order.iter().map(|_| Err(error.clone())).collect::<Vec<_>>(),
+        Err(error) => (order.iter().map(|_| Err(error.clone())).collect::<Vec<_>>(), None),
     };
     for (place, put) in order.into_iter().zip(put) {
-        receipts[place] = put.map(|()| Receipt::HandedOver(until));
+        receipts[place] = put.map(|()| Receipt::HandedOver(Record { store: store.clone(), until: Some(until) }));
     }
     made.retain(|place, _| receipts[*place].is_ok());
     made

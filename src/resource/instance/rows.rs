@@ -9,6 +9,7 @@ use super::phase::Phase;
 use super::steps::{Place, Receipt, Stage, Step};
 use super::{Allocation, InstanceId, KIND, Observed, Profile, State, Tier, handoff_key};
 use crate::change::ResourceId;
+use crate::port::handoff::Record;
 use crate::resource::{Recorded, server};
 use crate::store::error::{Error, Result};
 use crate::store::sql::{Id, Row, execute, fetch};
@@ -23,7 +24,8 @@ pub async fn observe(snapshot: &mut Snapshot) -> Result<BTreeMap<InstanceId, Obs
         snapshot.conn(),
         "SELECT i.id, i.customer_id, i.subscription_id, i.name, i.plan_tier, i.status, i.provisioning_status,
              i.db_server_id, i.db_host, i.db_port, a.server_id, a.db_name, a.db_user, a.credentials_rotation,
-             a.passwords, a.dispatches, a.task_id, a.released_at, a.outcome
+             a.passwords, a.dispatches, a.task_id, a.released_at, a.outcome, a.handed_off_store,
+             a.handed_off_until
          FROM instances i LEFT JOIN reconcile_allocations a ON a.instance_id = i.id ORDER BY i.id"
     );
     let rows = rows.map_err(Error::query(READ))?;
@@ -53,6 +55,7 @@ fn observed(row: &Row) -> std::result::Result<(InstanceId, Observed), sqlx::Erro
             dispatches: row.get("dispatches")?,
             last_task: row.get::<Option<Id>>("task_id")?.map(|id| id.0),
             released_at: row.get("released_at")?,
+            handoff: Record { store: row.get("handed_off_store")?, until: row.get("handed_off_until")? },
             outcome: row.get("outcome")?,
         }),
     };
@@ -64,6 +67,7 @@ fn observed(row: &Row) -> std::result::Result<(InstanceId, Observed), sqlx::Erro
         server: row.get("db_server_id")?,
         allocation,
         waiting: false,
+        unknown: None,
         sent: false,
         outcome: None,
     };
@@ -111,8 +115,8 @@ pub async fn record(step: &Step, round: usize, receipt: &Receipt, tx: &mut Tx) -
         (Stage::Reserve, _) => reserve(step, tx).await?,
         (Stage::Create, _) => created(step, tx).await?,
         (Stage::Lose, _) => advance(step.id, Phase::Allocated, Phase::DatabaseCreated, tx).await?,
-        (Stage::HandOver { passwords, rotation, from, to, why: _ }, Receipt::HandedOver(until)) => {
-            let over = HandedOver { passwords: *passwords, rotation: *rotation, from: *from, to: *to, until: *until };
+        (Stage::HandOver { passwords, rotation, from, to, why: _ }, Receipt::HandedOver(handoff)) => {
+            let over = HandedOver { passwords: *passwords, rotation: *rotation, from: *from, to: *to, handoff };
             handed_over(step, &over, tx).await?
         }
         (Stage::Dispatch { number }, Receipt::Dispatched(task)) => dispatched(step.id, *number, *task, tx).await?,
@@ -207,28 +211,29 @@ async fn advance(id: InstanceId, from: Phase, to: Phase, tx: &mut Tx) -> Result<
     .map_err(Error::query(WRITE))
 }
 
-struct HandedOver {
+struct HandedOver<'a> {
     passwords: i64,
     rotation: i64,
     from: Phase,
     to: Phase,
-    until: chrono::DateTime<chrono::Utc>,
+    handoff: &'a Record,
 }
 
-async fn handed_over(step: &Step, over: &HandedOver, tx: &mut Tx) -> Result<u64> {
+async fn handed_over(step: &Step, over: &HandedOver<'_>, tx: &mut Tx) -> Result<u64> {
     let Some(place) = &step.place else { return Ok(0) };
-    let HandedOver { passwords, rotation, from, to, until } = over;
+    let HandedOver { passwords, rotation, from, to, handoff: Record { store, until } } = over;
     let now = tx.now();
     let counted = execute!(
         tx.conn(),
         "UPDATE reconcile_allocations SET passwords = passwords + 1, credentials_rotation = $1, handed_off_at = $2,
-             handed_off_until = $3
+             handed_off_until = $3, handed_off_store = $6
          WHERE instance_id = $4 AND passwords = $5",
         rotation,
         now,
-        until,
+        *until,
         Id(step.id.0),
         passwords,
+        store.as_deref(),
     );
     if counted.map_err(Error::query(WRITE))? != 1 {
         return Ok(0);

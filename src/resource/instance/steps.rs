@@ -3,7 +3,6 @@
 //! Every stage may be done twice: the database and the role are made where they are missing, a password that was not
 //! recorded is overwritten by the next one, and a task carries the same id until its dispatch is recorded.
 
-use chrono::{DateTime, Utc};
 use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
@@ -13,6 +12,7 @@ use super::placement::Candidate;
 use super::{InstanceId, Observed, Profile, task_id};
 use crate::notice::Event;
 use crate::port::Error;
+use crate::port::handoff::Record;
 use crate::port::pool::Account;
 use crate::resource::server::ServerName;
 use crate::store::sql::Id;
@@ -116,8 +116,8 @@ impl Stage {
 pub enum Receipt {
     /// It has no outside.
     Nothing,
-    /// A password is set and lies in the hand-off until then.
-    HandedOver(DateTime<Utc>),
+    /// A password is set and was handed over.
+    HandedOver(Record),
     /// The task is in its queue.
     Dispatched(Uuid),
     /// The world has moved: plan again.

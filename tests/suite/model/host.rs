@@ -48,8 +48,17 @@ struct Row {
     rotation: u8,
     guid: u8,
     is_claimed: bool,
-    /// It is gone from the hand-off by the end of its life, or with a reader that crashed: `Observed::is_lost` says so.
-    is_lost: bool,
+    gone: Gone,
+}
+
+/// Why the handoff has an unclaimed GUID no longer, as `Whereabouts` says it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Gone {
+    No,
+    /// By the end of its life.
+    Expired,
+    /// Before that: with a reader that crashed, or with the store.
+    Lost,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -167,10 +176,11 @@ impl<const A: usize, const C: usize> State<A, C> {
     fn plan(&self) -> Hand {
         match self.row {
             None => Hand::Mints { rotation: self.wanted, inserts: true, fresh: true },
-            Some(row) if row.rotation == 0 && self.wanted == 1 && !row.is_lost => Hand::Adjusts { fresh: true },
+            Some(row) if row.rotation == 0 && self.wanted == 1 && row.gone == Gone::No => Hand::Adjusts { fresh: true },
             Some(row) if row.rotation < self.wanted => {
                 Hand::Mints { rotation: self.wanted, inserts: false, fresh: true }
             }
+            Some(row) if row.gone == Gone::Lost => Hand::Mints { rotation: row.rotation, inserts: false, fresh: true },
             Some(_) => Hand::Empty,
         }
     }
@@ -231,7 +241,7 @@ impl<const A: usize, const C: usize> Hosts<A, C> {
         }
         if let Hand::HandedOff { rotation, inserts, guid, .. } | Hand::Checked { rotation, inserts, guid, .. } = hand {
             next.active = if inserts { state.active + 1 } else { state.active };
-            next.row = Some(Row { rotation, guid, is_claimed: false, is_lost: false });
+            next.row = Some(Row { rotation, guid, is_claimed: false, gone: Gone::No });
             next.hands().for_each(Hand::outdate);
             *next.hand(who) = match (self.rule, who < A) {
                 (Rule::RecordedFirst, _) => Hand::Recorded { guid },
@@ -302,15 +312,18 @@ impl<const A: usize, const C: usize> Hosts<A, C> {
                 (next.reader, next.shelf) = (Some(row.guid), state.shelf & !(1 << row.guid));
                 take(perhaps("the reader takes the GUID"), next);
                 let mut next = state.clone();
-                (next.row, next.shelf) = (Some(Row { is_lost: true, ..row }), state.shelf & !(1 << row.guid));
+                (next.row, next.shelf) = (Some(Row { gone: Gone::Expired, ..row }), state.shelf & !(1 << row.guid));
                 take(perhaps("the GUID's life in the hand-off is over"), next);
+                let mut next = state.clone();
+                (next.row, next.shelf) = (Some(Row { gone: Gone::Lost, ..row }), state.shelf & !(1 << row.guid));
+                take(perhaps("the hand-off loses the GUID before its time"), next);
             }
             None => {}
             Some(_) => {
                 (next.reader, next.row) = (None, Some(Row { is_claimed: true, ..row }));
                 take(Step { who: WORLD, what: "the reader records its claim", sort: Sort::Fair }, next);
                 let mut next = state.clone();
-                (next.reader, next.row) = (None, Some(Row { is_lost: true, ..row }));
+                (next.reader, next.row) = (None, Some(Row { gone: Gone::Lost, ..row }));
                 take(perhaps("the reader crashes"), next);
             }
         }
@@ -349,8 +362,8 @@ impl<const A: usize, const C: usize> Model for Hosts<A, C> {
     }
 
     fn broken(&self, state: &State<A, C>) -> Option<&'static str> {
-        if let Some(Row { rotation: _, guid, is_claimed, is_lost }) = state.row {
-            let can_be_had = is_claimed || is_lost || state.has(guid) || state.reader == Some(guid);
+        if let Some(Row { rotation: _, guid, is_claimed, gone }) = state.row {
+            let can_be_had = is_claimed || gone != Gone::No || state.has(guid) || state.reader == Some(guid);
             if !can_be_had {
                 return Some("a GUID is valid that nobody can have, and nobody is told");
             }

@@ -40,6 +40,15 @@ fn an_allocated_instance_waits_until_it_is_released() {
 
     Plan: 1 to resume. 1 unchanged, 0 unmanaged.
     ");
+    let unknown = |row: &mut instance::Observed| {
+        released(row);
+        (row.waiting, row.unknown) = (false, Some(Unknown::NoRedis));
+    };
+    let told = story("", unknown).flat();
+    assert!(told.contains("unknown from here whether its credentials wait: no handoff is configured"), "{told}");
+    assert!(told.contains("1 blocked"), "no new password is set: {told}");
+    let unreleased = |row: &mut instance::Observed| (row.waiting, row.unknown) = (false, Some(Unknown::NoRedis));
+    assert_eq!(story("", unreleased).plan().summary().unchanged, 2, "what is not needed blocks nothing");
     let sent = |row: &mut instance::Observed| {
         released(row);
         (row.waiting, row.sent) = (false, true);
@@ -47,6 +56,19 @@ fn an_allocated_instance_waits_until_it_is_released() {
     let plan = story("", sent).plan();
     let Step::Instance(step) = &plan.changes[0].change.step else { panic!("not an instance") };
     assert_eq!(step.stages.len(), 1, "what was sent is recorded, and gets no new password: {:?}", step.stages);
+}
+
+#[test]
+fn results_that_cannot_be_read_are_one_note_and_block_nothing() {
+    let mut story = wants(POOL, &acme("")).has_server("pool-1", 1, |_| ()).has_acme(Phase::Provisioning, |_| ());
+    story.observed.results_trouble = Some("Redis does not answer".to_owned());
+    let told = story.flat();
+    assert_eq!(
+        told.matches("unknown from here whether the worker is done: Redis does not answer").count(),
+        1,
+        "{told}"
+    );
+    assert!(told.contains("No changes."), "{told}");
 }
 
 #[test]
