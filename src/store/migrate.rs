@@ -69,28 +69,28 @@ const MIGRATIONS: &[Migration] = &[
         postgres: include_str!("../../migrations/postgres/0008_lineage.sql"),
     },
     Migration {
-        version: 10,
+        version: 9,
         name: "failures",
-        sqlite: include_str!("../../migrations/sqlite/0010_failures.sql"),
-        postgres: include_str!("../../migrations/postgres/0010_failures.sql"),
+        sqlite: include_str!("../../migrations/sqlite/0009_failures.sql"),
+        postgres: include_str!("../../migrations/postgres/0009_failures.sql"),
+    },
+    Migration {
+        version: 10,
+        name: "handoff_store",
+        sqlite: include_str!("../../migrations/sqlite/0010_handoff_store.sql"),
+        postgres: include_str!("../../migrations/postgres/0010_handoff_store.sql"),
     },
     Migration {
         version: 11,
-        name: "handoff_store",
-        sqlite: include_str!("../../migrations/sqlite/0011_handoff_store.sql"),
-        postgres: include_str!("../../migrations/postgres/0011_handoff_store.sql"),
+        name: "protections",
+        sqlite: include_str!("../../migrations/sqlite/0011_protections.sql"),
+        postgres: include_str!("../../migrations/postgres/0011_protections.sql"),
     },
     Migration {
         version: 12,
-        name: "protections",
-        sqlite: include_str!("../../migrations/sqlite/0012_protections.sql"),
-        postgres: include_str!("../../migrations/postgres/0012_protections.sql"),
-    },
-    Migration {
-        version: 13,
         name: "origin",
-        sqlite: include_str!("../../migrations/sqlite/0013_origin.sql"),
-        postgres: include_str!("../../migrations/postgres/0013_origin.sql"),
+        sqlite: include_str!("../../migrations/sqlite/0012_origin.sql"),
+        postgres: include_str!("../../migrations/postgres/0012_origin.sql"),
     },
 ];
 
