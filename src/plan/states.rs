@@ -13,7 +13,7 @@ use crate::kinds::{Desired, Numbers};
 /// What a resource may be, the worst first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum State {
-    /// The worker that it was handed to could not do it.
+    /// Runs fail at it, or the worker that it was handed to could not do it.
     Failed,
     /// It is not as declared, and is not changed either: it waits for something.
     Blocked,

@@ -67,7 +67,7 @@ impl Inventory {
 
     fn new(plan: Plan, desired: Desired, picture: Picture, most: usize) -> Self {
         let Picture { observed, ledger, suspensions, .. } = picture;
-        let failed = observed.failed().collect();
+        let failed = observed.failed().chain(ledger.failures.keys().cloned()).collect();
         let id = |row: &Suspension| Some(ResourceId::new(kinds::named(&row.kind)?, &row.name));
         let suspended = suspensions.iter().filter_map(|row| Some((id(row)?, row.suspended_at))).collect();
         let all_suspended = suspensions.iter().find(|row| row.kind.is_empty()).map(|row| row.suspended_at);
@@ -174,11 +174,17 @@ impl Inventory {
                     let held = held.and_then(|number| self.held.get(number)).map(Held::line);
                     row.details = details(change);
                     row.notes = change.notes.iter().cloned().chain(held).collect();
+                    row.notes.retain(|note| row.reason.as_ref() != Some(note));
                 }
             }
             Some(Told::Blocked(place)) => {
                 if let Some(Blocked { reason, hint, .. }) = self.blocked.get(place as usize) {
-                    (row.reason, row.hint) = (Some(reason.clone()), Some(hint.clone()));
+                    row.hint = Some(hint.clone());
+                    match &row.reason {
+                        // What it fails at says more than what it waits for since.
+                        Some(_) if self.ledger.failures.contains_key(&row.id) => row.notes = vec![reason.clone()],
+                        _ => row.reason = Some(reason.clone()),
+                    }
                 }
             }
             None => {}
@@ -196,10 +202,14 @@ impl Inventory {
     fn begun(&self, listed: Listed, states: States) -> Row {
         let Listed { id, title, place } = listed;
         let suspension = states.has(State::Suspended).then(|| self.ledger.suspension(&id)).flatten();
-        let (reason, hint) = suspension.map(|Blocked { reason, hint, .. }| (reason, hint)).unzip();
+        let (mut reason, hint) = suspension.map(|Blocked { reason, hint, .. }| (reason, hint)).unzip();
         let since = self.suspended.get(&id).copied().or(self.all_suspended);
-        let since = since.filter(|_| states.has(State::Suspended));
-        let (details, notes) = (Vec::new(), Vec::new());
+        let mut since = since.filter(|_| states.has(State::Suspended));
+        let (details, mut notes) = (Vec::new(), Vec::new());
+        if let Some(failed) = self.ledger.failures.get(&id) {
+            since = Some(failed.first_at);
+            notes.extend(reason.replace(failed.sentence()));
+        }
         Row { id, title, place, states, action: None, since, details, notes, reason, hint }
     }
 }
