@@ -345,7 +345,7 @@ pub(super) fn renewed(observed: &Observed, is_active: bool, expiry: Option<Expir
 /// For whom a GUID is made: what the schedule asks for, or drift, no person has asked for.
 fn actor(asked: &Asked<'_, Host>, scope: &Scope<'_>, keep: Keep) -> String {
     match (keep, &asked.desired.rotated_by, asked.origin) {
-        (Keep::UntilClaimed(_), ..) | (_, None, Origin::Drift) => OURSELVES.to_owned(),
+        (Keep::UntilClaimed(_) | Keep::Former { .. }, ..) | (_, None, Origin::Drift) => OURSELVES.to_owned(),
         (_, Some(by), _) => by.clone(),
         (_, None, _) => scope.actor.to_owned(),
     }

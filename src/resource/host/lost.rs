@@ -10,9 +10,6 @@ use crate::resource::{Asked, Verdict};
 /// Why a GUID is made that nobody asked for.
 pub const LOST: &str = "the handoff lost the GUID before anybody claimed it, so a new one is made";
 
-/// Whom the new GUID names.
-const BY: &str = "reconcile";
-
 /// What is to be done about a GUID that is gone; `None`: it is not, as far as can be known, or it opens nothing anyway.
 pub(super) fn verdict(asked: &Asked<'_, Host>, observed: &Observed, scope: &Scope<'_>) -> Option<Verdict<Step>> {
     match observed.unclaimed()? {
@@ -46,7 +43,7 @@ fn anew(asked: &Asked<'_, Host>, observed: &Observed, scope: &Scope<'_>) -> Chan
                 Some(expiry) => expiry,
                 None => observed.expires_at.map(Expiry::At),
             };
-            Step::Mint(Mint { expiry, by: BY.to_owned(), ..minted })
+            Step::Mint(Mint { expiry, ..minted })
         }
         step => step,
     };
