@@ -7,17 +7,26 @@ use std::any::Any;
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io;
 use std::panic::{self, Location};
+use std::time::Duration;
 
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 
 use super::print::err;
+use crate::log;
+
+/// How long a panic waits until its line is written.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Turns core dumps off, for this process and what it starts; lets nobody but root look into its memory or its
 /// environment; and keeps panics from quoting. To be called when the program is the one that will run.
 ///
 /// Errors: the system does not let it be turned off.
 pub fn leave_nothing() -> io::Result<()> {
-    panic::set_hook(Box::new(|panic| err(&told(panic.payload(), panic.location(), &Backtrace::capture()))));
+    panic::set_hook(Box::new(|panic| {
+        err(&told(panic.payload(), panic.location(), &Backtrace::capture()));
+        // The program may end with this panic, and its last line with it.
+        log::flush(PATIENCE);
+    }));
     setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
     set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
     Ok(())

@@ -32,7 +32,7 @@ fn a_run_that_changes_too_much_at_once_waits() {
     let digest = plan.held[0].digest.clone();
     let shown = text(&plan, Looks { color: false, width: Width::of_terminal(80), most: 9 });
     let line = format!("not applied: 4 of 10 sessions would change (limit 30 %); run `reconcile approve {digest}");
-    assert!(shown.replace('\n', " ").contains(&line), "{shown}");
+    assert!(shown.replace("\n  ", " ").contains(&line), "{shown}");
     assert_eq!(json(&plan)["held"][0]["digest"], digest);
     assert!(markdown(&plan, 9).contains(&digest));
     assert_eq!(plan.approve(None).changes().count(), 0);

@@ -48,6 +48,11 @@ fn line_matches(pattern: &str, text: &str) -> bool {
     }
 }
 
+/// Whether `rest` follows a commit at the end of a plan's head, which a terminal's width has put into a line of its own.
+fn is_head_end(rest: &str) -> bool {
+    [" (clean)", " (dirty)"].contains(&rest)
+}
+
 /// A printed line as a page should promise it: what differs from run to run is named.
 pub fn generalised(line: &str) -> String {
     let mut general = String::new();
@@ -60,7 +65,7 @@ pub fn generalised(line: &str) -> String {
             match *name {
                 // A short word of hexadecimal digits may be a number, or a word.
                 "[DIGEST]" => word.contains(|c: char| c.is_alphabetic()) && word.contains(|c: char| c.is_numeric()),
-                "[COMMIT]" => general.ends_with("@ "),
+                "[COMMIT]" => general.ends_with("@ ") || (general.trim().is_empty() && is_head_end(&rest[*length..])),
                 "[DRIVER]" => general.ends_with("· "),
                 _ => true,
             }
