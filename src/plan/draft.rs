@@ -294,7 +294,7 @@ impl Draft<'_> {
         if let Some(suspended) = self.ledger.suspension(id) {
             return Some(suspended);
         }
-        if wish.asks.forbids(change.action) {
+        if wish.asks.forbids(change) {
             return Some(kinds::protected(id.clone(), Some(&wish.place)));
         }
         let needs_key = needs.key || (needs.handoff && self.terms.is_handoff_sealed);

@@ -3,6 +3,7 @@
 use super::Protect;
 use crate::change::{Action, Change, FieldDiff, Origin, ResourceId, Value};
 use crate::kinds::Step;
+use crate::resource::host;
 
 /// What the line of one resource asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,12 +29,12 @@ impl Asks {
     }
 
     /// Whether such an action is not to be done: to create changes nothing, and what was begun before it was protected
-    /// is brought to its end.
-    pub fn forbids(&self, action: Action) -> bool {
-        match self {
-            Asks::Nothing { is_protected } => *is_protected && action != Action::Create,
-            Asks::Record => !matches!(action, Action::Create | Action::Resume),
-            Asks::Lift(_) => false,
+    /// is brought to its end. A GUID that is made anew was not begun before: it takes the place of another.
+    pub fn forbids<S>(&self, change: &Change<S>) -> bool {
+        match (self, change.action) {
+            (Asks::Lift(_) | Asks::Nothing { is_protected: false }, _) | (_, Action::Create) => false,
+            (Asks::Record, Action::Resume) => change.id.kind == host::KIND,
+            (Asks::Nothing { is_protected: true } | Asks::Record, _) => true,
         }
     }
 

@@ -301,6 +301,9 @@ fn a_guid_that_its_store_lost_before_its_time_is_made_anew_and_the_plan_says_why
     suspended.ledger.suspended.insert(ResourceId::new(Host::KIND, 215), "by Amina".to_owned());
     assert_eq!(suspended.plan().changes.len(), 0, "suspended");
     assert_eq!(host("rotation: 3, protect: true", unclaimed(Whereabouts::Lost)).plan().changes.len(), 0, "protected");
+    let mut recorded = host("rotation: 3", unclaimed(Whereabouts::Lost));
+    recorded.ledger.protected.insert(ResourceId::new(Host::KIND, 215));
+    assert_eq!(recorded.plan().changes.len(), 0, "protected in the database");
     let revoked = host("rotation: 3", |row| {
         unclaimed(Whereabouts::Lost)(row);
         row.revoked_at = Some(at(NOON));

@@ -29,7 +29,7 @@ fn the_first_line_says_where_and_from_which_commit() {
     ");
     plan.header.driver = "postgres";
     let first = "the schema is missing: run `reconcile migrate` first, which stamps the database `development`";
-    assert_eq!(text(&plan, PLAIN).lines().nth(1), Some(first));
+    assert_eq!(text(&plan, WIDE).lines().nth(1), Some(first));
     assert_eq!(json(&plan)["preparation"], first);
     assert!(markdown(&plan, 9).contains("run \\`reconcile migrate\\` first"), "{}", markdown(&plan, 9));
     plan.header.revision.commit = None;

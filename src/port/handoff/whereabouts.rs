@@ -50,7 +50,7 @@ impl Unknown {
     pub fn hint(&self) -> &'static str {
         match self {
             Unknown::NoRedis => "set redis.url to know, and to claim here",
-            Unknown::OtherMachine => "ask on the machine whose data directory it is",
+            Unknown::OtherMachine => "ask on the machine whose data directory that is",
             Unknown::Unrecorded => "what was handed over from now on is known",
             Unknown::Silent(_) => "it is known again when that answers; see `reconcile doctor`",
         }
@@ -61,7 +61,7 @@ impl fmt::Display for Unknown {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Unknown::NoRedis => out.write_str("no handoff is configured (redis.url), and it was put into Redis"),
-            Unknown::OtherMachine => out.write_str("it is in the data directory of another machine"),
+            Unknown::OtherMachine => out.write_str("it was put into another data directory than the one here"),
             Unknown::Unrecorded => out.write_str("an earlier version did not record where it was put"),
             Unknown::Silent(trouble) => write!(out, "the handoff cannot be asked: {trouble}"),
         }
