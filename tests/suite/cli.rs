@@ -265,7 +265,7 @@ fn completions_know_kinds_ids_and_environments() {
     let files = "sessions: [{id: 215, title: Al-Fatiha}, {id: 216}, {id: 30}]\nhosts: [{session: 215}]\n\
                  servers: [{name: pool-1, host: 10.0.0.11, max_instances: 5, admin: pool}]\n";
     world.write("elsewhere/week.yaml", files);
-    world.write("reconcile.toml", "[environments]\nstaging = [\"KSESSIONS_STAGING\"]\n");
+    world.write("reconcile.toml", "[environments.staging]\ncatalogs = [\"KSESSIONS_STAGING\"]\n");
     let all = "reconcile --state elsewhere";
     for line in ["explain ", "--plan --target ", "suspend ", "history "] {
         assert_eq!(offered(&world, &format!("{all} {line}")), ["session/", "host/", "server/", "instance/"], "{line}");

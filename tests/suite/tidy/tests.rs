@@ -25,7 +25,7 @@ fn untidy(code: &str) -> Vec<String> {
 
 #[test]
 fn a_room_may_not_import_upwards() {
-    let why = "`guard` may not import `store`; it may import change, file, loopback, secret";
+    let why = "`guard` may not import `store`; it may import address, change, file, loopback, secret";
     assert_eq!(imports("src/guard/mod.rs", "use crate::store::Database;"), [format!("src/guard/mod.rs:2: {why}")]);
     assert_eq!(imports("src/secret.rs", "use crate::kinds;").len(), 1);
     assert!(imports("src/secret.rs", "use crate::kinds;")[0].ends_with("it may import nothing of ours"));
