@@ -226,6 +226,10 @@ impl Standings {
 
 /// The states of a resource that the database has and no file names.
 pub fn unmanaged(id: &ResourceId, ledger: &Ledger, failed: &BTreeSet<ResourceId>) -> States {
-    let also = [(State::Suspended, ledger.suspended.contains_key(id)), (State::Failed, failed.contains(id))];
+    let also = [
+        (State::Suspended, ledger.suspended.contains_key(id)),
+        (State::Failed, failed.contains(id)),
+        (State::Protected, ledger.protected.contains(id)),
+    ];
     also.into_iter().filter(|(_, is_so)| *is_so).map(|(state, _)| state).chain([State::Unmanaged]).collect()
 }

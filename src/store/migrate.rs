@@ -103,7 +103,6 @@ impl Migration {
     }
 
     /// SHA-256 of its text, in hexadecimal.
-
     fn checksum(&self, conn: &Conn) -> String {
         hex(&Sha256::digest(self.sql(conn)))
     }

@@ -256,7 +256,8 @@ fn offered(world: &World, line: &str) -> Vec<String> {
     );
     let output = world.sh("bash press.bash");
     assert_eq!(output.stderr, "", "{line}");
-    output.stdout.lines().filter(|word| !word.is_empty()).map(str::to_owned).collect()
+    // Options may stand anywhere, and are offered beside all else.
+    output.stdout.lines().filter(|word| !word.is_empty() && !word.starts_with("--")).map(str::to_owned).collect()
 }
 
 #[test]

@@ -179,5 +179,5 @@ fn a_list_ends_at_once_when_it_is_told_to() {
         }
     };
     assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
-    assert_eq!((status.signal(), status.code()), (None, Some(1)));
+    assert_eq!((status.signal(), status.code()), (Some(15), None));
 }

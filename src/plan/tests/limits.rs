@@ -146,6 +146,7 @@ fn json_holds_what_a_machine_needs() {
       "environment": "development",
       "format_version": "1.0",
       "held": [],
+      "lineage": null,
       "notes": [],
       "planned_at": "2026-12-01T12:00:00Z",
       "preparation": null,

@@ -10,7 +10,7 @@ use super::{LATE, SOON, calm, end, found, prepare, sessions, settle, start, titl
 use crate::fixture::process::Running;
 use crate::fixture::{Database, World, both};
 
-const BAD: &str = "sessions:\n  - id: 1\n    titel: Uno\n";
+const BAD: &str = "sessions:\n  - id: 9\n    titel: Uno\n";
 
 /// A world whose files are committed. Gives the commit, as messages name it.
 fn committed(world: &mut World) -> String {
