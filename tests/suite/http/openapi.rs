@@ -30,7 +30,7 @@ fn the_daemon_does_what_its_description_says() {
     asking.args(["--phases", "examples,coverage,fuzzing", "--checks", "all"]);
     asking.args(["--seed", "215", "--max-examples", "15", "--generation-database", "none"]);
     asking.args(["--continue-on-failure", "--no-color", "--request-timeout", "40"]);
-    let told = finish(&mut asking, "", Duration::from_secs(170));
+    let told = finish(&mut asking, "", Duration::from_secs(340));
     assert_eq!(told.code, 0, "{}", told.text());
     // All but the one that gave the description.
     let operations = described["paths"].as_object().unwrap().values().map(|item| item.as_object().unwrap().len());
