@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::World;
+use super::{ATTEMPTS, World};
 use crate::desired::git::{Brought, brought};
 use crate::failure::{Failure, Result};
 use crate::file::{self, DataDir, Fault, MarkError};
@@ -111,14 +111,21 @@ impl World {
 
     /// How many active hosts were made with each key, by its id; none before there is a database.
     pub(super) async fn keys_in_use(&self) -> Result<BTreeMap<Option<String>, usize>> {
-        match self.database.snapshot().await? {
-            Some(mut snapshot) => {
-                let found = host::rows::by_key(&mut snapshot).await?;
-                snapshot.finish().await?;
-                Ok(found)
+        // A closed SQLite file is read without a lock; whoever writes meanwhile makes us look again.
+        for _ in 1..ATTEMPTS {
+            match self.read_keys_in_use().await {
+                Err(Error::Conflict { .. }) => {}
+                read => return Ok(read?),
             }
-            None => Ok(BTreeMap::new()),
         }
+        Ok(self.read_keys_in_use().await?)
+    }
+
+    async fn read_keys_in_use(&self) -> crate::store::error::Result<BTreeMap<Option<String>, usize>> {
+        let Some(mut snapshot) = self.database.snapshot().await? else { return Ok(BTreeMap::new()) };
+        let found = host::rows::by_key(&mut snapshot).await?;
+        snapshot.finish().await?;
+        Ok(found)
     }
 
     /// Marks a data directory that is there, whatever environment it was of.

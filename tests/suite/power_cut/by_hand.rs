@@ -135,7 +135,7 @@ fn killed_between_taking_a_guid_and_the_record_of_it() {
     assert_eq!(one(&world, "SELECT COUNT(*) FROM reconcile_handoffs WHERE claimed_at IS NOT NULL"), "0");
     let lost = world.run(&["host", "claim", "215"]).expect_code(1);
     assert!(lost.stderr.contains("or a claim was cut short"), "{}", lost.text());
-    let plan = world.run(&["--plan", "--detailed-exitcode"]).expect_code(2).stdout;
+    let plan = world.run(&["--plan", "--detailed-exitcode"]).expect_code(5).stdout;
     assert!(plan.contains("> host/215") && !plan.contains("host/216"), "{plan}");
     world.run(&["--once"]).expect_code(0);
     let guid = world.run(&["host", "claim", "215"]).expect_code(0).stdout;
