@@ -11,7 +11,7 @@ use clap_complete::Shell;
 use clap_complete::engine::CompletionCandidate;
 use clap_complete::env::{CompleteEnv, Shells};
 
-use super::args::Cli;
+use super::args::{Cli, Global};
 use crate::change::{Kind, printable};
 use crate::config::{Config, Secrets};
 use crate::failure::{Failure, Result};
@@ -109,8 +109,9 @@ fn config() -> Option<Config> {
     // Behind the first `--` stands what is typed.
     let typed = std::env::args_os().skip_while(|word| word != "--").skip(1);
     let matches = Cli::command().ignore_errors(true).try_get_matches_from(typed).ok()?;
-    let cli = Cli::from_arg_matches(&matches).ok()?;
-    super::gather(&cli, Secrets::LeftAlone).ok()
+    // What is being typed need not be valid yet: only the options of every command count.
+    let global = Global::from_arg_matches(&matches).ok()?;
+    super::gather(&global, Secrets::LeftAlone).ok()
 }
 
 fn desired() -> Option<Desired> {

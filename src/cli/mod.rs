@@ -32,7 +32,7 @@ use crate::failure::{Failure, Result};
 use crate::log;
 use crate::store::held;
 use crate::turn::World;
-use args::{Cli, Format, Mode, Verb};
+use args::{Cli, Format, Global, Mode, Verb};
 use print::{Terminal, err};
 
 /// How long the end of the program waits for its last log lines.
@@ -183,13 +183,12 @@ async fn command(verb: &Verb, config: Config, format: Format, terminal: Terminal
 
 fn settings(cli: &Cli) -> Result<Config> {
     match cli.verb.as_ref().is_some_and(Verb::is_without_secrets) {
-        true => gather(cli, Secrets::LeftAlone),
-        false => gather(cli, Secrets::Read),
+        true => gather(&cli.global, Secrets::LeftAlone),
+        false => gather(&cli.global, Secrets::Read),
     }
 }
 
-fn gather(cli: &Cli, secrets: Secrets) -> Result<Config> {
-    let global = &cli.global;
+fn gather(global: &Global, secrets: Secrets) -> Result<Config> {
     let mut overrides = Overrides::default();
     let given = [
         ("environment", &global.environment, "--environment"),

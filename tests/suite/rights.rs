@@ -91,13 +91,14 @@ fn each_command_works_with_its_role_with_postgres() {
         &["host", "consolidate"],
         &["suspend", "session/1", "--reason", "Looked at"],
         &["resume", "session/1", "--reason", "Looked at"],
-        &["approve", "0123456789abcdef0123456789abcdef", "--reason", "Looked at"],
         &["--once"],
         &["--plan", "--out", "saved.plan"],
         &["--apply", "saved.plan"],
     ] {
         world.run(arguments).expect_code(0);
     }
+    let nothing = world.run(&["approve", "0123456789abcdef0123456789abcdef", "--reason", "Looked at"]).expect_code(1);
+    assert!(nothing.stderr.contains("nothing waits for approval"), "{}", nothing.text());
     log_in(&mut world, "reconcile_planner");
     for arguments in [
         &["--plan"][..],
