@@ -110,7 +110,9 @@ fn config() -> Option<Config> {
     let typed = std::env::args_os().skip_while(|word| word != "--").skip(1);
     let matches = Cli::command().ignore_errors(true).try_get_matches_from(typed).ok()?;
     // What is being typed need not be valid yet: only the options of every command count.
-    let global = Global::from_arg_matches(&matches).ok()?;
+    let mut global = Global::from_arg_matches(&matches).ok()?;
+    // Which environment it is decides nothing here, and it may be what is being typed.
+    global.environment = None;
     super::gather(&global, Secrets::LeftAlone).ok()
 }
 
